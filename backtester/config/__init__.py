@@ -1,0 +1,1 @@
+"""What a run is: typed, strict, described and never constructed here."""

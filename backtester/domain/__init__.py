@@ -1,0 +1,1 @@
+"""Values and messages that the modules share; no I/O, no clock, nothing of ours imported."""

@@ -1,0 +1,110 @@
+"""Instruments: what one may order, at which steps, and from when to when that was so."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+
+import msgspec
+
+from backtester.domain.errors import ConfigError
+from backtester.domain.money import e8_from_decimal
+from backtester.domain.timeframe import iso_text
+from backtester.domain.vocabulary import Market
+
+
+class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Trading rules of one instrument over [valid_from_ms, valid_to_ms); prices in quote, sizes in base.
+
+    `symbol` is the run's unique key: the plain name, or `exchange.market:NAME` when a run has several markets.
+    Raises ConfigError on construction when a step is not positive or has more than 8 decimals.
+    """
+
+    symbol: str
+    exchange: str
+    market: Market
+    base: str
+    quote: str
+    tick_size: Decimal
+    lot_size: Decimal
+    min_qty: Decimal
+    max_qty: Decimal | None = None
+    min_notional: Decimal = Decimal(0)
+    max_notional: Decimal | None = None
+    valid_from_ms: int = 0
+    valid_to_ms: int | None = None
+    tradable: bool = True
+    source: str = ""
+    tick_e8: int = 0
+    lot_e8: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("tick_size", "lot_size"):
+            value = getattr(self, name)
+            if not (value.is_finite() and value > 0):
+                raise ConfigError(f"instrument {self.symbol}: {name} must be above 0, was {value}")
+            try:
+                units = e8_from_decimal(value)
+            except ValueError as error:
+                raise ConfigError(f"instrument {self.symbol}: {name}: {error}") from None
+            msgspec.structs.force_setattr(self, "tick_e8" if name == "tick_size" else "lot_e8", units)
+        if self.min_qty < 0 or self.min_notional < 0:
+            raise ConfigError(f"instrument {self.symbol}: minimums must not be negative")
+
+    def valid_at(self, time_ms: int) -> bool:
+        """Whether these rules were in force at `time_ms`."""
+        return self.valid_from_ms <= time_ms and (self.valid_to_ms is None or time_ms < self.valid_to_ms)
+
+
+class SymbolSpecs:
+    """The specs of a run's symbols, each with its validity in time. Keys are the run's symbol names."""
+
+    def __init__(self, specs: Iterable[SymbolSpec]) -> None:
+        self._by_symbol: dict[str, list[SymbolSpec]] = {}
+        for spec in specs:
+            self._by_symbol.setdefault(spec.symbol, []).append(spec)
+        for symbol, rows in self._by_symbol.items():
+            rows.sort(key=lambda spec: spec.valid_from_ms)
+            for earlier, later in zip(rows, rows[1:], strict=False):
+                if earlier.valid_to_ms is None or earlier.valid_to_ms > later.valid_from_ms:
+                    raise ConfigError(
+                        f"instrument {symbol}: two specs are valid at {iso_text(later.valid_from_ms)}; "
+                        "give the earlier one a valid_to"
+                    )
+
+    def __contains__(self, symbol: object) -> bool:
+        return symbol in self._by_symbol
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_symbol)
+
+    def __len__(self) -> int:
+        return len(self._by_symbol)
+
+    def at(self, symbol: str, time_ms: int) -> SymbolSpec:
+        """The spec valid at `time_ms`, else the nearest one in time. Raises ConfigError for an unknown symbol."""
+        rows = self._by_symbol.get(symbol)
+        if not rows:
+            raise unknown_symbol(symbol, self._by_symbol)
+        for spec in reversed(rows):
+            if spec.valid_from_ms <= time_ms:
+                return spec
+        return rows[0]
+
+    def history(self, symbol: str) -> tuple[SymbolSpec, ...]:
+        """All specs of a symbol in order of validity. Raises ConfigError for an unknown symbol."""
+        rows = self._by_symbol.get(symbol)
+        if not rows:
+            raise unknown_symbol(symbol, self._by_symbol)
+        return tuple(rows)
+
+
+def unknown_symbol(symbol: str, known: Iterable[str]) -> ConfigError:
+    """The error for a symbol without trading rules: says how to give them."""
+    near = difflib.get_close_matches(symbol, list(known), n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return ConfigError(
+        f"no instrument spec for {symbol}.{hint} Add one to configs/instruments.toml: [[instruments]] with symbol, exchange, "
+        "market, base, quote, tick_size, lot_size, min_qty, min_notional, valid_from, source."
+    )

@@ -1,0 +1,79 @@
+"""Money as whole numbers of 10**-16 of an asset (ADR 006).
+
+Prices and sizes have at most 8 decimals each, so price x size is always a whole number of these units: a notional value is
+exact and never rounded. `Decimal` appears only at the edge, made from whole numbers, so no decimal context can change it.
+"""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal, InvalidOperation, Rounded
+from decimal import ROUND_HALF_EVEN
+
+MONEY_DECIMALS = 16
+MONEY_ONE = 10**MONEY_DECIMALS
+PRICE_DECIMALS = 8
+PRICE_ONE = 10**PRICE_DECIMALS
+FEE_STEP = 10**8
+"""Fees are whole multiples of 1e-8 of the asset (coin precision): 10**8 money units."""
+
+_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Rounded])
+
+
+def money_from_decimal(amount: Decimal) -> int:
+    """Whole money units of `amount`. Raises ValueError when it has more than 16 decimals or is not finite."""
+    return _scaled(amount, MONEY_DECIMALS, "amount")
+
+
+def e8_from_decimal(amount: Decimal) -> int:
+    """Whole 1e-8 units of `amount`. Raises ValueError when it has more than 8 decimals or is not finite."""
+    return _scaled(amount, PRICE_DECIMALS, "value")
+
+
+def _scaled(amount: Decimal, decimals: int, what: str) -> int:
+    if not amount.is_finite():
+        raise ValueError(f"{what} must be finite, was {amount}")
+    sign, digits, exponent = amount.as_tuple()
+    number = int("".join(map(str, digits)) or "0")
+    shift = int(exponent) + decimals
+    if shift >= 0:
+        number *= 10**shift
+    else:
+        number, rest = divmod(number, 10**-shift)
+        if rest:
+            raise ValueError(f"{what} {amount} has more than {decimals} decimals")
+    return -number if sign else number
+
+
+def decimal_from_money(units: int) -> Decimal:
+    """`units` as a Decimal, exact, without trailing zeros beyond 8 decimals."""
+    return Decimal(format_scaled(units, MONEY_DECIMALS))
+
+
+def decimal_from_e8(units: int) -> Decimal:
+    """Whole 1e-8 units as a Decimal, exact, shortest form."""
+    return _EXACT.scaleb(Decimal(units), -PRICE_DECIMALS)
+
+
+def format_money(units: int) -> str:
+    """Plain decimal text of `units`: at least 8 decimals, more only where they are not zero."""
+    return format_scaled(units, MONEY_DECIMALS)
+
+
+def format_scaled(units: int, decimals: int, *, least: int = 8) -> str:
+    """Plain decimal text of `units` of 10**-decimals: at least `least` decimals, no exponent, no '-0'."""
+    sign = "-" if units < 0 else ""
+    whole, part = divmod(abs(units), 10**decimals)
+    text = f"{part:0{decimals}d}" if decimals else ""
+    if len(text) > least:
+        text = text[:least] + text[least:].rstrip("0")
+    return f"{sign}{whole}.{text.ljust(least, '0')}"
+
+
+def ceil_div(numerator: int, denominator: int) -> int:
+    """The smallest whole number not below numerator / denominator (denominator > 0)."""
+    return -(-numerator // denominator)
+
+
+def price_e8(price: float) -> int:
+    """Whole 1e-8 units nearest to a market price; exact for prices with up to 8 decimals below 9 million."""
+    return round(price * PRICE_ONE)

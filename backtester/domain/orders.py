@@ -1,0 +1,122 @@
+"""Orders after Risk, and what becomes of them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from backtester.domain.message import Message
+from backtester.domain.vocabulary import FillNote, Liquidity, OrderStatus, OrderType, RejectReason, Side, TimeInForce
+
+
+class SanitizedOrder(Message, frozen=True, kw_only=True, gc=False, tag="sanitized_order"):
+    """Risk has passed this order and rounded it to the instrument: whole ticks, whole lots. Only Risk makes one.
+
+    `price_ticks` is 0 for a market order. `budget_e8` bounds what a spot buy may cost (value and fee, 1e-8 quote); 0 elsewhere.
+    """
+
+    order_id: str
+    strategy_id: str
+    symbol: str
+    side: Side
+    order_type: OrderType
+    qty_lots: int
+    price_ticks: int
+    tif: TimeInForce
+    reduce_only: bool
+    budget_e8: int
+    reason: str
+
+
+class SanitizedCancel(Message, frozen=True, kw_only=True, gc=False, tag="sanitized_cancel"):
+    """Risk has passed a request to cancel one working order."""
+
+    order_id: str
+    strategy_id: str
+    symbol: str
+
+
+class OrderAck(Message, frozen=True, kw_only=True, gc=False, tag="order_ack"):
+    """The venue has the order; it works from `time_ms` on."""
+
+    order_id: str
+    strategy_id: str
+    symbol: str
+
+
+class OrderRefused(Message, frozen=True, kw_only=True, gc=False, tag="order_refused"):
+    """Risk said no. `detail` is for people, `reason` for machines."""
+
+    order_id: str
+    strategy_id: str
+    symbol: str
+    reason: RejectReason
+    detail: str
+
+
+class OrderRejected(Message, frozen=True, kw_only=True, gc=False, tag="order_rejected"):
+    """The venue said no to an order, or to a request to cancel one (`is_cancel`)."""
+
+    order_id: str
+    strategy_id: str
+    symbol: str
+    reason: RejectReason
+    detail: str
+    is_cancel: bool = False
+
+
+class OrderCanceled(Message, frozen=True, kw_only=True, gc=False, tag="order_canceled"):
+    """The order ended with `open_qty` unfilled; `status` is CANCELED (asked for) or EXPIRED (by a rule)."""
+
+    order_id: str
+    strategy_id: str
+    symbol: str
+    status: OrderStatus
+    reason: RejectReason
+    open_qty: Decimal
+
+
+class Fill(Message, frozen=True, kw_only=True, gc=False, tag="fill"):
+    """A trade of ours at the venue.
+
+    `fee` is positive when paid, in whole 1e-8 of `fee_asset` (`fee_e8`). `bar_fill` marks a fill of a resting order inside a bar,
+    stamped with the bar's end. `note` says why a market order did not meet the bar in which it arrived.
+    `over_share` marks a reduce-only fill larger than the allowed share of the bar's volume, which pays impact.
+    """
+
+    symbol: str
+    side: Side
+    qty: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_asset: str
+    liquidity: Liquidity
+    order_id: str
+    fill_id: str
+    strategy_id: str
+    reason: str
+    order_type: OrderType
+    bar_fill: bool
+    note: FillNote
+    over_share: bool
+    price_ticks: int
+    qty_lots: int
+    fee_e8: int
+    open_lots: int
+    """What is left of the order after this fill."""
+
+
+class OpenOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A working order as its strategy sees it."""
+
+    order_id: str
+    symbol: str
+    side: Side
+    order_type: OrderType
+    qty: Decimal
+    filled_qty: Decimal
+    price: Decimal | None
+    status: OrderStatus
+    reduce_only: bool
+    time_ms: int

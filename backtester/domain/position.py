@@ -1,0 +1,39 @@
+"""Average-cost accounting of one position, in whole lots and money units (exchange_semantics.md, section 4.1).
+
+A reducing fill leaves the average entry unchanged; a fill that crosses zero closes, then opens at its own price (A06).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from backtester.domain.money import ceil_div
+
+
+class Booked(NamedTuple):
+    """A position after a fill, and the profit the fill realised (before fees), in money units."""
+
+    lots: int
+    cost: int
+    realised: int
+
+
+def book_fill(*, lots: int, cost: int, signed_lots: int, lot_value: int) -> Booked:
+    """The position after trading `signed_lots` at `lot_value` money units a lot.
+
+    `cost` is the signed entry value of what is open: lots x average entry. Realised profit is rounded down to a money unit;
+    the rest stays in `cost`, so value is conserved: cash flow + change of cost = realised, always.
+    """
+    flow = -signed_lots * lot_value
+    if lots == 0 or (lots > 0) == (signed_lots > 0):
+        return Booked(lots + signed_lots, cost - flow, 0)
+    closed = min(abs(signed_lots), abs(lots))
+    closing_flow = closed * lot_value if lots > 0 else -closed * lot_value
+    removed = ceil_div(cost * closed, abs(lots))
+    rest_flow = flow - closing_flow
+    return Booked(lots + signed_lots, cost - removed - rest_flow, closing_flow - removed)
+
+
+def unrealised(*, lots: int, cost: int, mark_value: int) -> int:
+    """Profit not yet realised, in money units, when a lot is worth `mark_value` money units."""
+    return lots * mark_value - cost

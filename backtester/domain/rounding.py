@@ -1,0 +1,57 @@
+"""Rounding to the instrument, always against the trader (exchange_semantics.md, section 2: G09)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil, floor
+
+from backtester.domain.errors import InvalidPriceError, InvalidQuantityError
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.intents import Number
+from backtester.domain.money import PRICE_ONE, ceil_div, decimal_from_e8
+from backtester.domain.vocabulary import Side
+
+
+def exact_decimal(value: Number, *, what: str) -> Decimal:
+    """`value` as a finite Decimal above 0; a float is taken at its shortest decimal form. Raises a DomainError."""
+    error = InvalidPriceError if what == "price" else InvalidQuantityError
+    if isinstance(value, bool) or not isinstance(value, (Decimal, int, float, str)):
+        raise error(f"{what} must be a Decimal, int, float or text, was {type(value).__name__}")
+    try:
+        number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    except ArithmeticError:
+        raise error(f"{what} {value!r} is not a number") from None
+    if not number.is_finite() or number.is_signed() or not number:
+        raise error(f"{what} must be finite and above 0, was {value}")
+    if number.adjusted() > 18 or number.adjusted() < -18:
+        raise error(f"{what} {value} is out of any market's range")
+    return number
+
+
+def price_ticks(price: Number, *, spec: SymbolSpec, side: Side) -> int:
+    """Whole ticks of a limit price, never worse for the trader's fill than asked: a buy is rounded down, a sell up."""
+    ticks = Fraction(exact_decimal(price, what="price")) * PRICE_ONE / spec.tick_e8
+    return floor(ticks) if side is Side.BUY else ceil(ticks)
+
+
+def qty_lots(qty: Number, *, spec: SymbolSpec) -> int:
+    """Whole lots of a quantity, rounded down; 0 when it is below one lot."""
+    return floor(Fraction(exact_decimal(qty, what="qty")) * PRICE_ONE / spec.lot_e8)
+
+
+def fill_price_ticks(reference_e8: int, *, numerator: int, denominator: int, tick_e8: int, side: Side) -> int:
+    """Ticks of a taker fill: reference x numerator / denominator, rounded once, last, against the trader; at least 1."""
+    if side is Side.BUY:
+        return ceil_div(reference_e8 * numerator, denominator * tick_e8)
+    return max(1, reference_e8 * numerator // (denominator * tick_e8))
+
+
+def ticks_decimal(ticks: int, spec: SymbolSpec) -> Decimal:
+    """The price of whole ticks."""
+    return decimal_from_e8(ticks * spec.tick_e8)
+
+
+def lots_decimal(lots: int, spec: SymbolSpec) -> Decimal:
+    """The size of whole lots."""
+    return decimal_from_e8(lots * spec.lot_e8)

@@ -1,0 +1,112 @@
+"""The closed sets of words that messages use."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Side(Enum):
+    """What the trader does; quantities are unsigned."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        """+1 for a buy, -1 for a sell."""
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> Side:
+        """The other side."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class OrderType(Enum):
+    """How an order meets the market."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+
+
+class TimeInForce(Enum):
+    """GTC works until filled or cancelled; IOC meets only the price at its arrival."""
+
+    GTC = "gtc"
+    IOC = "ioc"
+
+
+class Liquidity(Enum):
+    """Which side of the book a fill came from."""
+
+    MAKER = "maker"
+    TAKER = "taker"
+
+
+class Market(Enum):
+    """Kind of contract."""
+
+    SPOT = "spot"
+    LINEAR = "linear"
+    INVERSE = "inverse"
+    OPTION = "option"
+
+
+class OrderStatus(Enum):
+    """States of the one life cycle table (`domain/order_states.py`)."""
+
+    NEW = "new"
+    SUBMITTED = "submitted"
+    LIVE = "live"
+    UNTRIGGERED = "untriggered"
+    TRIGGERED = "triggered"
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REFUSED = "refused"
+    REJECTED = "rejected"
+
+
+class RejectReason(Enum):
+    """Why an order was refused by Risk, rejected by the venue or ended before it was filled.
+
+    The neutral codes are those of `exchange_semantics.md`, section 1.4; the rest belong to our own rails.
+    """
+
+    INVALID = "INVALID"
+    UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
+    NOT_TRADABLE = "NOT_TRADABLE"
+    TICK = "TICK"
+    LOT_STEP = "LOT_STEP"
+    MIN_QTY = "MIN_QTY"
+    MAX_QTY = "MAX_QTY"
+    MIN_NOTIONAL = "MIN_NOTIONAL"
+    MAX_NOTIONAL = "MAX_NOTIONAL"
+    PRICE_BAND = "PRICE_BAND"
+    NO_PRICE = "NO_PRICE"
+    INSUFFICIENT = "INSUFFICIENT"
+    REDUCE_ONLY = "REDUCE_ONLY"
+    SHORT_SPOT = "SHORT_SPOT"
+    MAX_OPEN_ORDERS = "MAX_OPEN_ORDERS"
+    MAX_POSITION = "MAX_POSITION"
+    DAILY_LOSS = "DAILY_LOSS"
+    ORDER_RATE = "ORDER_RATE"
+    HALTED = "HALTED"
+    DUPLICATE_ID = "DUPLICATE_ID"
+    UNKNOWN_ORDER = "UNKNOWN_ORDER"
+    TOO_LATE = "TOO_LATE"
+    NO_LIQUIDITY = "NO_LIQUIDITY"
+    CAPACITY = "CAPACITY"
+    USER = "USER"
+    END_OF_RUN = "END_OF_RUN"
+    BANKRUPT = "BANKRUPT"
+
+
+class FillNote(Enum):
+    """Why a fill did not happen at the bar in which its order arrived."""
+
+    NONE = ""
+    GAP = "gap"
+    ZERO_VOLUME = "zero_volume"
+    CARRIED = "carried"

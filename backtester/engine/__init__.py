@@ -1,0 +1,1 @@
+"""Bus, clock, loop, random streams and the ports they need."""

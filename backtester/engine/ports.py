@@ -1,0 +1,47 @@
+"""What the engine needs from the outside: market data in, a journal out. Implementations stand in `data`, `audit`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from backtester.domain.candle import Candle
+from backtester.domain.message import Message
+
+Tick = tuple[int, Sequence[Candle], Sequence[Candle]]
+"""(time_ms, bars, signals): execution bars that end at time_ms in symbol order; candles to decide on that end then,
+in symbol order, shorter timeframe first. Both may be empty, not both at once."""
+
+
+class MarketDataSource(Protocol):
+    """Candles of a run's symbols, merged in time. Nothing here may reach a strategy but delivered candles."""
+
+    def batches(self) -> Iterator[Sequence[Tick]]:
+        """Yield ticks in strictly rising time, a few hundred at a time; memory does not grow with the run."""
+
+    def bar_from(self, symbol: str, time_ms: int) -> Candle | None:
+        """The execution bar of `symbol` with end_ms > time_ms that starts first: the one that contains `time_ms`, or the
+        next one there is. None when there is no further bar. `time_ms` is never before the last tick yielded by more than
+        one bar."""
+
+    def fingerprint(self) -> str:
+        """sha256 over everything delivered so far; complete after the last batch."""
+
+    def gap_count(self) -> int:
+        """Stretches of missing execution bars met so far."""
+
+    def candle_count(self) -> int:
+        """Execution bars delivered so far."""
+
+
+class Journal(Protocol):
+    """Takes every message in order, once."""
+
+    def append(self, seq: int, cause: int, topic: str, message: Message) -> None:
+        """Record one message; encoded before this returns, so that later changes to the object change nothing."""
+
+    def flush(self) -> None:
+        """Hand everything appended to the operating system."""
+
+    def digest(self) -> str:
+        """Hex digest of the event stream so far (logs excluded)."""
