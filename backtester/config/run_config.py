@@ -12,7 +12,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Base of the configuration's tables: unknown keys are refused."""
 
 
-class DataSection(Section):
+class DataSection(Section, frozen=True, kw_only=True):
     """[data]: where candles come from. `source` is resolved: catalog, sample or memory."""
 
     data_path: str = "data"
@@ -21,7 +21,7 @@ class DataSection(Section):
     source: str = ""
 
 
-class RunSection(Section):
+class RunSection(Section, frozen=True, kw_only=True):
     """[run]: what is run. Times are ISO text, UTC, `end` exclusive; empty means 'resolve from the data'."""
 
     seed: int = 42
@@ -35,7 +35,7 @@ class RunSection(Section):
     execution_timeframe: str = ""
 
 
-class StrategySection(Section):
+class StrategySection(Section, frozen=True, kw_only=True):
     """[[strategies]]: what decides. `name` is a built-in name, `module:Class` or `file.py[:Class]`."""
 
     name: str
@@ -43,7 +43,7 @@ class StrategySection(Section):
     params: dict[str, Any] = {}
 
 
-class SimSection(Section):
+class SimSection(Section, frozen=True, kw_only=True):
     """[sim]: the simulated venue. Costs in basis points; `None` means the venue's entry tier (`fee_*`)."""
 
     order_latency_ms: int = 125
@@ -62,7 +62,7 @@ class SimSection(Section):
     work_bars: int = 60
 
 
-class AccountSection(Section):
+class AccountSection(Section, frozen=True, kw_only=True):
     """[account]: money at the start, in the quote asset."""
 
     starting_cash: Decimal = Decimal(10000)
@@ -70,7 +70,7 @@ class AccountSection(Section):
     snapshot_every: str = "1h"
 
 
-class RiskSection(Section):
+class RiskSection(Section, frozen=True, kw_only=True):
     """[risk]: rails. An absent value switches that rail off."""
 
     price_collar_bps: Decimal | None = Decimal(500)
@@ -82,19 +82,19 @@ class RiskSection(Section):
     order_burst: int = 100
 
 
-class EngineSection(Section):
+class EngineSection(Section, frozen=True, kw_only=True):
     """[engine]: how messages travel; no effect on any result."""
 
     routing: Literal["interest", "broadcast"] = "interest"
 
 
-class EndSection(Section):
+class EndSection(Section, frozen=True, kw_only=True):
     """[end]: what happens to open positions when the data ends."""
 
     close: bool = False
 
 
-class RunConfig(Section):
+class RunConfig(Section, frozen=True, kw_only=True):
     """Everything that decides a run's result, and where it is written."""
 
     data: DataSection = DataSection()

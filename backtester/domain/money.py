@@ -76,4 +76,4 @@ def ceil_div(numerator: int, denominator: int) -> int:
 
 def price_e8(price: float) -> int:
     """Whole 1e-8 units nearest to a market price; exact for prices with up to 8 decimals below 9 million."""
-    return round(price * PRICE_ONE)
+    return int(round(price * PRICE_ONE))

@@ -32,12 +32,12 @@ def exact_decimal(value: Number, *, what: str) -> Decimal:
 def price_ticks(price: Number, *, spec: SymbolSpec, side: Side) -> int:
     """Whole ticks of a limit price, never worse for the trader's fill than asked: a buy is rounded down, a sell up."""
     ticks = Fraction(exact_decimal(price, what="price")) * PRICE_ONE / spec.tick_e8
-    return floor(ticks) if side is Side.BUY else ceil(ticks)
+    return int(floor(ticks) if side is Side.BUY else ceil(ticks))
 
 
 def qty_lots(qty: Number, *, spec: SymbolSpec) -> int:
     """Whole lots of a quantity, rounded down; 0 when it is below one lot."""
-    return floor(Fraction(exact_decimal(qty, what="qty")) * PRICE_ONE / spec.lot_e8)
+    return int(floor(Fraction(exact_decimal(qty, what="qty")) * PRICE_ONE / spec.lot_e8))
 
 
 def fill_price_ticks(reference_e8: int, *, numerator: int, denominator: int, tick_e8: int, side: Side) -> int:
