@@ -1,0 +1,81 @@
+"""Which messages a journal may hold, and how one is read back from its JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from backtester.domain.account import AccountSnapshot
+from backtester.domain.errors import JournalError
+from backtester.domain.intents import AnyIntent, CancelAllIntent, CancelOrderIntent, LimitOrderIntent, MarketOrderIntent
+from backtester.domain.message import Message
+from backtester.domain.orders import Fill, OrderAck, OrderCanceled, OrderRefused, OrderRejected, SanitizedCancel, SanitizedOrder
+from backtester.domain.run_events import ControlEvent, LogEvent, RunEnded, RunStarted
+from backtester.domain.vocabulary import Side, TimeInForce
+
+JournaledMessage = Message | AnyIntent
+
+_Recorded = (
+    Fill
+    | OrderAck
+    | OrderCanceled
+    | OrderRefused
+    | OrderRejected
+    | SanitizedOrder
+    | SanitizedCancel
+    | AccountSnapshot
+    | ControlEvent
+    | LogEvent
+    | RunStarted
+    | RunEnded
+    | CancelOrderIntent
+    | CancelAllIntent
+)
+"""What JSON gives back field by field. Order intents are apart: their numbers may be of any kind, in JSON text or number."""
+
+_decode_recorded: Callable[[bytes], JournaledMessage] = msgspec.json.Decoder(_Recorded).decode
+_decode_fill = msgspec.json.Decoder(Fill).decode
+_ORDER_INTENTS: dict[str, type[MarketOrderIntent | LimitOrderIntent]] = {
+    "market_order": MarketOrderIntent,
+    "limit_order": LimitOrderIntent,
+}
+
+
+def decode_event(raw: bytes) -> JournaledMessage:
+    """The message that `raw` records. An order intent's Decimal comes back as text; what was no side stays what it was.
+
+    Raises JournalError when it is none of the messages a journal holds.
+    """
+    try:
+        fields: dict[str, Any] | None = None
+        if raw.startswith((b'{"type":"market_order"', b'{"type":"limit_order"')):
+            fields = msgspec.json.decode(raw)
+        if fields is None:
+            return _decode_recorded(raw)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise JournalError(f"not an event of a journal: {error}: {raw[:120]!r}") from error
+    intent = _ORDER_INTENTS[fields.pop("type")]
+    fields["side"] = _member(Side, fields.get("side"))
+    fields["tif"] = _member(TimeInForce, fields.get("tif", TimeInForce.GTC.value))
+    try:
+        return intent(**fields)
+    except TypeError as error:
+        raise JournalError(f"not an order intent: {error}: {raw[:120]!r}") from error
+
+
+def decode_fill(raw: bytes) -> Fill:
+    """The fill that `raw` records. Raises JournalError when it is none."""
+    try:
+        return _decode_fill(raw)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise JournalError(f"not a fill: {error}: {raw[:120]!r}") from error
+
+
+def _member(words: type[Side | TimeInForce], value: object) -> Any:
+    """The member `value` names, else `value` itself: a refused intent is recorded as the strategy made it."""
+    try:
+        return words(value)
+    except ValueError:
+        return value
