@@ -1,0 +1,31 @@
+"""The engine against the oracle on random strategies over random markets."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.oracle.driver import compare
+from tests.oracle.generate import markets, rule_sets, scripts
+
+SYMBOLS = ("AAAUSDT", "BBBUSDT")
+BARS = 40
+SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+@settings(SLOW, max_examples=150)
+@given(data=st.data())
+def test_linear_fills_fees_positions_and_equity_are_those_of_the_oracle(data: st.DataObject) -> None:
+    bars = data.draw(markets(SYMBOLS, BARS))
+    rules = data.draw(rule_sets())
+    script = data.draw(scripts(SYMBOLS, BARS * 60_000 // rules.signal_ms))
+    compare(bars, script, rules)
+
+
+@settings(SLOW, max_examples=60)
+@given(data=st.data())
+def test_spot_fills_fees_balances_and_equity_are_those_of_the_oracle(data: st.DataObject) -> None:
+    bars = data.draw(markets(SYMBOLS, BARS))
+    rules = data.draw(rule_sets(spot=True))
+    script = data.draw(scripts(SYMBOLS, BARS * 60_000 // rules.signal_ms, spot=True))
+    compare(bars, script, rules)
