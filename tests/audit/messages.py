@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
+from backtester.audit.events import JournaledMessage
 from backtester.domain.account import AccountSnapshot, PositionView
 from backtester.domain.intents import CancelAllIntent, CancelOrderIntent, LimitOrderIntent, MarketOrderIntent
 from backtester.domain.orders import Fill, OrderAck, OrderCanceled, OrderRefused, OrderRejected, SanitizedCancel, SanitizedOrder
 from backtester.domain.run_events import ControlAction, ControlEvent, LogEvent, RunEnded, RunStarted
 from backtester.domain.vocabulary import FillNote, Liquidity, OrderStatus, OrderType, RejectReason, Side, TimeInForce
 
-ORDER = {"order_id": "cross-1", "strategy_id": "cross", "symbol": "BTCUSDT"}
+ORDER: dict[str, Any] = {"order_id": "cross-1", "strategy_id": "cross", "symbol": "BTCUSDT"}
 
 
 def a_fill(time_ms: int = 1000, *, fill_id: str = "cross-1-1") -> Fill:
@@ -39,7 +41,7 @@ def a_fill(time_ms: int = 1000, *, fill_id: str = "cross-1-1") -> Fill:
     )
 
 
-EVERY_MESSAGE = (
+EVERY_MESSAGE: tuple[JournaledMessage, ...] = (
     RunStarted(
         time_ms=0,
         engine_version="0.1.0",
@@ -75,11 +77,11 @@ EVERY_MESSAGE = (
     AccountSnapshot(
         time_ms=2,
         cash=Decimal("9999.5"),
-        equity=Decimal("10000"),
+        equity=Decimal(10000),
         unrealised_pnl=Decimal("0.5"),
-        realised_pnl=Decimal("0"),
+        realised_pnl=Decimal(0),
         fees=Decimal("0.5"),
-        exposure=Decimal("1000"),
+        exposure=Decimal(1000),
         positions=(
             PositionView(symbol="BTCUSDT", qty=Decimal("0.01"), avg_entry=Decimal(1), mark=Decimal(2), unrealised_pnl=Decimal(1)),
         ),

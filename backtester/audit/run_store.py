@@ -1,0 +1,209 @@
+"""A run on disk: one directory, one manifest replaced atomically, files that appear whole."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+import msgspec
+
+from backtester.audit.journal import JOURNAL_NAME
+from backtester.domain.errors import StorageError
+
+MANIFEST_NAME = "manifest.json"
+CONFIG_NAME = "config.toml"
+METRICS_NAME = "metrics.json"
+LOG_NAME = "run.log"
+FORMAT_VERSION = 1
+
+RunStatus = Literal["running", "complete", "failed", "interrupted"]
+
+
+class Timings(msgspec.Struct, kw_only=True):
+    """Wall time spent, in seconds; no result."""
+
+    load_s: float = 0.0
+    run_s: float = 0.0
+    report_s: float = 0.0
+
+
+class Counts(msgspec.Struct, kw_only=True):
+    """How many of each; refusals are those of Risk and of the venue."""
+
+    candles: int = 0
+    events: int = 0
+    orders: int = 0
+    fills: int = 0
+    refusals: int = 0
+    gaps: int = 0
+
+
+class StrategyRecord(msgspec.Struct, kw_only=True):
+    """One strategy of the run, as configured."""
+
+    name: str
+    strategy_id: str = ""
+    params: dict[str, Any] = {}
+    source_path: str = ""
+    source_sha256: str = ""
+
+
+class Manifest(msgspec.Struct, kw_only=True):
+    """What ran, on what, and how it ended. `end_reason` is `end_of_data`, `bankrupt`, or what stopped the run.
+
+    Paths and times of day stand here only; every other file but `config.toml` and `run.log` is a function of configuration,
+    data and seed. `error` is the message that ended a failed run.
+    """
+
+    run_id: str
+    status: RunStatus = "running"
+    end_reason: str = ""
+    error: str = ""
+    digest: str = ""
+    ledger_hash: str = ""
+    seed: int = 0
+    strategy: str = ""
+    strategies: list[StrategyRecord] = []
+    symbols: list[str] = []
+    exchange: str = ""
+    market: str = ""
+    start: str = ""
+    end: str = ""
+    timeframe: str = ""
+    execution_timeframe: str = ""
+    data_source: str = ""
+    data_fingerprint: str = ""
+    data_path: str = ""
+    strategy_sha256: str = ""
+    config_sha256: str = ""
+    assumptions: list[str] = []
+    git_sha: str | None = None
+    git_dirty: bool | None = None
+    versions: dict[str, str] = {}
+    created: str = ""
+    timings: Timings = msgspec.field(default_factory=Timings)
+    counts: Counts = msgspec.field(default_factory=Counts)
+    files: dict[str, str] = {}
+    format_version: int = FORMAT_VERSION
+
+
+class RunDir:
+    """One run's directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def journal_path(self) -> Path:
+        """Where the journal grows."""
+        return self.path / JOURNAL_NAME
+
+    @contextmanager
+    def whole_file(self, name: str) -> Iterator[TextIO]:
+        """A text file that appears as `name`, complete and flushed to disk, when the block ends; not at all when it raises.
+
+        Raises StorageError when the disk takes no more.
+        """
+        try:
+            with _appearing(self.path / name) as file:
+                yield file
+        except OSError as error:
+            raise StorageError(
+                f"cannot write {self.path / name}: {error.strerror}; make room or choose another --output"
+            ) from error
+
+    def write_text(self, name: str, text: str) -> None:
+        """The file `name` holds `text`, or is not there. Raises StorageError when the disk takes no more."""
+        with self.whole_file(name) as file:
+            file.write(text)
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """The manifest on disk is `manifest` with the sha256 of every other file; a run that still runs lists none."""
+        if manifest.status != "running":
+            manifest.files = self.file_hashes()
+        self.write_text(MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode() + "\n")
+
+    def file_hashes(self) -> dict[str, str]:
+        """sha256 of every file of the run but the manifest, by name in order."""
+        try:
+            paths = sorted(path for path in self.path.iterdir() if path.is_file() and path.name != MANIFEST_NAME)
+            return {path.name: _file_sha256(path) for path in paths if not path.name.startswith(".")}
+        except OSError as error:
+            raise StorageError(f"cannot read back {self.path}: {error.strerror}") from error
+
+    def read_manifest(self) -> Manifest:
+        """The manifest as last written. Raises StorageError when there is none or it is not one."""
+        path = self.path / MANIFEST_NAME
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        except OSError as error:
+            raise StorageError(f"{self.path} is no run: cannot read {MANIFEST_NAME} ({error.strerror})") from error
+        except (msgspec.DecodeError, ValueError) as error:
+            raise StorageError(f"{path} is not a manifest: {error}") from error
+
+    def changed_files(self) -> list[str]:
+        """One sentence for each file that is not as the manifest recorded it; empty when all are."""
+        recorded = self.read_manifest().files
+        present = self.file_hashes()
+        missing = [f"{name} is missing" for name in recorded if name not in present]
+        return missing + [
+            f"{name} was changed after the run" for name in recorded if present.get(name, recorded[name]) != recorded[name]
+        ]
+
+
+def create(output: Path, run_id: str) -> RunDir:
+    """A new, empty run directory `output/run_id`.
+
+    Raises StorageError when the run id exists, is no plain directory name, or the place cannot be written.
+    """
+    if not run_id or run_id in {".", ".."} or run_id.startswith(".") or "\0" in run_id or Path(run_id).name != run_id:
+        raise StorageError(f"run id {run_id!r} is no directory name; use letters, digits, - and _")
+    path = output / run_id
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        path.mkdir()
+    except FileExistsError:
+        if output.is_dir():
+            raise StorageError(f"run id {run_id!r} exists in {output}; choose another --run-id or leave it out") from None
+        raise StorageError(f"cannot write runs to {output}: it is not a directory; choose another --output") from None
+    except OSError as error:
+        raise StorageError(f"cannot write runs to {output}: {error.strerror}; choose another --output") from error
+    return RunDir(path)
+
+
+def default_run_id(strategy: str) -> str:
+    """A new run id: time, strategy and a few random letters. The wall clock is allowed here: no result contains it."""
+    name = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in strategy)[:24].strip("_") or "run"
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{name}-{secrets.token_hex(3)}"
+
+
+@contextmanager
+def _appearing(path: Path) -> Iterator[TextIO]:
+    """A temporary file beside `path` that replaces it, flushed to disk, when the block ends without an error."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n", buffering=1 << 18) as file:
+            yield file
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _file_sha256(path: Path) -> str:
+    state = sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            state.update(block)
+    return state.hexdigest()
