@@ -45,8 +45,11 @@ def _scaled(amount: Decimal, decimals: int, what: str) -> int:
 
 
 def decimal_from_money(units: int) -> Decimal:
-    """`units` as a Decimal, exact, without trailing zeros beyond 8 decimals."""
-    return Decimal(format_scaled(units, MONEY_DECIMALS))
+    """`units` as a Decimal, exact; 8 decimals where they suffice, 16 otherwise."""
+    coins, rest = divmod(units, FEE_STEP)
+    if rest:
+        return _EXACT.scaleb(Decimal(units), -MONEY_DECIMALS)
+    return _EXACT.scaleb(Decimal(coins), -PRICE_DECIMALS)
 
 
 def decimal_from_e8(units: int) -> Decimal:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from fractions import Fraction
-from math import ceil, floor
 
 from backtester.domain.errors import InvalidPriceError, InvalidQuantityError
 from backtester.domain.instruments import SymbolSpec
@@ -19,7 +17,7 @@ def exact_decimal(value: Number, *, what: str) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, (Decimal, int, float, str)):
         raise error(f"{what} must be a Decimal, int, float or text, was {type(value).__name__}")
     try:
-        number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+        number = Decimal(float.__repr__(value)) if isinstance(value, float) else Decimal(value)
     except ArithmeticError:
         raise error(f"{what} {value!r} is not a number") from None
     if not number.is_finite() or number.is_signed() or not number:
@@ -31,13 +29,15 @@ def exact_decimal(value: Number, *, what: str) -> Decimal:
 
 def price_ticks(price: Number, *, spec: SymbolSpec, side: Side) -> int:
     """Whole ticks of a limit price, never worse for the trader's fill than asked: a buy is rounded down, a sell up."""
-    ticks = Fraction(exact_decimal(price, what="price")) * PRICE_ONE / spec.tick_e8
-    return int(floor(ticks) if side is Side.BUY else ceil(ticks))
+    numerator, denominator = exact_decimal(price, what="price").as_integer_ratio()
+    numerator, denominator = numerator * PRICE_ONE, denominator * spec.tick_e8
+    return numerator // denominator if side is Side.BUY else ceil_div(numerator, denominator)
 
 
 def qty_lots(qty: Number, *, spec: SymbolSpec) -> int:
     """Whole lots of a quantity, rounded down; 0 when it is below one lot."""
-    return int(floor(Fraction(exact_decimal(qty, what="qty")) * PRICE_ONE / spec.lot_e8))
+    numerator, denominator = exact_decimal(qty, what="qty").as_integer_ratio()
+    return numerator * PRICE_ONE // (denominator * spec.lot_e8)
 
 
 def fill_price_ticks(reference_e8: int, *, numerator: int, denominator: int, tick_e8: int, side: Side) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from backtester.domain.candle import Candle
 from backtester.domain.message import Message
+from backtester.domain.vocabulary import RejectReason
+from backtester.engine.topics import Published
 
 Tick = tuple[int, Sequence[Candle], Sequence[Candle]]
 """(time_ms, bars, signals): execution bars that end at time_ms in symbol order; candles to decide on that end then,
@@ -45,3 +47,53 @@ class Journal(Protocol):
 
     def digest(self) -> str:
         """Hex digest of the event stream so far (logs excluded)."""
+
+
+class BooksPort(Protocol):
+    """What the loop asks of the account."""
+
+    bankrupt: bool
+    dirty: bool
+
+    def on_day(self) -> Sequence[Published]:
+        """A UTC day begins."""
+
+    def on_snapshot_due(self) -> Sequence[Published]:
+        """The snapshot to publish now."""
+
+    @property
+    def has_daily_floor(self) -> bool:
+        """Whether `on_day` is wanted at each UTC midnight."""
+
+    def check(self) -> None:
+        """Raise LedgerImbalanceError unless the books are what the fills say."""
+
+
+class VenuePort(Protocol):
+    """What the loop asks of a simulated venue."""
+
+    def on_arrival(self, item: Any) -> Sequence[Published]:
+        """Something that was sent has arrived; what the venue reports of it."""
+
+    def expire_all(self, reason: RejectReason) -> Sequence[Published]:
+        """End every working order."""
+
+    def close_out(self) -> Sequence[Published]:
+        """Fill what was sent to close the run, at the last closes with costs."""
+
+
+class Decider(Protocol):
+    """A strategy as the loop sees it: an id, hooks, and an outbox for timers and notes."""
+
+    strategy_id: str
+    outbox: list[Any]
+    timeframes: frozenset[str]
+    on_candle: Callable[[Candle], Any]
+    hooks: Mapping[str, Callable[..., Any]]
+    has_tick_end: bool
+
+    def set_warming(self, warming: bool) -> None:
+        """Whether candles delivered now are warm-up."""
+
+    def remember(self, candle: Candle) -> None:
+        """Keep a closed candle for `ctx.history`."""

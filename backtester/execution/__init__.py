@@ -1,0 +1,1 @@
+"""The life cycle of orders, one table for simulation and live."""

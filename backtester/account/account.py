@@ -1,0 +1,171 @@
+"""The account: books every fill in ledger, wallet and positions, and watches equity against its floors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from backtester.account.books import Books
+from backtester.account.guard import EquityGuard
+from backtester.account.ledger import CAPITAL, FEES, INVENTORY, TRADING, WALLET, Ledger, Posting
+from backtester.domain.candle import Candle
+from backtester.domain.errors import LedgerImbalanceError, require
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.money import FEE_STEP, decimal_from_e8, decimal_from_money
+from backtester.domain.orders import Fill
+from backtester.domain.position import book_fill
+from backtester.domain.run_events import ControlAction, ControlEvent
+from backtester.domain.vocabulary import Side
+from backtester.engine.clock import Clock
+from backtester.engine.routes import Routes
+from backtester.engine.topics import T_ACCOUNT_SNAPSHOT, T_CONTROL, Published, on
+
+ZERO = Decimal(0)
+
+
+class Account:
+    """Handlers around the books of one run. `dirty` says that something was booked since the last snapshot.
+
+    `positions` holds each strategy's own signed quantities, kept current for its context.
+    """
+
+    def __init__(
+        self,
+        *,
+        books: Books,
+        specs: Mapping[str, SymbolSpec],
+        positions: Mapping[str, dict[str, Decimal]],
+        clock: Clock,
+        routes: Routes,
+        daily_loss: Decimal | None = None,
+        flatten: bool = False,
+    ) -> None:
+        self.books = books
+        self.ledger = Ledger()
+        start = books.starting_cash
+        self.ledger.post(((WALLET, books.quote, start), (CAPITAL, books.quote, -start)), cause="start")
+        self.bankrupt = False
+        self.dirty = False
+        self._specs = specs
+        self._positions = positions
+        self._clock = clock
+        self._routes = routes
+        self._traded_lots: dict[str, int] = dict.fromkeys(specs, 0)
+        self._guard = EquityGuard()
+        self._daily_loss = daily_loss.as_integer_ratio() if daily_loss is not None else None
+        self._flatten = flatten
+        self._halted_today = False
+        self._day_floor = 0
+        self._set_day_floor()
+
+    # -- handlers ----------------------------------------------------------------------------------------------------
+
+    def on_fill(self, fill: Fill) -> Sequence[Published]:
+        """The fill is in the ledger, the wallet, the position and the strategy's own position."""
+        books, symbol = self.books, fill.symbol
+        spec = self._specs[symbol]
+        signed_lots = fill.qty_lots if fill.side is Side.BUY else -fill.qty_lots
+        lot_value = fill.price_ticks * spec.tick_e8 * spec.lot_e8
+        fee = fill.fee_e8 * FEE_STEP
+        before = books.cost[symbol]
+        booked = book_fill(lots=books.lots[symbol], cost=before, signed_lots=signed_lots, lot_value=lot_value)
+        is_spot = books.spot[symbol]
+        require(not is_spot or booked.lots >= 0, "spot holdings of %s fell below zero", symbol, error=LedgerImbalanceError)
+        flow = -signed_lots * lot_value if is_spot else booked.realised
+        postings: list[Posting] = [
+            (WALLET, books.quote, flow - fee),
+            (FEES, books.quote, fee),
+            (TRADING, books.quote, -booked.realised),
+        ]
+        if is_spot:
+            postings.append((f"{INVENTORY}:{symbol}", books.quote, booked.cost - before))
+        self.ledger.post(postings, cause=fill.fill_id)
+        books.lots[symbol], books.cost[symbol] = booked.lots, booked.cost
+        books.cash += flow - fee
+        books.realised += booked.realised
+        books.fees += fee
+        self._traded_lots[symbol] += signed_lots
+        self._book_strategy(fill.strategy_id, symbol, signed_lots)
+        self.dirty = True
+        if booked.lots:
+            self._routes.enter_books(symbol, self.on_bar)
+        else:
+            self._routes.leave_books(symbol)
+        return self._watch()
+
+    def _book_strategy(self, strategy_id: str, symbol: str, signed_lots: int) -> None:
+        lots_by = self.books.strategy_lots
+        lots = lots_by[(strategy_id, symbol)] = lots_by.get((strategy_id, symbol), 0) + signed_lots
+        self._positions[strategy_id][symbol] = decimal_from_e8(lots * self.books.lot_e8[symbol]) if lots else ZERO
+
+    def on_bar(self, bar: Candle) -> Sequence[Published]:
+        """Nothing, unless equity at this close has reached a floor."""
+        if self._guard.inside(bar.symbol, bar.close):
+            return ()
+        return self._watch()
+
+    def on_day(self) -> Sequence[Published]:
+        """A UTC day begins: the daily loss is counted from here, and the rail is armed again."""
+        was_halted, self._halted_today = self._halted_today, False
+        self._set_day_floor()
+        published = list(self._watch())
+        if was_halted:
+            published.append(self._control(ControlAction.DAILY_LOSS_REARM, "new UTC day"))
+        return published
+
+    def on_snapshot_due(self) -> Sequence[Published]:
+        """The snapshot to publish now; the invariants are checked first."""
+        self.dirty = False
+        self.check()
+        return (on(T_ACCOUNT_SNAPSHOT, self.books.snapshot(self._clock.now_ms)),)
+
+    # -- floors ------------------------------------------------------------------------------------------------------
+
+    @property
+    def has_daily_floor(self) -> bool:
+        """Whether the account wants `on_day` at each UTC midnight."""
+        return self._daily_loss is not None
+
+    def _set_day_floor(self) -> None:
+        if self._daily_loss is not None:
+            numerator, denominator = self._daily_loss
+            base = self.books.equity()
+            self._day_floor = max(0, base - base * numerator // denominator)
+
+    def _watch(self) -> Sequence[Published]:
+        """Equity against the floors, and new bands around the marks."""
+        equity = self.books.equity()
+        published: Sequence[Published] = ()
+        if equity <= 0:
+            self.bankrupt = True
+            published = (self._control(ControlAction.BANKRUPT, "equity is used up"),)
+        elif self._day_floor and not self._halted_today and equity <= self._day_floor:
+            self._halted_today = True
+            action = ControlAction.DAILY_LOSS_FLATTEN if self._flatten else ControlAction.DAILY_LOSS_HALT
+            published = (self._control(action, f"the day's floor is {decimal_from_money(self._day_floor)}"),)
+        floor = 0 if self._halted_today else self._day_floor
+        books = self.books
+        self._guard.recenter(slack=equity - floor, lots_by_symbol=books.lots, marks=books.marks, lot_e8=books.lot_e8)
+        return published
+
+    def _control(self, action: ControlAction, detail: str) -> Published:
+        detail = f"equity {decimal_from_money(self.books.equity())} {self.books.quote}: {detail}"
+        return on(T_CONTROL, ControlEvent(time_ms=self._clock.now_ms, action=action, detail=detail))
+
+    # -- invariants --------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raise LedgerImbalanceError unless wallet, positions and equity are what the postings and fills say."""
+        books, ledger, quote = self.books, self.ledger, self.books.quote
+        ledger.check()
+        require(ledger.balance(WALLET, quote) == books.cash, "wallet is not what the ledger says", error=LedgerImbalanceError)
+        require(self._traded_lots == books.lots, "positions are not the sum of fills", error=LedgerImbalanceError)
+        expected = books.starting_cash - ledger.balance(TRADING, quote) - ledger.balance(FEES, quote) + books.unrealised()
+        equity = books.equity()
+        require(
+            equity == expected,
+            "equity %s is not start + realised - fees + unrealised = %s",
+            equity,
+            expected,
+            error=LedgerImbalanceError,
+        )

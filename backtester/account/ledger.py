@@ -1,0 +1,55 @@
+"""Double-entry ledger in money units: every event's postings sum to zero in each asset, always checked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from backtester.domain.errors import LedgerImbalanceError
+
+Posting = tuple[str, str, int]
+"""(account, asset, amount in money units)."""
+
+WALLET = "wallet"
+CAPITAL = "capital"
+FEES = "fees"
+TRADING = "trading"
+INVENTORY = "inventory"
+
+
+class Ledger:
+    """Balances by (account, asset). The sum over all accounts of an asset is zero at any time."""
+
+    def __init__(self) -> None:
+        self.balances: dict[tuple[str, str], int] = {}
+
+    def post(self, postings: Sequence[Posting], *, cause: str) -> None:
+        """Book one event. Raises LedgerImbalanceError, booking nothing, when its postings do not sum to zero."""
+        sums: dict[str, int] = {}
+        for _, asset, amount in postings:
+            sums[asset] = sums.get(asset, 0) + amount
+        for asset, total in sums.items():
+            if total:
+                raise LedgerImbalanceError(f"postings of {cause} are off by {total} units of {asset}")
+        balances = self.balances
+        for account, asset, amount in postings:
+            key = (account, asset)
+            balances[key] = balances.get(key, 0) + amount
+
+    def balance(self, account: str, asset: str) -> int:
+        """Money units held by `account` in `asset`; 0 when nothing was ever posted."""
+        return self.balances.get((account, asset), 0)
+
+    def check(self) -> None:
+        """Raise LedgerImbalanceError unless all accounts of each asset sum to zero."""
+        sums: dict[str, int] = {}
+        for (_, asset), amount in self.balances.items():
+            sums[asset] = sums.get(asset, 0) + amount
+        off = {asset: total for asset, total in sums.items() if total}
+        if off:
+            raise LedgerImbalanceError(f"the ledger is off by {off}")
+
+    def state_hash(self) -> str:
+        """sha256 of all balances: equal books, equal hash."""
+        text = "\n".join(f"{account}\t{asset}\t{amount}" for (account, asset), amount in sorted(self.balances.items()))
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,250 @@
+"""Composition of a run: who is built from what, and who subscribes to which topic, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from backtester.account.account import Account
+from backtester.account.books import Books
+from backtester.config.run_config import RunConfig
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.money import money_from_decimal
+from backtester.domain.timeframe import timeframe_ms
+from backtester.engine.bus import Bus
+from backtester.engine.clock import Clock
+from backtester.engine.loop import Loop
+from backtester.engine.mailbox import Mailbox
+from backtester.engine.ports import Journal, MarketDataSource
+from backtester.engine.rng import RandomStreams
+from backtester.engine.routes import Routes
+from backtester.engine.schedule import Schedule
+from backtester.engine.topics import (
+    T_ACCOUNT_SNAPSHOT,
+    T_CANDLES,
+    T_CONTROL,
+    T_FILLS,
+    T_LOG,
+    T_ORDERS_ACK,
+    T_ORDERS_CANCELED,
+    T_ORDERS_INTENT,
+    T_ORDERS_REFUSED,
+    T_ORDERS_REJECTED,
+    T_ORDERS_SANITIZED,
+    T_RUN,
+)
+from backtester.execution.order_manager import OrderManager
+from backtester.execution.working_orders import WorkingOrders
+from backtester.risk.gate import RiskGate, RiskLimits
+from backtester.sim.latency import Latency
+from backtester.sim.liquidity import BarLiquidity
+from backtester.sim.pricing import FillPricing
+from backtester.sim.sim_models import FeeModel, SlippageModel
+from backtester.sim.venue import SimulatedVenue
+from backtester.strategy.base import Strategy
+from backtester.strategy.context import StrategyContext
+from backtester.strategy.history import CandleHistory
+from backtester.strategy.host import StrategyHost
+
+
+class TopologyRow(NamedTuple):
+    """One topic: what it carries, who publishes on it, and who subscribes, in order of registration."""
+
+    topic: str
+    message: str
+    publishers: tuple[str, ...]
+    subscribers: tuple[str, ...]
+
+
+TOPOLOGY: tuple[TopologyRow, ...] = (
+    TopologyRow(T_CANDLES.name, "Candle", ("feed",), ("execution (venue)", "account (guard)", "strategy (on_candle)")),
+    TopologyRow(
+        T_ORDERS_INTENT.name,
+        "MarketOrderIntent | LimitOrderIntent | CancelOrderIntent | CancelAllIntent",
+        ("strategy",),
+        ("audit", "risk"),
+    ),
+    TopologyRow(T_ORDERS_SANITIZED.name, "SanitizedOrder | SanitizedCancel", ("risk",), ("audit", "execution")),
+    TopologyRow(T_ORDERS_REFUSED.name, "OrderRefused", ("risk",), ("audit", "strategy (on_reject)")),
+    TopologyRow(T_ORDERS_ACK.name, "OrderAck", ("execution (venue)",), ("audit", "execution")),
+    TopologyRow(
+        T_ORDERS_REJECTED.name,
+        "OrderRejected",
+        ("execution (venue)",),
+        ("audit", "risk", "execution", "strategy (on_reject)"),
+    ),
+    TopologyRow(
+        T_ORDERS_CANCELED.name,
+        "OrderCanceled",
+        ("execution (venue)",),
+        ("audit", "risk", "execution", "strategy (on_cancel)"),
+    ),
+    TopologyRow(
+        T_FILLS.name, "Fill", ("execution (venue)",), ("audit", "risk", "execution", "account", "strategy (on_fill)")
+    ),
+    TopologyRow(T_ACCOUNT_SNAPSHOT.name, "AccountSnapshot", ("account",), ("audit",)),
+    TopologyRow(T_CONTROL.name, "ControlEvent", ("account",), ("audit", "risk")),
+    TopologyRow(T_LOG.name, "LogEvent", ("strategy",), ("audit",)),
+    TopologyRow(T_RUN.name, "RunStarted | RunEnded", ("app",), ("audit",)),
+)
+
+
+class Plan(NamedTuple):
+    """Everything that decides a run, resolved: what `build` turns into an engine."""
+
+    config: RunConfig
+    specs: Mapping[str, SymbolSpec]
+    strategies: Sequence[tuple[str, Strategy, tuple[str, ...]]]
+    """(strategy id, instance, timeframes delivered to it; the first one is its own)."""
+    feed_start_ms: int
+    start_ms: int
+    end_ms: int
+    slippage: SlippageModel
+    fees: FeeModel
+    taker_bps: Mapping[str, Decimal]
+
+
+class Engine(NamedTuple):
+    """A wired run."""
+
+    loop: Loop
+    bus: Bus
+    clock: Clock
+    account: Account
+    orders: OrderManager
+    risk: RiskGate
+    venue: SimulatedVenue
+
+
+def build(
+    plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: Callable[[int, int], None] | None = None
+) -> Engine:
+    """Wire a run on the simulated venue. Subscription order is that of TOPOLOGY: audit, risk, execution, account, strategy."""
+    config, specs = plan.config, plan.specs
+    sim = config.sim
+    bus = Bus()
+    clock = Clock(plan.feed_start_ms)
+    schedule = Schedule(bus=bus, clock=clock)
+    routes = Routes(symbols=specs, broadcast=config.engine.routing == "broadcast")
+    marks: dict[str, float] = {}
+    quote = next(iter(specs.values())).quote
+    books = Books(
+        specs=specs,
+        starting_cash=money_from_decimal(config.account.starting_cash),
+        quote=quote,
+        marks=marks,
+        leverage=int(config.account.leverage),
+    )
+    positions = {strategy_id: dict.fromkeys(specs, Decimal(0)) for strategy_id, _, _ in plan.strategies}
+    account = Account(
+        books=books,
+        specs=specs,
+        positions=positions,
+        clock=clock,
+        routes=routes,
+        daily_loss=config.risk.daily_loss_limit,
+        flatten=config.risk.daily_loss_action == "flatten",
+    )
+    working = WorkingOrders(specs=specs, lots=books.lots)
+    streams = RandomStreams(config.run.seed)
+    latency = Latency(
+        order_ms=sim.order_latency_ms,
+        cancel_ms=sim.cancel_latency_ms,
+        response_ms=sim.response_latency_ms,
+        jitter_ms=sim.latency_jitter_ms,
+        stream=streams.stream("latency"),
+    )
+    venue = SimulatedVenue(
+        specs=specs,
+        bars=feed,
+        pricing=FillPricing(specs=specs, spread_bps=sim.spread_bps, slippage=plan.slippage, fees=plan.fees),
+        liquidity=BarLiquidity(sim.participation_bps),
+        latency=latency,
+        schedule=schedule,
+        routes=routes,
+        clock=clock,
+        marks=marks,
+        quote=quote,
+        touch=sim.limit_fill == "touch",
+        carry=sim.remainder == "carry",
+        work_bars=sim.work_bars,
+    )
+    orders = OrderManager(gateway=venue, working=working)
+    risk = RiskGate(specs=specs, limits=_limits(plan), account=books, orders=working, marks=marks, clock=clock)
+    routes.open_to_all(venue=venue.on_bar, books=account.on_bar)
+    _subscribe(bus, journal, risk, orders, account, Mailbox(schedule=schedule, response_ms=latency.response_ms))
+    loop = Loop(
+        feed=feed,
+        bus=bus,
+        clock=clock,
+        schedule=schedule,
+        routes=routes,
+        marks=marks,
+        account=account,
+        venue=venue,
+        deciders=_hosts(plan, clock, positions, books, working),
+        start_ms=plan.start_ms,
+        end_ms=plan.end_ms,
+        snapshot_every_ms=timeframe_ms(config.account.snapshot_every),
+        on_progress=on_progress,
+    )
+    return Engine(loop, bus, clock, account, orders, risk, venue)
+
+
+def _subscribe(bus: Bus, journal: Journal, risk: RiskGate, orders: OrderManager, account: Account, mailbox: Mailbox) -> None:
+    bus.observe(journal.append)
+    bus.subscribe(T_ORDERS_INTENT, risk.on_intent)
+    bus.subscribe(T_ORDERS_SANITIZED, orders.on_sanitized)
+    bus.subscribe(T_ORDERS_REFUSED, mailbox.on_refused)
+    bus.subscribe(T_ORDERS_ACK, orders.on_ack)
+    bus.subscribe(T_ORDERS_REJECTED, risk.on_rejected)
+    bus.subscribe(T_ORDERS_REJECTED, orders.on_rejected)
+    bus.subscribe(T_ORDERS_REJECTED, mailbox.on_rejected)
+    bus.subscribe(T_ORDERS_CANCELED, risk.on_canceled)
+    bus.subscribe(T_ORDERS_CANCELED, orders.on_canceled)
+    bus.subscribe(T_ORDERS_CANCELED, mailbox.on_canceled)
+    bus.subscribe(T_FILLS, risk.on_fill)
+    bus.subscribe(T_FILLS, orders.on_fill)
+    bus.subscribe(T_FILLS, account.on_fill)
+    bus.subscribe(T_FILLS, mailbox.on_fill)
+    bus.subscribe(T_CONTROL, risk.on_control)
+
+
+def _limits(plan: Plan) -> RiskLimits:
+    risk, sim = plan.config.risk, plan.config.sim
+    return RiskLimits(
+        collar_bps=risk.price_collar_bps,
+        max_open_orders=risk.max_open_orders,
+        max_position_notional=risk.max_position_notional,
+        orders_per_second=risk.orders_per_second,
+        order_burst=risk.order_burst,
+        leverage=int(plan.config.account.leverage),
+        taker_bps=plan.taker_bps,
+        market_bps=sim.spread_bps + sim.slippage_bps,
+    )
+
+
+def _hosts(
+    plan: Plan, clock: Clock, positions: dict[str, dict[str, Decimal]], books: Books, working: WorkingOrders
+) -> list[StrategyHost]:
+    """Each strategy has its own history and its own random streams, so that none can disturb another or the engine."""
+    hosts = []
+    for strategy_id, strategy, timeframes in plan.strategies:
+        history = CandleHistory(symbols=tuple(plan.specs), timeframes=timeframes, depth=strategy.history_bars)
+        context = StrategyContext(
+            strategy_id=strategy_id,
+            symbols=tuple(plan.specs),
+            timeframe=timeframes[0],
+            specs=plan.specs,
+            clock=clock,
+            positions=positions[strategy_id],
+            books=books,
+            orders=working,
+            history=history,
+            streams=RandomStreams(plan.config.run.seed),
+        )
+        hosts.append(
+            StrategyHost(strategy=strategy, context=context, history=history, timeframes=frozenset(timeframes))
+        )
+    return hosts

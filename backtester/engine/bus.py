@@ -1,0 +1,103 @@
+"""One queue, one dispatcher: what is published is handled in order, by handlers in registration order (ADR 021)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from backtester.domain.errors import DrainLimitError, StrategySettleError
+from backtester.engine.topics import T_ORDERS_INTENT, TOPICS, M, Published, Topic
+
+DEPTH_LIMIT = 64
+"""How long a chain of messages may become within one instant; beyond it the modules answer each other for ever."""
+
+Handler = Callable[[M], Iterable[Published] | None]
+Observer = Callable[[int, int, str, Any], None]
+
+
+class Bus:
+    """Moves messages. `seq` numbers everything published; `cause` is the seq of the message that led to it (0: market data)."""
+
+    def __init__(self) -> None:
+        self.queue: deque[tuple[Topic[Any], Any, int, int, int]] = deque()
+        self.seq = 0
+        self.current_seq = 0
+        self.current_depth = 0
+        self.current_topic = ""
+        self.current_handler = ""
+        self._handlers: list[list[Handler[Any]]] = [[] for _ in TOPICS]
+        self._observers: list[Observer] = []
+        self._taps: dict[int, list[Callable[[Any], Awaitable[None]]]] = {}
+        self._tapped: list[tuple[int, Any]] = []
+        self._deep: deque[tuple[int, int, str]] = deque(maxlen=4 * DEPTH_LIMIT)
+
+    def subscribe(self, topic: Topic[M], handler: Handler[M]) -> None:
+        """From now on `handler` gets every message of `topic`, after the handlers registered before it."""
+        self._handlers[topic.index].append(handler)
+
+    def observe(self, observer: Observer) -> None:
+        """From now on `observer(seq, cause, topic_name, message)` sees every message before any handler does."""
+        self._observers.append(observer)
+
+    def tap(self, topic: Topic[M], handler: Callable[[M], Awaitable[None]]) -> None:
+        """From now on `handler` is awaited with each message of `topic` after the drain; it cannot publish."""
+        self._taps.setdefault(topic.index, []).append(handler)
+
+    def publish(self, topic: Topic[M], message: M, *, cause: int = 0, depth: int = 0) -> int:
+        """Queue one message; its seq is returned. Nothing is handled before `drain`."""
+        self.seq = seq = self.seq + 1
+        self.queue.append((topic, message, seq, cause, depth))
+        return seq
+
+    def post(self, published: Iterable[Published], *, cause: int = 0, depth: int = 0) -> None:
+        """Queue several messages of one cause."""
+        for topic, message in published:
+            self.publish(topic, message, cause=cause, depth=depth)
+
+    def drain(self) -> None:
+        """Handle everything queued and everything that follows from it; returns with an empty queue.
+
+        Raises DrainLimitError naming the cycle when a chain of causes grows past the depth limit.
+        """
+        queue, observers, handlers = self.queue, self._observers, self._handlers
+        while queue:
+            topic, message, seq, cause, depth = queue.popleft()
+            self.current_seq, self.current_depth, self.current_topic = seq, depth, topic.name
+            if depth > DEPTH_LIMIT // 2:
+                self._deep.append((seq, cause, topic.name))
+                if depth > DEPTH_LIMIT:
+                    raise self._cycle(seq)
+            for observe in observers:
+                observe(seq, cause, topic.name, message)
+            for handler in handlers[topic.index]:
+                following = handler(message)
+                if following:
+                    for next_topic, next_message in following:
+                        self.seq += 1
+                        queue.append((next_topic, next_message, self.seq, seq, depth + 1))
+            if self._taps and topic.index in self._taps:
+                self._tapped.append((topic.index, message))
+
+    @property
+    def has_tapped(self) -> bool:
+        """Whether messages wait for async subscribers."""
+        return bool(self._tapped)
+
+    async def flush_taps(self) -> None:
+        """Await the async subscribers with what was published since the last call, in order."""
+        waiting, self._tapped = self._tapped, []
+        for index, message in waiting:
+            for handler in self._taps[index]:
+                await handler(message)
+
+    def _cycle(self, seq: int) -> DrainLimitError | StrategySettleError:
+        """The error of an endless chain: the strategy's when its intents are part of it, ours otherwise."""
+        by_seq = {row[0]: row for row in self._deep}
+        names: list[str] = []
+        while seq in by_seq and len(names) < 8:
+            _, cause, name = by_seq[seq]
+            names.append(name)
+            seq = cause
+        cycle = f"messages answer each other for ever within one instant (more than {DEPTH_LIMIT} deep): " + " <- ".join(names)
+        return StrategySettleError(cycle) if T_ORDERS_INTENT.name in names else DrainLimitError(cycle)

@@ -1,0 +1,111 @@
+"""What hooks return: checked, stamped with id, time and strategy, and put on the bus."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from numbers import Integral
+from typing import Any
+
+from msgspec.structs import replace
+
+from backtester.domain.errors import StrategyError, StrategySettleError
+from backtester.domain.intents import INTENT_TYPES, CancelAllIntent, CancelOrderIntent, LimitOrderIntent
+from backtester.engine.bus import DEPTH_LIMIT, Bus
+from backtester.engine.clock import Clock
+from backtester.engine.topics import T_ORDERS_INTENT
+
+INTENTS_PER_HOOK_MAX = 100_000
+"""A hook that returns more at once is taken to be out of control."""
+
+_INTENT_CLASSES = frozenset(INTENT_TYPES)
+_PLAIN = (Decimal, int, float, str)
+
+
+class Intake:
+    """Stamps intents. Ids are `<strategy id>-<n>`, n counting that strategy's orders: a function of what it did, no more."""
+
+    def __init__(self, *, bus: Bus, clock: Clock) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._counts: dict[str, int] = {}
+        self._retries: dict[str, int] = {}
+
+    def submit(self, strategy_id: str, returned: Any, *, hook: str, cause: int, depth: int, retries: int = 0) -> None:
+        """Publish every intent of `returned`, in order. Raises StrategyError for anything that is no intent."""
+        if returned.__class__ in _INTENT_CLASSES:
+            returned = (returned,)
+        try:
+            intents = iter(returned)
+        except TypeError:
+            raise self._rubbish(strategy_id, hook, returned) from None
+        count = 0
+        for intent in intents:
+            if intent.__class__ not in _INTENT_CLASSES:
+                raise self._rubbish(strategy_id, hook, intent)
+            count += 1
+            if count > INTENTS_PER_HOOK_MAX:
+                raise StrategyError(f"{strategy_id}.{hook} returned more than {INTENTS_PER_HOOK_MAX:,} intents at once")
+            stamped = self._stamp(strategy_id, intent, hook=hook)
+            if retries:
+                self._retries[stamped.order_id] = retries
+            self._bus.publish(T_ORDERS_INTENT, stamped, cause=cause, depth=depth)
+
+    def retries_of(self, order_id: str, *, reason: str) -> int:
+        """How many refusals in a row led to this order, counting its own now. Raises StrategySettleError past the limit."""
+        retries = self._retries.pop(order_id, 0) + 1
+        if retries > DEPTH_LIMIT:
+            raise StrategySettleError(
+                f"order {order_id} was refused ({reason}) and so were the {retries - 1} orders before it, each sent from "
+                "on_reject: the strategy answers its own refusals for ever"
+            )
+        return retries
+
+    def settled(self, order_id: str) -> None:
+        """The order was not refused: it is no link of a chain any more."""
+        if self._retries:
+            self._retries.pop(order_id, None)
+
+    def _stamp(self, strategy_id: str, intent: Any, *, hook: str) -> Any:
+        if not isinstance(intent.symbol, str) or not isinstance(intent.order_id, str):
+            raise StrategyError(f"{strategy_id}.{hook}: symbol and order_id of an intent must be text, was {intent!r:.200}")
+        now_ms = self._clock.now_ms
+        if isinstance(intent, (CancelOrderIntent, CancelAllIntent)):
+            return replace(intent, strategy_id=strategy_id, time_ms=now_ms)
+        if intent.qty.__class__ not in _PLAIN or (
+            isinstance(intent, LimitOrderIntent) and intent.price.__class__ not in _PLAIN
+        ):
+            intent = self._plain_numbers(strategy_id, intent, hook=hook)
+        if not isinstance(intent.reason, str):
+            raise StrategyError(f"{strategy_id}.{hook}: reason of an intent must be text, was {intent.reason!r:.100}")
+        order_id = intent.order_id
+        if not order_id:
+            number = self._counts.get(strategy_id, 0) + 1
+            self._counts[strategy_id] = number
+            order_id = f"{strategy_id}-{number}"
+        elif order_id.rpartition("-")[2].isdigit() and order_id.rpartition("-")[0] in (strategy_id, "risk", "end"):
+            raise StrategyError(f"{strategy_id}.{hook}: order ids of the form {order_id!r} are the engine's; choose another")
+        return replace(intent, order_id=order_id, strategy_id=strategy_id, time_ms=now_ms)
+
+    def _plain_numbers(self, strategy_id: str, intent: Any, *, hook: str) -> Any:
+        """The intent with NumPy scalars and the like as plain numbers."""
+        changes: dict[str, Any] = {}
+        for name in ("qty", "price") if isinstance(intent, LimitOrderIntent) else ("qty",):
+            value = getattr(intent, name)
+            if value.__class__ in _PLAIN:
+                continue
+            if isinstance(value, float):
+                changes[name] = float(value)
+            elif isinstance(value, Integral) and not isinstance(value, bool):
+                changes[name] = int(value)
+            else:
+                raise StrategyError(
+                    f"{strategy_id}.{hook}: {name} must be a Decimal, int, float or text, was {type(value).__name__}"
+                )
+        return replace(intent, **changes)
+
+    @staticmethod
+    def _rubbish(strategy_id: str, hook: str, value: object) -> StrategyError:
+        return StrategyError(
+            f"{strategy_id}.{hook} returned {type(value).__name__} {value!r:.100}, which is no intent; return a list of "
+            "MarketOrderIntent, LimitOrderIntent, CancelOrderIntent or CancelAllIntent, or nothing"
+        )

@@ -1,0 +1,370 @@
+"""Tick and drain: every consequence of an instant is settled before the next one exists (ADR 021)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+from backtester.domain.candle import Candle
+from backtester.domain.errors import BacktesterError, RunAbortedError, StrategyError
+from backtester.domain.orders import Fill, OrderCanceled, OrderRefused, OrderRejected
+from backtester.domain.run_events import LogEvent
+from backtester.domain.timeframe import DAY_MS
+from backtester.domain.vocabulary import RejectReason
+from backtester.engine.bus import Bus
+from backtester.engine.clock import Clock
+from backtester.engine.intake import Intake
+from backtester.engine.ports import BooksPort, Decider, MarketDataSource, VenuePort
+from backtester.engine.routes import Routes
+from backtester.engine.schedule import HOOK_DAY, HOOK_FILL, HOOK_REJECT, Schedule
+from backtester.engine.timers import TimerDue, Timers
+from backtester.engine.topics import T_LOG
+
+YIELD_S = 0.005
+"""Wall time between two yields to asyncio's own work; never per event."""
+
+NEW_DAY = object()
+
+
+class Loop:
+    """Drives one run. Stages of a tick: marks, venue, books, decide, snapshot; each starts and ends with an empty queue.
+
+    A tick on which nothing is due takes the short path in `run`; any other takes `_full_tick`. Both do the same stages in
+    the same order: what differs is only what there is to look at.
+    """
+
+    def __init__(
+        self,
+        *,
+        feed: MarketDataSource,
+        bus: Bus,
+        clock: Clock,
+        schedule: Schedule,
+        routes: Routes,
+        marks: dict[str, float],
+        account: BooksPort,
+        venue: VenuePort,
+        deciders: Sequence[Decider],
+        start_ms: int,
+        end_ms: int,
+        snapshot_every_ms: int,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._feed = feed
+        self._bus = bus
+        self._clock = clock
+        self._schedule = schedule
+        self._routes = routes
+        self._marks = marks
+        self._account = account
+        self._venue = venue
+        self._deciders = tuple(deciders)
+        self._by_id = {decider.strategy_id: decider for decider in self._deciders}
+        self._tick_enders = tuple(decider for decider in self._deciders if decider.has_tick_end)
+        self._intake = Intake(bus=bus, clock=clock)
+        self._timers = Timers(schedule)
+        self._start_ms = start_ms
+        self._end_ms = end_ms
+        self._snapshot_every_ms = snapshot_every_ms
+        self._on_progress = on_progress
+        self._warming = True
+        self._stop = False
+        self.discarded_count = 0
+        """Intents returned during warm-up."""
+
+    def request_stop(self) -> None:
+        """Finish the tick that is running, then end the run as interrupted. Safe to call from a signal handler."""
+        self._stop = True
+        self._schedule.hold()
+
+    async def run(self) -> str:
+        """Deliver the whole feed; returns the reason of the end: `data`, `bankrupt` or `interrupted`.
+
+        Raises RunAbortedError around whatever a handler or a hook raised.
+        """
+        try:
+            self._schedule.hold()
+            for decider in self._deciders:
+                self._call(decider, "on_start")
+            await self._deliver_feed()
+            if not self._stop and not self._account.bankrupt:
+                self._settle_before(self._end_ms + 1)
+            return "interrupted" if self._stop else "bankrupt" if self._account.bankrupt else "data"
+        except Exception as error:  # noqa: BLE001 - every failure ends the run and is wrapped with the event that did it
+            raise self._aborted(error) from error
+
+    async def _deliver_feed(self) -> None:
+        schedule, clock, routes, marks = self._schedule, self._clock, self._routes, self._marks
+        decider = self._deciders[0]
+        on_candle, remember, outbox = decider.on_candle, decider.remember, decider.outbox
+        careful = len(self._deciders) > 1 or bool(self._tick_enders)
+        yielded_s = perf_counter()
+        for batch in self._feed.batches():
+            for time_ms, bars, signals in batch:
+                if careful or time_ms >= schedule.next_ms:
+                    self._full_tick(time_ms, bars, signals)
+                    if self._stop or self._account.bankrupt:
+                        return
+                    continue
+                clock.now_ms = time_ms
+                for bar in bars:
+                    marks[bar.symbol] = bar.close
+                if routes.venue or routes.books:
+                    self._meet(time_ms, bars)
+                    if self._account.bankrupt:
+                        return
+                    if schedule.next_ms <= time_ms:
+                        self._deliver_due(time_ms)
+                for candle in signals:
+                    remember(candle)
+                for candle in signals:
+                    try:
+                        returned = on_candle(candle)
+                    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise anything
+                        raise self._strategy_failed(decider, "on_candle", error) from error
+                    if returned is not None and (returned.__class__ is not list or returned):
+                        self._submit(decider, returned, "on_candle", cause=0, depth=0)
+                if outbox:
+                    self._empty_outbox(decider)
+                if self._account.dirty or schedule.next_ms <= time_ms:
+                    self._finish_tick(time_ms)
+                    if self._account.bankrupt:
+                        return
+            now_s = perf_counter()
+            if now_s - yielded_s > YIELD_S:
+                yielded_s = now_s
+                if self._bus.has_tapped:
+                    await self._bus.flush_taps()
+                await asyncio.sleep(0)
+                if self._on_progress is not None:
+                    self._on_progress(clock.now_ms, self._feed.candle_count())
+                if self._stop:
+                    return
+        if self._bus.has_tapped:
+            await self._bus.flush_taps()
+
+    # -- ticks -------------------------------------------------------------------------------------------------------
+
+    def _full_tick(self, time_ms: int, bars: Sequence[Candle], signals: Sequence[Candle]) -> None:
+        """All stages of a tick on which something is, or may be, due."""
+        if self._stop:
+            return
+        if self._warming:
+            if time_ms <= self._start_ms:
+                self._warm_tick(time_ms, bars, signals)
+                return
+            self._end_warm_up()
+        self._settle_before(time_ms)
+        if self._account.bankrupt:
+            return
+        self._clock.advance(time_ms)
+        for bar in bars:
+            self._marks[bar.symbol] = bar.close
+        self._meet(time_ms, bars)
+        if self._account.bankrupt:
+            return
+        self._deliver_due(time_ms)
+        for candle in signals:
+            for decider in self._deciders:
+                if candle.timeframe in decider.timeframes:
+                    decider.remember(candle)
+        for candle in signals:
+            for decider in self._deciders:
+                if candle.timeframe in decider.timeframes:
+                    self._call(decider, "on_candle", candle)
+        self._deliver_due(time_ms)
+        if signals:
+            for decider in self._tick_enders:
+                self._call(decider, "on_tick_end")
+        self._finish_tick(time_ms)
+
+    def _finish_tick(self, time_ms: int) -> None:
+        """Hooks still due, the snapshot, then what arrives at this very instant and meets the bar that opens now."""
+        self._deliver_due(time_ms)
+        self._snapshot(time_ms)
+        while self._schedule.next_ms <= time_ms and not self._stop and not self._account.bankrupt:
+            self._instant(time_ms)
+
+    def _settle_before(self, time_ms: int) -> None:
+        """Everything due before `time_ms`, instant by instant."""
+        schedule = self._schedule
+        while schedule.next_ms < time_ms and not self._stop and not self._account.bankrupt:
+            self._instant(schedule.next_ms)
+
+    def _instant(self, time_ms: int) -> None:
+        """One instant without bars that end: arrivals at the venue, books, hooks, snapshot."""
+        self._clock.advance(time_ms)
+        bus = self._bus
+        for item, cause, depth in self._schedule.take_arrivals(time_ms):
+            bus.current_seq, bus.current_depth = cause, depth
+            bus.post(self._venue.on_arrival(item), cause=cause, depth=depth)
+        self._schedule.refresh()
+        bus.drain()
+        self._deliver_due(time_ms)
+        self._snapshot(time_ms)
+
+    def _meet(self, time_ms: int, bars: Sequence[Candle]) -> None:
+        """Stages venue and books: bars that end now meet what has business with them."""
+        bus = self._bus
+        for routes in (self._routes.venue, self._routes.books):
+            if routes:
+                for bar in bars:
+                    handler = routes.get(bar.symbol)
+                    if handler is not None:
+                        published = handler(bar)
+                        if published:
+                            bus.post(published)
+                if bus.queue:
+                    bus.drain()
+
+    def _snapshot(self, time_ms: int) -> None:
+        schedule = self._schedule
+        if self._account.dirty or schedule.snapshot_ms <= time_ms:
+            self._bus.post(self._account.on_snapshot_due())
+            self._bus.drain()
+            if schedule.snapshot_ms <= time_ms:
+                every_ms = self._snapshot_every_ms
+                schedule.snapshot_at(time_ms // every_ms * every_ms + every_ms)
+
+    # -- warm-up -----------------------------------------------------------------------------------------------------
+
+    def _warm_tick(self, time_ms: int, bars: Sequence[Candle], signals: Sequence[Candle]) -> None:
+        """Candles before the start: seen by the strategies, their intents discarded."""
+        self._clock.advance(time_ms)
+        for bar in bars:
+            self._marks[bar.symbol] = bar.close
+        for candle in signals:
+            for decider in self._deciders:
+                if candle.timeframe in decider.timeframes:
+                    decider.set_warming(True)
+                    decider.remember(candle)
+                    self._call(decider, "on_candle", candle)
+                    decider.set_warming(False)
+
+    def _end_warm_up(self) -> None:
+        self._warming = False
+        self._schedule.postpone_hooks(self._start_ms)
+        every_ms = self._snapshot_every_ms
+        self._schedule.snapshot_at(-(-self._start_ms // every_ms) * every_ms)
+        self._schedule.release()
+        self._clock.advance(self._start_ms)
+        if self._account.has_daily_floor:
+            self._schedule.hook(self._start_ms // DAY_MS * DAY_MS + DAY_MS, hook_class=HOOK_DAY, item=NEW_DAY)
+
+    # -- hooks -------------------------------------------------------------------------------------------------------
+
+    def _deliver_due(self, time_ms: int) -> None:
+        """Hooks due by now, in order; what one returns is settled before the next runs."""
+        schedule = self._schedule
+        while True:
+            due = schedule.take_hook(time_ms)
+            if due is None:
+                break
+            hook_class, item, cause, depth = due
+            if item is NEW_DAY:
+                self._bus.post(self._account.on_day())
+                self._bus.drain()
+                schedule.hook(time_ms // DAY_MS * DAY_MS + DAY_MS, hook_class=HOOK_DAY, item=NEW_DAY)
+            elif hook_class == HOOK_FILL:
+                self._deliver_fill(item, cause, depth)
+            elif hook_class == HOOK_REJECT:
+                self._deliver_refusal(item, cause, depth)
+            else:
+                self._deliver_timer(item, time_ms)
+        schedule.refresh()
+
+    def _deliver_fill(self, fill: Fill, cause: int, depth: int) -> None:
+        self._intake.settled(fill.order_id)
+        self._call(self._by_id[fill.strategy_id], "on_fill", fill, cause=cause, depth=depth)
+
+    def _deliver_refusal(self, message: OrderRefused | OrderRejected | OrderCanceled, cause: int, depth: int) -> None:
+        decider = self._by_id[message.strategy_id]
+        if isinstance(message, OrderCanceled):
+            self._intake.settled(message.order_id)
+            self._call(decider, "on_cancel", message, cause=cause, depth=depth)
+        else:
+            retries = self._intake.retries_of(message.order_id, reason=message.reason.value)
+            self._call(decider, "on_reject", message, cause=cause, depth=depth, retries=retries)
+
+    def _deliver_timer(self, due: TimerDue, time_ms: int) -> None:
+        if self._timers.fire(due, now_ms=time_ms):
+            self._call(self._by_id[due.strategy_id], "on_timer", due.name)
+
+    def _call(self, decider: Decider, hook: str, *args: Any, cause: int = 0, depth: int = 0, retries: int = 0) -> None:
+        """Call one hook and settle what it returns. Raises StrategyError around what the user's code raised."""
+        try:
+            returned = decider.hooks[hook](*args)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise anything
+            raise self._strategy_failed(decider, hook, error) from error
+        if returned is not None and (returned.__class__ is not list or returned):
+            self._submit(decider, returned, hook, cause=cause, depth=depth, retries=retries)
+        if decider.outbox:
+            self._empty_outbox(decider)
+
+    def _submit(self, decider: Decider, returned: Any, hook: str, *, cause: int, depth: int, retries: int = 0) -> None:
+        if self._warming:
+            self.discarded_count += 1
+            return
+        try:
+            self._intake.submit(decider.strategy_id, returned, hook=hook, cause=cause, depth=depth, retries=retries)
+        except BacktesterError:
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a generator of the user's may raise anything
+            raise self._strategy_failed(decider, hook, error) from error
+        self._bus.drain()
+
+    def _empty_outbox(self, decider: Decider) -> None:
+        """Timers and notes that a hook asked for."""
+        now_ms = self._clock.now_ms
+        waiting, decider.outbox[:] = tuple(decider.outbox), []
+        for request in waiting:
+            if hasattr(request, "event"):
+                note = LogEvent(
+                    time_ms=now_ms, strategy_id=decider.strategy_id, event=request.event, facts=dict(request.facts)
+                )
+                self._bus.publish(T_LOG, note)
+            else:
+                self._timers.set(
+                    decider.strategy_id, request.name, now_ms=now_ms, at_ms=request.at_ms, every_ms=request.every_ms
+                )
+        self._bus.drain()
+
+    # -- endings -----------------------------------------------------------------------------------------------------
+
+    def expire_orders(self, reason: RejectReason) -> None:
+        """Every working order ends; nothing can be ordered any more."""
+        self._bus.post(self._venue.expire_all(reason))
+        self._bus.drain()
+
+    def end_strategies(self) -> None:
+        """Call `on_end` of every strategy; what it returns is ignored."""
+        for decider in self._deciders:
+            try:
+                decider.hooks["on_end"]()
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise anything
+                raise self._aborted(self._strategy_failed(decider, "on_end", error)) from error
+            if decider.outbox:
+                self._empty_outbox(decider)
+
+    def _strategy_failed(self, decider: Decider, hook: str, error: BaseException) -> BacktesterError:
+        if isinstance(error, BacktesterError):
+            return error
+        return StrategyError(f"strategy {decider.strategy_id} raised {type(error).__name__} in {hook}: {error}{place_of(error)}")
+
+    def _aborted(self, error: Exception) -> RunAbortedError:
+        bus = self._bus
+        return RunAbortedError(
+            error, seq=bus.seq, time_ms=self._clock.now_ms, topic=bus.current_topic or "none", handler=bus.current_handler or "loop"
+        )
+
+
+def place_of(error: BaseException) -> str:
+    """` (file:line)` of the innermost frame that raised; empty when there is none."""
+    trace = error.__traceback__
+    if trace is None:
+        return ""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})"

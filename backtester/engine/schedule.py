@@ -1,0 +1,105 @@
+"""What is due between and at bars: arrivals at the venue, hooks, and the engine's own dates."""
+
+from __future__ import annotations
+
+import sys
+from heapq import heappop, heappush
+from typing import Any
+
+from backtester.engine.bus import Bus
+from backtester.engine.clock import Clock
+
+NEVER_MS = sys.maxsize
+
+HOOK_DAY = 0
+HOOK_REJECT = 1
+HOOK_FILL = 2
+HOOK_TIMER = 3
+"""Order of hooks within one instant: the day's roll-over, rejections and cancels, fills, timers."""
+
+
+class Schedule:
+    """Two ordered queues. `next_ms` is the earliest time at which anything is due.
+
+    Each entry keeps the message that caused it, and how deep it stood in the chain of causes of its instant.
+    Arrivals are sorted by (time, symbol index, class, sequence): the total order of `architecture.md`, section 2. Hooks by
+    (time, class, sequence).
+    """
+
+    def __init__(self, *, bus: Bus, clock: Clock) -> None:
+        self._bus = bus
+        self._clock = clock
+        self.next_ms = NEVER_MS
+        self.arrivals: list[tuple[int, int, int, int, Any, int, int]] = []
+        self.hooks: list[tuple[int, int, int, Any, int, int]] = []
+        self.snapshot_ms = NEVER_MS
+        self._count = 0
+        self._held = False
+
+    def arrive(self, time_ms: int, *, symbol_index: int, order_class: int, item: Any) -> None:
+        """`item` reaches the venue at `time_ms`."""
+        self._count += 1
+        heappush(
+            self.arrivals,
+            (time_ms, symbol_index, order_class, self._count, item, self._bus.current_seq, self._depth(time_ms)),
+        )
+        if time_ms < self.next_ms:
+            self.next_ms = time_ms
+
+    def hook(self, time_ms: int, *, hook_class: int, item: Any) -> None:
+        """`item` is delivered to its strategy at `time_ms`."""
+        self._count += 1
+        heappush(self.hooks, (time_ms, hook_class, self._count, item, self._bus.current_seq, self._depth(time_ms)))
+        if time_ms < self.next_ms:
+            self.next_ms = time_ms
+
+    def _depth(self, time_ms: int) -> int:
+        return self._bus.current_depth + 1 if time_ms == self._clock.now_ms else 0
+
+    def snapshot_at(self, time_ms: int) -> None:
+        """The next account snapshot is taken at `time_ms`."""
+        self.snapshot_ms = time_ms
+        self.refresh()
+
+    def hold(self) -> None:
+        """Make every tick look due, until `release`: the loop then takes its careful path."""
+        self._held = True
+        self.next_ms = -1
+
+    def release(self) -> None:
+        """Undo `hold`."""
+        self._held = False
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Recompute `next_ms` after something was taken out."""
+        if self._held:
+            return
+        due_ms = self.snapshot_ms
+        if self.arrivals and self.arrivals[0][0] < due_ms:
+            due_ms = self.arrivals[0][0]
+        if self.hooks and self.hooks[0][0] < due_ms:
+            due_ms = self.hooks[0][0]
+        self.next_ms = due_ms
+
+    def take_arrivals(self, time_ms: int) -> list[tuple[Any, int, int]]:
+        """(item, cause, depth) of everything that arrives at `time_ms`, in order; taken out."""
+        taken = []
+        while self.arrivals and self.arrivals[0][0] <= time_ms:
+            entry = heappop(self.arrivals)
+            taken.append((entry[4], entry[5], entry[6]))
+        return taken
+
+    def take_hook(self, time_ms: int) -> tuple[int, Any, int, int] | None:
+        """(class, item, cause, depth) of the first hook due by `time_ms`, taken out; None when there is none."""
+        if self.hooks and self.hooks[0][0] <= time_ms:
+            _, hook_class, _, item, cause, depth = heappop(self.hooks)
+            return hook_class, item, cause, depth
+        return None
+
+    def postpone_hooks(self, time_ms: int) -> None:
+        """Hooks due before `time_ms` are due then: what was missed fires once."""
+        late = [entry for entry in self.hooks if entry[0] < time_ms]
+        if late:
+            self.hooks = sorted([(max(e[0], time_ms), *e[1:]) for e in self.hooks])
+        self.refresh()

@@ -1,0 +1,66 @@
+"""The life cycle of orders: what was sent, and what the venue said of it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from backtester.domain.order_states import TERMINAL, next_status
+from backtester.domain.orders import Fill, OrderAck, OrderCanceled, OrderRejected, SanitizedCancel, SanitizedOrder
+from backtester.domain.vocabulary import OrderStatus
+from backtester.execution.working_orders import OrderRecord, WorkingOrders, is_engine_id
+
+
+class OrderGateway(Protocol):
+    """The way to a venue, simulated or real: requests go out here, reports come back as messages."""
+
+    def send(self, order: SanitizedOrder) -> None:
+        """The order is on its way."""
+
+    def cancel(self, cancel: SanitizedCancel) -> None:
+        """The request to cancel is on its way."""
+
+
+class OrderManager:
+    """Hands requests to the gateway and keeps the working orders current with what the venue reports."""
+
+    def __init__(self, *, gateway: OrderGateway, working: WorkingOrders) -> None:
+        self._gateway = gateway
+        self._working = working
+        self._records = working.records
+        self.sent_count = 0
+
+    def on_sanitized(self, request: SanitizedOrder | SanitizedCancel) -> None:
+        """The request is recorded and handed to the gateway."""
+        if isinstance(request, SanitizedCancel):
+            self._gateway.cancel(request)
+            return
+        self.sent_count += 1
+        self._records[request.order_id] = OrderRecord(request)
+        if not is_engine_id(request.order_id, request.strategy_id):
+            self._working.chosen_ids.add(request.order_id)
+        self._gateway.send(request)
+
+    def on_ack(self, ack: OrderAck) -> None:
+        """The order is live."""
+        record = self._records[ack.order_id]
+        record.status = next_status(record.status, OrderStatus.LIVE, order_id=ack.order_id)
+
+    def on_fill(self, fill: Fill) -> None:
+        """The order is partly filled, or filled and forgotten."""
+        record = self._records[fill.order_id]
+        following = OrderStatus.PARTIALLY_FILLED if fill.open_lots else OrderStatus.FILLED
+        record.status = next_status(record.status, following, order_id=fill.order_id)
+        record.open_lots = fill.open_lots
+        if following in TERMINAL:
+            del self._records[fill.order_id]
+
+    def on_canceled(self, canceled: OrderCanceled) -> None:
+        """The order has ended and is forgotten."""
+        record = self._records.pop(canceled.order_id)
+        next_status(record.status, canceled.status, order_id=canceled.order_id)
+
+    def on_rejected(self, rejected: OrderRejected) -> None:
+        """A rejected order is forgotten; a rejected cancel changes nothing."""
+        if not rejected.is_cancel:
+            record = self._records.pop(rejected.order_id)
+            next_status(record.status, OrderStatus.REJECTED, order_id=rejected.order_id)

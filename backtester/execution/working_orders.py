@@ -1,0 +1,86 @@
+"""The working orders of a run. Knows nobody, so a strategy may read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.orders import OpenOrder, SanitizedOrder
+from backtester.domain.rounding import lots_decimal, ticks_decimal
+from backtester.domain.vocabulary import OrderStatus
+
+
+class OrderRecord:
+    """One order and where it stands in its life cycle."""
+
+    __slots__ = ("open_lots", "order", "status")
+
+    def __init__(self, order: SanitizedOrder) -> None:
+        self.order = order
+        self.status = OrderStatus.SUBMITTED
+        self.open_lots = order.qty_lots
+
+
+class WorkingOrders:
+    """Working orders in the order they were sent; an order is forgotten when it ends.
+
+    Ids that the engine stamped are unique by their counter; ids that a strategy chose are remembered for the whole run.
+    """
+
+    def __init__(self, *, specs: Mapping[str, SymbolSpec], lots: Mapping[str, int]) -> None:
+        self.records: dict[str, OrderRecord] = {}
+        self.chosen_ids: set[str] = set()
+        self._specs = specs
+        self._lots = lots
+
+    def count(self) -> int:
+        """Number of working orders."""
+        return len(self.records)
+
+    def owner(self, order_id: str) -> str | None:
+        """The strategy of a working order; None when it is not working."""
+        record = self.records.get(order_id)
+        return record.order.strategy_id if record is not None else None
+
+    def is_used(self, order_id: str) -> bool:
+        """Whether an order of this id is working, or one with this chosen id was ever sent."""
+        return order_id in self.records or order_id in self.chosen_ids
+
+    def is_entry(self, order_id: str) -> bool:
+        """Whether a working order would open or enlarge a position: not reduce-only, and not within the opposite position."""
+        record = self.records[order_id]
+        held = self._lots[record.order.symbol]
+        opposite = held * record.order.side.sign < 0
+        return not (record.order.reduce_only or (opposite and record.open_lots <= abs(held)))
+
+    def working(self, *, strategy_id: str | None = None, symbol: str | None = None) -> Sequence[OpenOrder]:
+        """Working orders in the order they were sent, each a value of its own."""
+        return [self._view(record) for record in self._matching(strategy_id, symbol)]
+
+    def _matching(self, strategy_id: str | None, symbol: str | None) -> Iterator[OrderRecord]:
+        for record in self.records.values():
+            order = record.order
+            if (strategy_id is None or order.strategy_id == strategy_id) and (symbol is None or order.symbol == symbol):
+                yield record
+
+    def _view(self, record: OrderRecord) -> OpenOrder:
+        order = record.order
+        spec = self._specs[order.symbol]
+        return OpenOrder(
+            order_id=order.order_id,
+            symbol=order.symbol,
+            side=order.side,
+            order_type=order.order_type,
+            qty=lots_decimal(order.qty_lots, spec),
+            filled_qty=lots_decimal(order.qty_lots - record.open_lots, spec),
+            price=ticks_decimal(order.price_ticks, spec) if order.price_ticks else None,
+            status=record.status,
+            reduce_only=order.reduce_only,
+            time_ms=order.time_ms,
+        )
+
+
+def is_engine_id(order_id: str, strategy_id: str) -> bool:
+    """Whether `order_id` has the form that the engine stamps: an owner, a dash, a number."""
+    head, _, tail = order_id.rpartition("-")
+    return tail.isdigit() and head in (strategy_id, "risk", "end")

@@ -1,0 +1,306 @@
+"""The gate: every intent passes here, and leaves as a sanitized order or as a refusal with its reason.
+
+Fails closed: what is not known to be allowed is refused. But no rail refuses an order that reduces a position, except for
+tick, lot, minimum quantity or an unknown symbol: a trader must always be able to get out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Protocol
+
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.intents import AnyIntent, CancelAllIntent, CancelOrderIntent, LimitOrderIntent, OrderIntent
+from backtester.domain.money import FEE_STEP, PRICE_ONE, ceil_div, e8_from_decimal, price_e8
+from backtester.domain.orders import (
+    Fill,
+    OpenOrder,
+    OrderCanceled,
+    OrderRefused,
+    OrderRejected,
+    SanitizedCancel,
+    SanitizedOrder,
+)
+from backtester.domain.run_events import ControlAction, ControlEvent
+from backtester.domain.vocabulary import Market, OrderType, RejectReason, Side, TimeInForce
+from backtester.engine.clock import Clock
+from backtester.engine.topics import T_ORDERS_REFUSED, T_ORDERS_SANITIZED, Published, on
+from backtester.risk.order_rate import TokenBucket
+from backtester.risk.order_validation import OrderRounding, Refusal, Rounded, check_collar, check_opening_size
+from backtester.risk.reservations import Reservations
+
+
+class AccountReader(Protocol):
+    """What the gate asks of the account."""
+
+    lots: dict[str, int]
+
+    def free_cash(self) -> int:
+        """Money units that new orders may use, before reservations."""
+
+    def holdings(self) -> Sequence[tuple[str, str, int]]:
+        """(strategy_id, symbol, signed lots) of every open position of a strategy."""
+
+
+class OrderReader(Protocol):
+    """What the gate asks of the working orders."""
+
+    def working(self, *, strategy_id: str | None = None, symbol: str | None = None) -> Sequence[OpenOrder]:
+        """Working orders in the order they were sent."""
+
+    def owner(self, order_id: str) -> str | None:
+        """The strategy of a working order; None when it is not working."""
+
+    def is_used(self, order_id: str) -> bool:
+        """Whether an order of this id was ever sent."""
+
+    def is_entry(self, order_id: str) -> bool:
+        """Whether the working order was not sent as reduce-only and would enlarge the position if filled."""
+
+    def count(self) -> int:
+        """Number of working orders."""
+
+
+class RiskLimits:
+    """The rails of `[risk]` and the cost assumptions they need, as whole numbers."""
+
+    def __init__(
+        self,
+        *,
+        collar_bps: Decimal | None = None,
+        max_open_orders: int | None = None,
+        max_position_notional: Decimal | None = None,
+        orders_per_second: Decimal | None = None,
+        order_burst: int = 100,
+        leverage: int = 1,
+        taker_bps: Mapping[str, Decimal] | None = None,
+        market_bps: Decimal = Decimal(0),
+    ) -> None:
+        self.collar_e8 = _bps_e8(collar_bps) if collar_bps is not None else None
+        self.max_open_orders = max_open_orders
+        self.max_position = e8_from_decimal(max_position_notional) * PRICE_ONE if max_position_notional is not None else None
+        self.orders_per_second_e8 = e8_from_decimal(orders_per_second) if orders_per_second is not None else None
+        self.order_burst = order_burst
+        self.leverage = leverage
+        self.taker_e8 = {symbol: _bps_e8(bps) for symbol, bps in (taker_bps or {}).items()}
+        self.market_e8 = _bps_e8(market_bps)
+
+
+def _bps_e8(bps: Decimal) -> int:
+    """Basis points as a fraction in whole 1e-8, rounded up."""
+    numerator, denominator = bps.as_integer_ratio()
+    return ceil_div(numerator * (PRICE_ONE // 10_000), denominator)
+
+
+class RiskGate:
+    """Subscribes to intents; answers each with sanitized orders or refusals. Holds reservations and the halted state."""
+
+    def __init__(
+        self,
+        *,
+        specs: Mapping[str, SymbolSpec],
+        limits: RiskLimits,
+        account: AccountReader,
+        orders: OrderReader,
+        marks: Mapping[str, float],
+        clock: Clock,
+    ) -> None:
+        self.reservations = Reservations()
+        self._specs = specs
+        self._limits = limits
+        self._account = account
+        self._orders = orders
+        self._marks = marks
+        self._clock = clock
+        self._rounding = OrderRounding()
+        self._halted: RejectReason | None = None
+        self._flatten_count = 0
+        rate = limits.orders_per_second_e8
+        self._bucket = (
+            TokenBucket(per_second_e8=rate, burst=limits.order_burst, now_ms=clock.now_ms) if rate is not None else None
+        )
+
+    # -- intents -----------------------------------------------------------------------------------------------------
+
+    def on_intent(self, intent: AnyIntent) -> Sequence[Published]:
+        """One sanitized order or cancel per order asked for, or one refusal."""
+        if isinstance(intent, CancelOrderIntent):
+            return self._cancel(intent)
+        if isinstance(intent, CancelAllIntent):
+            working = self._orders.working(strategy_id=intent.strategy_id, symbol=intent.symbol or None)
+            return [self._cancel_message(row.order_id, intent.strategy_id, row.symbol) for row in working]
+        return self._order(intent)
+
+    def _cancel(self, intent: CancelOrderIntent) -> Sequence[Published]:
+        if self._orders.owner(intent.order_id) != intent.strategy_id:
+            detail = f"order {intent.order_id!r} is not working: filled, ended or never sent"
+            return self._refuse(intent, Refusal(RejectReason.UNKNOWN_ORDER, detail))
+        return (self._cancel_message(intent.order_id, intent.strategy_id, intent.symbol),)
+
+    def _cancel_message(self, order_id: str, strategy_id: str, symbol: str) -> Published:
+        cancel = SanitizedCancel(time_ms=self._clock.now_ms, order_id=order_id, strategy_id=strategy_id, symbol=symbol)
+        return on(T_ORDERS_SANITIZED, cancel)
+
+    def _order(self, intent: OrderIntent) -> Sequence[Published]:
+        spec = self._specs.get(intent.symbol)
+        if spec is None:
+            return self._refuse(intent, Refusal(RejectReason.UNKNOWN_SYMBOL, f"{intent.symbol!r} is not in this run"))
+        if self._orders.is_used(intent.order_id):
+            return self._refuse(intent, Refusal(RejectReason.DUPLICATE_ID, f"order id {intent.order_id!r} was used before"))
+        rounded = self._rounding.round(intent, spec)
+        if isinstance(rounded, Refusal):
+            return self._refuse(intent, rounded)
+        held = self._account.lots[intent.symbol]
+        opposite = held > 0 if intent.side is Side.SELL else held < 0
+        if intent.reduce_only and not opposite:
+            return self._refuse(intent, Refusal(RejectReason.REDUCE_ONLY, "there is no position that this order would reduce"))
+        reduces = opposite and (intent.reduce_only or rounded.qty_lots <= abs(held))
+        hold = 0
+        if not reduces:
+            opening_lots = rounded.qty_lots - abs(held) if opposite else rounded.qty_lots
+            outcome = self._opening(intent, rounded, spec, held=held, opening_lots=opening_lots)
+            if isinstance(outcome, Refusal):
+                return self._refuse(intent, outcome)
+            hold = outcome
+            self.reservations.hold(intent.order_id, amount=hold, lots=rounded.qty_lots)
+        return (on(T_ORDERS_SANITIZED, self._sanitized(intent, rounded, spec, hold)),)
+
+    def _sanitized(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, hold: int) -> SanitizedOrder:
+        spot_buy = spec.market is Market.SPOT and intent.side is Side.BUY
+        return SanitizedOrder(
+            time_ms=self._clock.now_ms,
+            order_id=intent.order_id,
+            strategy_id=intent.strategy_id,
+            symbol=intent.symbol,
+            side=intent.side,
+            order_type=OrderType.LIMIT if isinstance(intent, LimitOrderIntent) else OrderType.MARKET,
+            qty_lots=rounded.qty_lots,
+            price_ticks=rounded.price_ticks,
+            tif=intent.tif,
+            reduce_only=bool(intent.reduce_only),
+            budget_e8=hold // FEE_STEP if spot_buy else 0,
+            reason=str(intent.reason),
+        )
+
+    def _opening(
+        self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, *, held: int, opening_lots: int
+    ) -> int | Refusal:
+        """Money units to reserve for an order that opens, or the first rail that it breaks."""
+        limits = self._limits
+        if not spec.tradable:
+            return Refusal(RejectReason.NOT_TRADABLE, f"{spec.symbol} is not tradable now")
+        if self._halted is not None:
+            return Refusal(self._halted, "entries are halted until the next UTC day")
+        if spec.market is Market.SPOT and intent.side is Side.SELL:
+            return Refusal(RejectReason.SHORT_SPOT, "a spot account cannot sell more than it holds")
+        mark = self._marks.get(spec.symbol)
+        if mark is None:
+            return Refusal(RejectReason.NO_PRICE, f"{spec.symbol} has no price yet")
+        mark_e8 = price_e8(mark)
+        is_limit = rounded.price_ticks > 0
+        order_e8 = rounded.price_ticks * spec.tick_e8 if is_limit else mark_e8
+        broken = check_opening_size(rounded, spec=spec, price_e8=order_e8)
+        if broken is None and is_limit and limits.collar_e8 is not None:
+            broken = check_collar(side=intent.side, price_e8=order_e8, mark_e8=mark_e8, collar_e8=limits.collar_e8)
+        if broken is None:
+            broken = self._count_rails(spec, intent.side, rounded, held=held, price_e8_=order_e8)
+        if broken is not None:
+            return broken
+        return self._reserve(spec, rounded, opening_lots, order_e8=order_e8, is_limit=is_limit, side=intent.side)
+
+    def _count_rails(self, spec: SymbolSpec, side: Side, rounded: Rounded, *, held: int, price_e8_: int) -> Refusal | None:
+        limits = self._limits
+        if limits.max_open_orders is not None and self._orders.count() >= limits.max_open_orders:
+            return Refusal(RejectReason.MAX_OPEN_ORDERS, f"{limits.max_open_orders} orders are working already")
+        if limits.max_position is not None:
+            after = abs(held + (rounded.qty_lots if side is Side.BUY else -rounded.qty_lots))
+            if after * spec.lot_e8 * price_e8_ > limits.max_position:
+                return Refusal(RejectReason.MAX_POSITION, "the position would exceed risk.max_position_notional")
+        if self._bucket is not None and not self._bucket.take(self._clock.now_ms):
+            return Refusal(RejectReason.ORDER_RATE, "orders come faster than risk.orders_per_second allows")
+        return None
+
+    def _reserve(
+        self, spec: SymbolSpec, rounded: Rounded, opening_lots: int, *, order_e8: int, is_limit: bool, side: Side
+    ) -> int | Refusal:
+        """notional / leverage + taker fee on the whole order, from the cash that is free."""
+        limits = self._limits
+        if not is_limit and side is Side.BUY:
+            order_e8 = ceil_div(order_e8 * (PRICE_ONE + limits.market_e8), PRICE_ONE)
+        lot_value = order_e8 * spec.lot_e8
+        fee = ceil_div(rounded.qty_lots * lot_value * max(0, limits.taker_e8.get(spec.symbol, 0)), PRICE_ONE)
+        need = ceil_div(opening_lots * lot_value, limits.leverage) + ceil_div(fee, FEE_STEP) * FEE_STEP
+        free = self._account.free_cash() - self.reservations.total
+        if need > free:
+            return Refusal(RejectReason.INSUFFICIENT, f"needs {need // 10**14 / 100:.2f}, free is {free // 10**14 / 100:.2f} {spec.quote}")
+        if spec.market is Market.SPOT and not is_limit:
+            return min(free, need + need // 100)
+        return need
+
+    def _refuse(self, intent: AnyIntent, refusal: Refusal) -> Sequence[Published]:
+        message = OrderRefused(
+            time_ms=self._clock.now_ms,
+            order_id=intent.order_id,
+            strategy_id=intent.strategy_id,
+            symbol=intent.symbol,
+            reason=refusal.reason,
+            detail=refusal.detail,
+        )
+        return (on(T_ORDERS_REFUSED, message),)
+
+    # -- what became of orders ---------------------------------------------------------------------------------------
+
+    def on_fill(self, fill: Fill) -> None:
+        """The filled part holds no cash any more."""
+        self.reservations.fill(fill.order_id, open_lots=fill.open_lots)
+
+    def on_canceled(self, canceled: OrderCanceled) -> None:
+        """The ended order holds no cash any more."""
+        self.reservations.release(canceled.order_id)
+
+    def on_rejected(self, rejected: OrderRejected) -> None:
+        """A rejected order holds no cash any more; a rejected cancel changes nothing."""
+        if not rejected.is_cancel:
+            self.reservations.release(rejected.order_id)
+
+    # -- switches ----------------------------------------------------------------------------------------------------
+
+    def on_control(self, event: ControlEvent) -> Sequence[Published]:
+        """Daily loss: entries are cancelled and refused until the day ends; with flatten, positions are closed too."""
+        if event.action is ControlAction.DAILY_LOSS_REARM:
+            self._halted = None
+            return ()
+        if event.action not in (ControlAction.DAILY_LOSS_HALT, ControlAction.DAILY_LOSS_FLATTEN):
+            return ()
+        self._halted = RejectReason.DAILY_LOSS
+        published = [
+            self._cancel_message(row.order_id, self._orders.owner(row.order_id) or "", row.symbol)
+            for row in self._orders.working()
+            if self._orders.is_entry(row.order_id)
+        ]
+        if event.action is ControlAction.DAILY_LOSS_FLATTEN:
+            published += self.close_all(owner="risk", reason="DAILY_LOSS")
+        return published
+
+    def close_all(self, *, owner: str, reason: str) -> list[Published]:
+        """Market orders that close every position; their ids start with `owner`."""
+        return [self._close(*holding, owner=owner, reason=reason) for holding in self._account.holdings()]
+
+    def _close(self, strategy_id: str, symbol: str, lots: int, *, owner: str, reason: str) -> Published:
+        self._flatten_count += 1
+        order = SanitizedOrder(
+            time_ms=self._clock.now_ms,
+            order_id=f"{owner}-{self._flatten_count}",
+            strategy_id=strategy_id,
+            symbol=symbol,
+            side=Side.SELL if lots > 0 else Side.BUY,
+            order_type=OrderType.MARKET,
+            qty_lots=abs(lots),
+            price_ticks=0,
+            tif=TimeInForce.GTC,
+            reduce_only=lots == self._account.lots[symbol],
+            budget_e8=0,
+            reason=reason,
+        )
+        return on(T_ORDERS_SANITIZED, order)

@@ -1,0 +1,95 @@
+"""Order validation: rounding to the instrument and the checks that need nothing but the order, its spec and a price."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from backtester.domain.errors import InvalidPriceError, InvalidQuantityError
+from backtester.domain.instruments import SymbolSpec, SymbolSpecs
+from backtester.domain.intents import LimitOrderIntent, OrderIntent
+from backtester.domain.money import PRICE_ONE, e8_from_decimal
+from backtester.domain.rounding import price_ticks, qty_lots
+from backtester.domain.vocabulary import RejectReason, Side, TimeInForce
+
+__all__ = ["Refusal", "Rounded", "SymbolSpecs", "check_collar", "check_opening_size", "round_order"]
+
+
+class Refusal(NamedTuple):
+    """Why an order may not pass: a code for machines, words for people."""
+
+    reason: RejectReason
+    detail: str
+
+
+class Rounded(NamedTuple):
+    """An order in whole lots and ticks; `price_ticks` is 0 for a market order."""
+
+    qty_lots: int
+    price_ticks: int
+
+
+class OrderRounding:
+    """Rounds orders of one run; remembers recent sizes, since strategies repeat them."""
+
+    _REMEMBERED = 4096
+
+    def __init__(self) -> None:
+        self._lots: dict[tuple[str, object], int] = {}
+
+    def round(self, intent: OrderIntent, spec: SymbolSpec) -> Rounded | Refusal:
+        """Whole lots (down) and ticks (buy down, sell up), or the refusal: INVALID, LOT_STEP, MIN_QTY, TICK."""
+        if not isinstance(intent.side, Side) or not isinstance(intent.tif, TimeInForce):
+            return Refusal(RejectReason.INVALID, "side must be a Side and tif a TimeInForce")
+        key = (spec.symbol, intent.qty)
+        try:
+            lots = self._lots.get(key) if intent.qty.__class__ is not bool else None
+            if lots is None:
+                lots = qty_lots(intent.qty, spec=spec)
+                if len(self._lots) >= self._REMEMBERED:
+                    self._lots.clear()
+                self._lots[key] = lots
+        except (InvalidQuantityError, TypeError) as error:
+            return Refusal(RejectReason.INVALID, str(error))
+        if lots == 0:
+            return Refusal(RejectReason.LOT_STEP, f"qty {intent.qty} is below one lot of {spec.lot_size}")
+        if lots * spec.lot_e8 < e8_from_decimal(spec.min_qty):
+            return Refusal(RejectReason.MIN_QTY, f"qty {intent.qty} is below the minimum of {spec.min_qty}")
+        if not isinstance(intent, LimitOrderIntent):
+            return Rounded(lots, 0)
+        try:
+            ticks = price_ticks(intent.price, spec=spec, side=intent.side)
+        except InvalidPriceError as error:
+            return Refusal(RejectReason.INVALID, str(error))
+        if ticks <= 0:
+            return Refusal(RejectReason.TICK, f"price {intent.price} is below one tick of {spec.tick_size}")
+        return Rounded(lots, ticks)
+
+
+def round_order(intent: OrderIntent, spec: SymbolSpec) -> Rounded | Refusal:
+    """`OrderRounding.round` for a single order."""
+    return OrderRounding().round(intent, spec)
+
+
+def check_opening_size(rounded: Rounded, *, spec: SymbolSpec, price_e8: int) -> Refusal | None:
+    """MAX_QTY, MIN_NOTIONAL, MAX_NOTIONAL of an order that opens (exchange_semantics.md, section 2; G18: closing is exempt)."""
+    qty_e8 = rounded.qty_lots * spec.lot_e8
+    if spec.max_qty is not None and qty_e8 > e8_from_decimal(spec.max_qty):
+        return Refusal(RejectReason.MAX_QTY, f"quantity above the maximum of {spec.max_qty}")
+    notional = qty_e8 * price_e8
+    if notional < e8_from_decimal(spec.min_notional) * PRICE_ONE:
+        return Refusal(RejectReason.MIN_NOTIONAL, f"notional below the minimum of {spec.min_notional} {spec.quote}")
+    if spec.max_notional is not None and notional > e8_from_decimal(spec.max_notional) * PRICE_ONE:
+        return Refusal(RejectReason.MAX_NOTIONAL, f"notional above the maximum of {spec.max_notional} {spec.quote}")
+    return None
+
+
+def check_collar(*, side: Side, price_e8: int, mark_e8: int, collar_e8: int) -> Refusal | None:
+    """PRICE_BAND when a limit is more aggressive than the mark by more than the collar (a fraction in 1e-8).
+
+    Only the aggressive side is bounded: a buy far below or a sell far above the market is a patient order.
+    """
+    if side is Side.BUY and price_e8 * PRICE_ONE > mark_e8 * (PRICE_ONE + collar_e8):
+        return Refusal(RejectReason.PRICE_BAND, "buy limit is too far above the market")
+    if side is Side.SELL and price_e8 * PRICE_ONE < mark_e8 * (PRICE_ONE - collar_e8):
+        return Refusal(RejectReason.PRICE_BAND, "sell limit is too far below the market")
+    return None

@@ -1,0 +1,38 @@
+"""Cash held for working orders until they are filled or end."""
+
+from __future__ import annotations
+
+
+class Reservations:
+    """Money units by order. A fill releases its share; the last fill or the order's end releases the rest."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._by_order: dict[str, tuple[int, int]] = {}
+
+    def hold(self, order_id: str, *, amount: int, lots: int) -> None:
+        """Hold `amount` for an order of `lots`."""
+        self._by_order[order_id] = (amount, lots)
+        self.total += amount
+
+    def fill(self, order_id: str, *, open_lots: int) -> None:
+        """Release what the filled part held: what stays is in proportion to the open lots, rounded up."""
+        held = self._by_order.get(order_id)
+        if held is None:
+            return
+        amount, lots = held
+        if open_lots == 0:
+            self.release(order_id)
+            return
+        stays = -(-amount * open_lots // lots)
+        self._by_order[order_id] = (stays, open_lots)
+        self.total -= amount - stays
+
+    def release(self, order_id: str) -> None:
+        """Release all that is held for an order; nothing when there is nothing."""
+        held = self._by_order.pop(order_id, None)
+        if held is not None:
+            self.total -= held[0]
+
+    def __len__(self) -> int:
+        return len(self._by_order)

@@ -1,0 +1,32 @@
+"""How much of a bar's volume our own orders may take, once."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from backtester.domain.candle import Candle
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.money import PRICE_ONE
+
+
+class BarLiquidity:
+    """The share of each bar's volume that is left to our orders; what one order took, no other takes again."""
+
+    def __init__(self, participation_bps: Decimal) -> None:
+        self._numerator, denominator = participation_bps.as_integer_ratio()
+        self._denominator = denominator * 10_000
+        self._used: dict[str, tuple[int, int]] = {}
+
+    def left_lots(self, bar: Candle, spec: SymbolSpec) -> int | None:
+        """Whole lots still allowed in `bar`; None without a cap (`participation_bps` 0)."""
+        if self._numerator == 0:
+            return None
+        volume_numerator, volume_denominator = Decimal(repr(bar.volume)).as_integer_ratio()
+        cap = volume_numerator * self._numerator * PRICE_ONE // (volume_denominator * self._denominator * spec.lot_e8)
+        start_ms, used = self._used.get(bar.symbol, (-1, 0))
+        return max(0, cap - used) if start_ms == bar.start_ms else cap
+
+    def use(self, bar: Candle, lots: int) -> None:
+        """`lots` of this bar are gone."""
+        start_ms, used = self._used.get(bar.symbol, (-1, 0))
+        self._used[bar.symbol] = (bar.start_ms, used + lots if start_ms == bar.start_ms else lots)

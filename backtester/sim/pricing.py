@@ -1,0 +1,66 @@
+"""What a fill costs: spread, slippage and impact in its price, and the fee on its value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from backtester.domain.candle import Candle
+from backtester.domain.costs import cost_ratio, fee_e8, over_share_impact_bps
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.money import PRICE_ONE, decimal_from_e8, price_e8
+from backtester.domain.rounding import fill_price_ticks
+from backtester.domain.vocabulary import Liquidity, Side
+from backtester.sim.sim_models import FeeModel, SlippageModel, checked_bps
+
+
+class FillPricing:
+    """Prices and fees of one run's fills, in whole ticks and whole 1e-8 of the quote asset."""
+
+    def __init__(
+        self, *, specs: Mapping[str, SymbolSpec], spread_bps: Decimal, slippage: SlippageModel, fees: FeeModel
+    ) -> None:
+        self._specs = specs
+        self._half_spread_bps = decimal_half(spread_bps)
+        self._slippage = slippage
+        self._fees = fees
+        self._ratios: dict[tuple[Decimal, Side], tuple[int, int]] = {}
+        self._rates: dict[tuple[str, Liquidity], Decimal] = {}
+
+    def taker_ticks(self, *, symbol: str, side: Side, lots: int, bar: Candle, reference: float, over_share: bool) -> int:
+        """reference x (1 +/- half spread) x (1 +/- slippage), rounded once to the tick, against the trader.
+
+        `over_share` adds the impact of a fill larger than the share of the bar's volume that is allowed.
+        """
+        spec = self._specs[symbol]
+        qty = decimal_from_e8(lots * spec.lot_e8)
+        bps = checked_bps(
+            self._slippage.cost(symbol=symbol, side=side, qty=qty, price=reference, bar_volume=bar.volume)
+        )
+        if over_share:
+            bps = EXACT_ADD(bps, over_share_impact_bps(lots * spec.lot_e8, volume_e8(bar.volume)))
+        ratio = self._ratios.get((bps, side))
+        if ratio is None:
+            ratio = cost_ratio(self._half_spread_bps, bps, side)
+            if len(self._ratios) < 1024:
+                self._ratios[(bps, side)] = ratio
+        return fill_price_ticks(
+            price_e8(reference), numerator=ratio[0], denominator=ratio[1], tick_e8=spec.tick_e8, side=side
+        )
+
+    def fee_e8(self, *, symbol: str, ticks: int, lots: int, liquidity: Liquidity) -> int:
+        """Fee on the value of a fill, rounded up to 1e-8 of the quote asset; negative for a rebate."""
+        spec = self._specs[symbol]
+        return fee_e8(ticks * spec.tick_e8 * lots * spec.lot_e8, self.rate_bps(symbol, liquidity))
+
+    def rate_bps(self, symbol: str, liquidity: Liquidity) -> Decimal:
+        """The fee model's rate for this symbol, asked once."""
+        rate = self._rates.get((symbol, liquidity))
+        if rate is None:
+            rate = self._rates[(symbol, liquidity)] = self._fees.rate_bps(symbol=symbol, liquidity=liquidity)
+        return rate
+
+
+def volume_e8(volume: float) -> int:
+    """A bar's volume in whole 1e-8 of the base asset, nearest."""
+    return round(volume * PRICE_ONE)

@@ -1,0 +1,45 @@
+"""An order at the simulated venue."""
+
+from __future__ import annotations
+
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.money import PRICE_ONE
+from backtester.domain.orders import SanitizedOrder
+from backtester.domain.vocabulary import FillNote, Market, Side
+
+
+class WorkingOrder:
+    """What the venue knows of an order: what is open of it, since when it stands, what it waits for.
+
+    `meets_from_ms`: bars that start at or after this time are met over their whole range.
+    """
+
+    __slots__ = (
+        "arrived_ms", "bars_worked", "budget_e8", "fills", "limit_e8", "meets_from_ms", "note", "open_lots", "order",
+        "resting", "symbol_index", "trigger",
+    )  # fmt: skip
+
+    def __init__(self, order: SanitizedOrder, *, symbol_index: int, spec: SymbolSpec, touch: bool) -> None:
+        self.order = order
+        self.symbol_index = symbol_index
+        self.open_lots = order.qty_lots
+        self.budget_e8 = order.budget_e8 if spec.market is Market.SPOT and order.side is Side.BUY else None
+        self.limit_e8 = order.price_ticks * spec.tick_e8
+        beyond = 0 if touch else spec.tick_e8
+        self.trigger = (self.limit_e8 - beyond if order.side is Side.BUY else self.limit_e8 + beyond) / PRICE_ONE
+        self.arrived_ms = -1
+        self.meets_from_ms = -1
+        self.resting = False
+        self.bars_worked = 0
+        self.fills = 0
+        self.note = FillNote.NONE
+
+    def is_reached(self, price: float) -> bool:
+        """Whether a trade at `price` fills this resting limit: through it by a tick, or (touch) at it."""
+        return price <= self.trigger if self.order.side is Side.BUY else price >= self.trigger
+
+    def is_marketable(self, reference_e8: int) -> bool:
+        """Whether the limit crosses a market at `reference_e8`; a market order always does."""
+        if not self.limit_e8:
+            return True
+        return self.limit_e8 >= reference_e8 if self.order.side is Side.BUY else self.limit_e8 <= reference_e8

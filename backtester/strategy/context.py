@@ -1,0 +1,172 @@
+"""What a strategy may know and ask: read-only, and nothing of the future within reach."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import NamedTuple, NoReturn, Protocol
+
+from backtester.domain.account import AccountSnapshot
+from backtester.domain.candle import Candle
+from backtester.domain.errors import StrategyError
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.money import decimal_from_money
+from backtester.domain.orders import OpenOrder
+from backtester.engine.clock import Clock
+from backtester.engine.rng import RandomStream, RandomStreams
+from backtester.strategy.history import CandleHistory
+
+
+class BooksReader(Protocol):
+    """The account as a strategy may read it; amounts in money units."""
+
+    cash: int
+
+    def equity(self) -> int:
+        """cash + unrealised profit or holdings at the marks."""
+
+    def position(self, symbol: str) -> Decimal:
+        """Net signed quantity over all strategies."""
+
+    def snapshot(self, time_ms: int) -> AccountSnapshot:
+        """The whole account as a message."""
+
+
+class OrdersReader(Protocol):
+    """The working orders as a strategy may read them."""
+
+    def working(self, *, strategy_id: str | None = None, symbol: str | None = None) -> Sequence[OpenOrder]:
+        """Working orders in the order they were sent."""
+
+
+class TimerRequest(NamedTuple):
+    """A timer asked for in a hook; the engine sets it when the hook has returned."""
+
+    name: str
+    at_ms: int | None
+    every_ms: int | None
+
+
+class Note(NamedTuple):
+    """A log event of a hook, as text."""
+
+    event: str
+    facts: dict[str, str]
+
+
+class AccountInfo:
+    """The account over all strategies: `cash`, `equity`, `position(symbol)`, `snapshot()`."""
+
+    __slots__ = ("_books", "_clock")
+
+    def __init__(self, books: BooksReader, clock: Clock) -> None:
+        self._books = books
+        self._clock = clock
+
+    @property
+    def cash(self) -> Decimal:
+        """Wallet (derivatives) or quote balance (spot)."""
+        return decimal_from_money(self._books.cash)
+
+    @property
+    def equity(self) -> Decimal:
+        """Cash plus what open positions are worth at the last closes."""
+        return decimal_from_money(self._books.equity())
+
+    def position(self, symbol: str) -> Decimal:
+        """Net signed quantity."""
+        return self._books.position(symbol)
+
+    def snapshot(self) -> AccountSnapshot:
+        """Everything at once."""
+        return self._books.snapshot(self._clock.now_ms)
+
+
+class StrategyContext:
+    """`self.ctx` of a strategy. Values are current when a hook runs: this instant's fills and closes are in them."""
+
+    __slots__ = (
+        "_clock", "_history", "_orders", "_positions", "_specs", "_streams", "account", "outbox", "strategy_id", "symbols",
+        "timeframe", "warming",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        strategy_id: str,
+        symbols: tuple[str, ...],
+        timeframe: str,
+        specs: Mapping[str, SymbolSpec],
+        clock: Clock,
+        positions: dict[str, Decimal],
+        books: BooksReader,
+        orders: OrdersReader,
+        history: CandleHistory,
+        streams: RandomStreams,
+    ) -> None:
+        self.strategy_id = strategy_id
+        self.symbols = symbols
+        self.timeframe = timeframe
+        self.warming = False
+        self.account = AccountInfo(books, clock)
+        self.outbox: list[TimerRequest | Note] = []
+        self._clock = clock
+        self._positions = positions
+        self._orders = orders
+        self._history = history
+        self._specs = specs
+        self._streams = streams
+
+    @property
+    def now_ms(self) -> int:
+        """The instant of the hook, UTC epoch milliseconds."""
+        return self._clock.now_ms
+
+    def position(self, symbol: str) -> Decimal:
+        """This strategy's own signed quantity of `symbol`, from its fills."""
+        held = self._positions.get(symbol)
+        return held if held is not None else self._unknown(symbol)
+
+    @property
+    def cash(self) -> Decimal:
+        """The account's cash: wallet (derivatives) or quote balance (spot)."""
+        return self.account.cash
+
+    @property
+    def equity(self) -> Decimal:
+        """The account's cash plus what open positions are worth at the last closes."""
+        return self.account.equity
+
+    def open_orders(self, symbol: str | None = None) -> tuple[OpenOrder, ...]:
+        """This strategy's working orders, those on their way included, in the order they were sent."""
+        return tuple(self._orders.working(strategy_id=self.strategy_id, symbol=symbol))
+
+    def history(self, symbol: str, timeframe: str | None = None, n: int | None = None) -> tuple[Candle, ...]:
+        """The last `n` closed candles (all that are kept when left out), oldest first; the current one is the last."""
+        return self._history.last(symbol, timeframe or self.timeframe, n)
+
+    def spec(self, symbol: str) -> SymbolSpec:
+        """Tick, lot and minimums of `symbol`."""
+        spec = self._specs.get(symbol)
+        return spec if spec is not None else self._unknown(symbol)
+
+    def timer(self, name: str, *, at_ms: int | None = None, every_ms: int | None = None) -> None:
+        """Have `on_timer(name)` called at `at_ms`, or each `every_ms` from now (or from `at_ms`); a name replaces."""
+        if at_ms is None and every_ms is None:
+            raise StrategyError(f"ctx.timer({name!r}): give at_ms or every_ms")
+        if at_ms is not None and at_ms <= self._clock.now_ms:
+            raise StrategyError(f"ctx.timer({name!r}): at_ms={at_ms} is not after now ({self._clock.now_ms})")
+        if every_ms is not None and every_ms <= 0:
+            raise StrategyError(f"ctx.timer({name!r}): every_ms must be above 0, was {every_ms}")
+        self.outbox.append(TimerRequest(name, at_ms, every_ms))
+
+    def rng(self, name: str) -> RandomStream:
+        """This strategy's random stream of that name, derived from the run's seed."""
+        return self._streams.stream("strategy", self.strategy_id, name)
+
+    def log(self, event: str, **facts: object) -> None:
+        """Note an event with facts in the journal; never part of the digest."""
+        self.outbox.append(Note(str(event), {key: str(value) for key, value in facts.items()}))
+
+    def _unknown(self, symbol: str) -> NoReturn:
+        raise StrategyError(f"{symbol!r} is not a symbol of this run ({', '.join(self.symbols)})")
