@@ -38,8 +38,14 @@ def specs_of(symbols: Sequence[str], rules: Rules) -> list[SymbolSpec]:
     market = Market.SPOT if rules.spot else Market.LINEAR
     return [
         SymbolSpec(
-            symbol=symbol, exchange="binance", market=market, base=symbol.removesuffix("USDT"), quote="USDT",
-            tick_size=rules.tick, lot_size=rules.lot, min_qty=rules.lot,
+            symbol=symbol,
+            exchange="binance",
+            market=market,
+            base=symbol.removesuffix("USDT"),
+            quote="USDT",
+            tick_size=rules.tick,
+            lot_size=rules.lot,
+            min_qty=rules.lot,
         )
         for symbol in symbols
     ]
@@ -123,7 +129,8 @@ def run_engine(bars: Mapping[str, Sequence[Bar]], script: Script, rules: Rules, 
         "market": "spot" if rules.spot else "linear",
         "settings": settings_of(rules) | overrides.pop("settings", {}),
     }
-    return backtester.run(scripted(script, rules), **(arguments | overrides))
+    strategy = overrides.pop("strategy", None) or scripted(script, rules)
+    return backtester.run(strategy, **(arguments | overrides))
 
 
 def number(text: Any) -> Fraction:
@@ -135,8 +142,16 @@ def engine_fills(result: Any) -> list[tuple[Any, ...]]:
     """fills.csv in the oracle's shape."""
     return [
         (
-            row["time_ms"], row["symbol"], row["side"], number(row["qty"]), number(row["price"]), number(row["fee"]),
-            row["liquidity"], row["order_id"], row["order_type"], str(row["bar_fill"]).lower() == "true",
+            row["time_ms"],
+            row["symbol"],
+            row["side"],
+            number(row["qty"]),
+            number(row["price"]),
+            number(row["fee"]),
+            row["liquidity"],
+            row["order_id"],
+            row["order_type"],
+            str(row["bar_fill"]).lower() == "true",
         )
         for row in result.fills.to_dicts()
     ]
@@ -148,7 +163,9 @@ def assert_same(result: Any, expected: Result) -> None:
     wanted = [tuple(row) for row in expected.fills]
     for index, (mine, theirs) in enumerate(zip(wanted, fills, strict=False)):
         assert theirs == mine, f"fill {index}: engine {theirs}, oracle {mine}"
-    assert len(fills) == len(wanted), f"engine {len(fills)} fills, oracle {len(wanted)}: {(fills + wanted)[min(len(fills), len(wanted)):]}"
+    assert len(fills) == len(wanted), (
+        f"engine {len(fills)} fills, oracle {len(wanted)}: {(fills + wanted)[min(len(fills), len(wanted)) :]}"
+    )
     assert_same_equity(result, expected)
     assert_same_trades(result, expected)
 
@@ -166,7 +183,9 @@ def assert_same_equity(result: Any, expected: Result) -> None:
 
 def assert_same_trades(result: Any, expected: Result) -> None:
     """Trades flat to flat: sides, sizes, times, weighted prices, profit and fees."""
-    rows = sorted(result.trades.to_dicts(), key=lambda row: (row["symbol"], row["entry_time_ms"], row["exit_time_ms"], row["is_open"]))
+    rows = sorted(
+        result.trades.to_dicts(), key=lambda row: (row["symbol"], row["entry_time_ms"], row["exit_time_ms"], row["is_open"])
+    )
     mine = sorted(expected.trades, key=lambda trade: (trade.symbol, trade.entry_time_ms, trade.exit_time_ms, trade.is_open))
     assert len(rows) == len(mine), (rows, mine)
     for row, trade in zip(rows, mine, strict=True):

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -33,8 +34,8 @@ def make_bars(seed: int, count: int, *, missing: float = 0.05, empty: float = 0.
         if 0 < index < count - 1 and rng.random() < missing:
             continue
         start_ms = START_MS + index * BAR_MS
-        prices = (Fraction(ticks, 100) for ticks in (opened, high, low, last))
-        bars.append(Bar(start_ms, start_ms + BAR_MS, *prices, Fraction(lots, 1000)))
+        prices = [Fraction(ticks, 100) for ticks in (opened, high, low, last)]
+        bars.append(Bar(start_ms, start_ms + BAR_MS, *prices, volume=Fraction(lots, 1000)))
     return bars
 
 
@@ -42,12 +43,23 @@ def order_actions(order_id: str, *, spot: bool) -> st.SearchStrategy[Action]:
     """One new order: market or limit around the price, sometimes IOC, sometimes reduce-only."""
     lots = st.one_of(st.integers(1, 30), st.integers(1, 900))
     market = st.builds(
-        Action, st.just("market"), st.just(order_id), st.booleans(), lots, ioc=st.sampled_from((False, False, False, True)),
+        Action,
+        st.just("market"),
+        st.just(order_id),
+        st.booleans(),
+        lots,
+        ioc=st.sampled_from((False, False, False, True)),
         reduce_only=st.sampled_from((False, False, False, True)),
     )
     limit = st.builds(
-        Action, st.just("limit"), st.just(order_id), st.booleans(), lots, st.integers(-25, 25),
-        ioc=st.sampled_from((False, False, False, True)), reduce_only=st.sampled_from((False, False, False, True)),
+        Action,
+        st.just("limit"),
+        st.just(order_id),
+        st.booleans(),
+        lots,
+        st.integers(-25, 25),
+        ioc=st.sampled_from((False, False, False, True)),
+        reduce_only=st.sampled_from((False, False, False, True)),
     )
     flatten = st.just(Action("flatten", order_id))
     return st.one_of(market, limit, limit, flatten) if not spot else st.one_of(market, limit, limit)
@@ -77,7 +89,7 @@ COSTS = {"spread_bps": Decimal(0), "slippage_bps": Decimal(0), "maker_bps": Deci
 @st.composite
 def rule_sets(draw: st.DrawFn, *, spot: bool = False) -> Rules:
     """Settings: the defaults half of the time, else each drawn by itself; costs on or all zero."""
-    costs = {} if draw(st.booleans()) else dict(COSTS)
+    costs: dict[str, Any] = {} if draw(st.booleans()) else dict(COSTS)
     if draw(st.booleans()):
         return Rules(spot=spot, tick=Decimal("0.01"), **costs)
     if not costs:

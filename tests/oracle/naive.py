@@ -109,34 +109,38 @@ class Oracle:
                 self.decide(now_ms, row.symbol, self.script.on_fill[row.order_id], row.price)
 
     def decide(self, now_ms: int, symbol: str, actions: Sequence[Action], reference: Fraction) -> None:
-        """Send each action's order or cancel; refuse a reduce-only order with nothing to reduce and a spot short."""
+        """Send each action's order or cancel."""
         for action in actions:
             if action.kind == "cancel":
                 self.cancels_due.append((now_ms + self.rules.cancel_latency_ms, action.target))
                 heapq.heappush(self.times, now_ms + self.rules.cancel_latency_ms)
-                continue
-            held = self.books.positions[symbol].qty
-            if action.kind == "flatten":
-                if held == 0:
-                    continue
-                action = Action("market", action.order_id, held < 0, int(abs(held) / self.lot), reduce_only=True)
-            if action.reduce_only and (held == 0 or (held < 0) != action.buy):
-                self.result.refused.append(action.order_id)
-                continue
-            if self.rules.spot and not action.buy and not action.reduce_only:
-                pledged = sum(o.open_lots for o in self.open_orders() if o.symbol == symbol and not o.action.buy)
-                if (pledged + action.lots) * self.lot > held:
-                    self.result.refused.append(action.order_id)
-                    continue
-            limit_ticks = int(reference / self.tick) + action.offset_ticks if action.kind == "limit" else 0
-            arrival_ms = now_ms + self.rules.order_latency_ms
-            order = Order(action, symbol, self.seq, action.lots, action.lots, limit_ticks, arrival_ms)
-            self.seq += 1
-            self.orders_due.append(order)
-            self.result.orders[action.order_id] = order
-            heapq.heappush(self.times, arrival_ms)
+            elif action.kind == "flatten":
+                held = self.books.positions[symbol].qty
+                if held:
+                    lots = int(abs(held) / self.lot)
+                    self.send(now_ms, symbol, Action("market", action.order_id, held < 0, lots, reduce_only=True), 0)
+            else:
+                limit_ticks = int(reference / self.tick) + action.offset_ticks if action.kind == "limit" else 0
+                self.send(now_ms, symbol, action, limit_ticks)
+
+    def send(self, now_ms: int, symbol: str, action: Action, limit_ticks: int) -> None:
+        """Put an order on its way; refuse a reduce-only order with nothing to reduce and a spot short."""
+        held = self.books.positions[symbol].qty
+        refused = action.reduce_only and (held == 0 or (held < 0) != action.buy)
+        if self.rules.spot and not action.buy and not action.reduce_only:
+            pledged = sum(o.open_lots for o in self.open_orders() if o.symbol == symbol and not o.action.buy)
+            refused = (pledged + action.lots) * self.lot > held
+        if refused:
+            self.result.refused.append(action.order_id)
+            return
+        order = Order(action, symbol, self.seq, action.lots, action.lots, limit_ticks, now_ms + self.rules.order_latency_ms)
+        self.seq += 1
+        self.orders_due.append(order)
+        self.result.orders[action.order_id] = order
+        heapq.heappush(self.times, order.arrival_ms)
 
     def open_orders(self) -> list[Order]:
+        """Orders under way and at the venue."""
         return self.orders_due + self.working
 
     # what the venue does
