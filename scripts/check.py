@@ -1,8 +1,6 @@
 """Every check of the project, in the order in which they are cheap: format, ruff, mypy, import contracts, tests.
 
-    .venv/bin/python scripts/check.py              all of them; stops at the first that fails
-    .venv/bin/python scripts/check.py --fast       without the tests marked slow
-    .venv/bin/python scripts/check.py ruff mypy    only these
+All of them, stopping at the first that fails; `--fast` leaves out the slow tests; `check.py ruff mypy` runs only these two.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ def commands(*, fast: bool) -> dict[str, list[str]]:
     chosen = "not slow and not nightly" if fast else "not nightly"
     return {
         "format": [str(BIN / "ruff"), "format", "--check", "--quiet", *SOURCES],
-        "ruff": [str(BIN / "ruff"), "check", "--quiet", *SOURCES],
+        "ruff": [str(BIN / "ruff"), "check", "--quiet", "--output-format", "concise", *SOURCES],
         "mypy": [str(BIN / "mypy"), "--no-error-summary"],
         "imports": [str(BIN / "lint-imports"), "--no-logo"],
         "tests": [str(BIN / "pytest"), "-n", "auto", "--dist", "worksteal", "-m", chosen],
