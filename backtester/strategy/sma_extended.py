@@ -1,0 +1,237 @@
+"""The reference strategy: two moving averages, with every protection that a simple trend follower may want."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from backtester.domain.candle import Candle
+from backtester.domain.errors import ConfigError, DomainError
+from backtester.domain.intents import AnyIntent, CancelOrderIntent, MarketOrderIntent
+from backtester.domain.orders import Fill, OrderCanceled, OrderRefused, OrderRejected
+from backtester.domain.timeframe import DAY_MS, timeframe_ms
+from backtester.domain.vocabulary import Market, Side
+from backtester.strategy.base import Strategy, StrategyParams
+from backtester.strategy.trend_position import TrendPosition
+
+FRACTIONS = ("tp_pct", "sl_pct", "trail_pct", "daily_loss_limit")
+
+
+class SMAExtendedParams(StrategyParams, frozen=True):
+    """What can be set; percentages are fractions (0.02 is 2 %), None switches a rule off."""
+
+    symbols: tuple[str, ...] = ()
+    """symbols to trade; empty means all of the run"""
+    timeframe: str = "1h"
+    """timeframe of the candles it decides on"""
+    fast: int = 20
+    """length of the fast average in candles"""
+    slow: int = 50
+    """length of the slow average in candles"""
+    qty: Decimal | None = None
+    """size of an entry in base; goes before notional_quote"""
+    notional_quote: Decimal | None = Decimal(1000)
+    """value of an entry in quote, at the close it was decided on"""
+    allow_reentry: bool = True
+    """enter whenever fast is above slow; off: only on the candle on which they cross"""
+    allow_short: bool = False
+    """short while fast is below slow (derivatives)"""
+    max_positions: int | None = None
+    """how many symbols may be held at once"""
+    cooldown_bars: int = 0
+    """candles without an entry after a position has ended"""
+    tp_pct: float | None = None
+    """take profit this far from the average entry, on closes"""
+    sl_pct: float | None = None
+    """stop the loss this far from the average entry, on closes"""
+    trail_pct: float | None = None
+    """stop this far behind the best close since the entry"""
+    daily_loss_limit: float | None = None
+    """close all and wait for the next UTC day when equity has lost this fraction of what the day began with"""
+
+    def __post_init__(self) -> None:
+        timeframe_ms(self.timeframe)
+        for name, least in (("fast", 1), ("slow", 2), ("cooldown_bars", 0)):
+            if getattr(self, name) < least:
+                raise DomainError(f"{name} must be at least {least}, was {getattr(self, name)}")
+        if self.fast >= self.slow:
+            raise DomainError(f"fast must be below slow, was fast={self.fast} slow={self.slow}")
+        if self.max_positions is not None and self.max_positions < 1:
+            raise DomainError(f"max_positions must be at least 1, was {self.max_positions}")
+        if self.qty is None and self.notional_quote is None:
+            raise DomainError("qty or notional_quote must be given")
+        for name in ("qty", "notional_quote"):
+            amount = getattr(self, name)
+            if amount is not None and not (amount.is_finite() and amount > 0):
+                raise DomainError(f"{name} must be above 0, was {amount}")
+        for name in FRACTIONS:
+            fraction = getattr(self, name)
+            if fraction is None:
+                continue
+            if fraction >= 1:
+                raise DomainError(f"{name} is a fraction below 1 (0.02 means 2 %), was {fraction}")
+            if not fraction > 0:
+                raise DomainError(f"{name} must be above 0 (leave it out to switch it off), was {fraction}")
+
+
+class SMAExtendedStrategy(Strategy):
+    """Long while the fast average is above the slow one, flat (or short with `allow_short`) while it is below.
+
+    Decides on closes only. An entry is a market order, sent when nothing of the symbol is held or working. An exit is a
+    reduce-only market order; what still works of an entry is cancelled with it, and what fills in spite of that is closed
+    as well. Its reason says which rule it was: SL_HIT, TP_HIT, TRAIL, SIGNAL, REVERSE (an entry the other way follows as soon
+    as the position is closed) or DAILY_LOSS. Equal averages change nothing. An entry that was refused is tried again on the
+    next candle that allows one: any with `allow_reentry`, the next cross without.
+    """
+
+    Params = SMAExtendedParams
+    params: SMAExtendedParams
+
+    def __init__(self, params: StrategyParams | Mapping[str, Any] | None = None) -> None:
+        super().__init__(params)
+        self.warmup_bars = self.params.slow  # the averages stand on the first candle of the run, where there is data before it
+        self._positions: dict[str, TrendPosition] = {}
+        self._day: int | None = None
+        self._day_equity = 0.0
+        self._halted = False
+
+    def on_start(self) -> None:
+        """Every traded symbol has its averages, empty. Raises ConfigError for a symbol that the run does not have."""
+        for symbol in self.params.symbols or self.ctx.symbols:
+            if symbol not in self.ctx.symbols:
+                near = difflib.get_close_matches(symbol, self.ctx.symbols, n=1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                known = ", ".join(self.ctx.symbols)
+                raise ConfigError(f"sma_extended: parameter symbols: {symbol} is not a symbol of this run ({known}){hint}")
+            if self.params.allow_short and self.ctx.spec(symbol).market is Market.SPOT:
+                raise ConfigError(f"sma_extended: parameter allow_short: {symbol} is a spot market, which cannot be sold short")
+            self._positions[symbol] = TrendPosition(fast=self.params.fast, slow=self.params.slow)
+
+    def on_candle(self, candle: Candle) -> list[AnyIntent]:
+        """Decides for the candle's symbol; for all of them when the day's loss limit is reached."""
+        trend = self._positions.get(candle.symbol)
+        if trend is None or candle.timeframe != self.ctx.timeframe:
+            return []
+        trend.see_close(candle.close)
+        if self.ctx.warming:
+            return []
+        cooling = trend.cooldown_bars > 0
+        if cooling:
+            trend.cooldown_bars -= 1
+        if self.params.daily_loss_limit is not None and self._limit_reached(self.params.daily_loss_limit):
+            return [intent for symbol in self._positions for intent in self._close(symbol, "DAILY_LOSS")]
+        if trend.closing:
+            return self._settle(candle.symbol)
+        if self.ctx.position(candle.symbol):
+            # A fill of this very instant is in the position before its report has come: it is judged on the next close.
+            reason = self._exit_reason(trend) if trend.lots else ""
+            return self._close(candle.symbol, reason) if reason else []
+        orders = self.ctx.open_orders(candle.symbol)
+        if orders:  # an entry that has not met a price yet
+            turned = trend.direction == -orders[0].side.sign
+            return self._close(candle.symbol, self._turn_reason()) if turned else []
+        return [] if cooling else self._enter(candle.symbol, fresh=trend.crossed)
+
+    def on_fill(self, fill: Fill) -> list[AnyIntent]:
+        """The average entry is that of the fills; a position that was to be closed is closed to the last lot."""
+        trend = self._positions.get(fill.symbol)
+        if trend is None:
+            return []
+        trend.book(signed_lots=fill.side.sign * fill.qty_lots, price=float(fill.price))
+        if trend.lots == 0:
+            trend.cooldown_bars = self.params.cooldown_bars
+        return self._settle(fill.symbol)
+
+    def on_cancel(self, canceled: OrderCanceled) -> list[AnyIntent]:
+        """What an ended order has left of a position that is being closed is closed."""
+        return self._settle(canceled.symbol) if canceled.symbol in self._positions else []
+
+    def on_reject(self, rejection: OrderRefused | OrderRejected) -> list[AnyIntent]:
+        """Nothing is sent in answer, so that no refusal can go in circles; the next candle tries again."""
+        trend = self._positions.get(rejection.symbol)
+        if trend is not None:
+            trend.cancel_sent = ""
+        return []
+
+    def _exit_reason(self, trend: TrendPosition) -> str:
+        """The rule that ends the position at this close; empty when none does."""
+        side = 1 if trend.lots > 0 else -1
+        gain = side * (trend.close - trend.avg_entry) / trend.avg_entry
+        setback = side * (trend.best_close - trend.close) / trend.best_close
+        if self.params.sl_pct is not None and gain <= -self.params.sl_pct:
+            return "SL_HIT"
+        if self.params.tp_pct is not None and gain >= self.params.tp_pct:
+            return "TP_HIT"
+        if self.params.trail_pct is not None and setback >= self.params.trail_pct:
+            return "TRAIL"
+        return self._turn_reason() if trend.direction == -side else ""
+
+    def _turn_reason(self) -> str:
+        return "REVERSE" if self.params.allow_short else "SIGNAL"
+
+    def _enter(self, symbol: str, *, fresh: bool) -> list[AnyIntent]:
+        """One entry in the trend's direction, where the rules allow it now."""
+        trend = self._positions[symbol]
+        long = trend.direction > 0
+        if not (long or (trend.direction < 0 and self.params.allow_short)):
+            return []
+        if self._halted or not (fresh or self.params.allow_reentry):
+            return []
+        if self.params.max_positions is not None and self._held_count() >= self.params.max_positions:
+            return []
+        qty = self.params.qty if self.params.qty is not None else self._qty_for_notional(trend.close)
+        return [MarketOrderIntent(symbol=symbol, side=Side.BUY if long else Side.SELL, qty=qty)]
+
+    def _qty_for_notional(self, close: float) -> float:
+        """Size in base worth `notional_quote` at `close`; Risk rounds it down to whole lots."""
+        notional = self.params.notional_quote
+        return float(notional) / close if notional is not None else 0.0
+
+    def _held_count(self) -> int:
+        return sum(1 for symbol in self._positions if self.ctx.position(symbol) or self.ctx.open_orders(symbol))
+
+    def _close(self, symbol: str, reason: str) -> list[AnyIntent]:
+        """The symbol is being closed from now on, until nothing of it is held or working."""
+        trend = self._positions[symbol]
+        if trend.closing:
+            return []
+        trend.closing = reason
+        trend.reverse_to = trend.direction if reason == "REVERSE" else 0
+        return self._settle(symbol)
+
+    def _settle(self, symbol: str) -> list[AnyIntent]:
+        """What has yet to be sent for a symbol that is being closed; nothing for any other."""
+        trend = self._positions[symbol]
+        if not trend.closing:
+            return []
+        position = self.ctx.position(symbol)
+        orders = self.ctx.open_orders(symbol)
+        if not position and not orders:
+            reverse_to = trend.end()
+            if reverse_to and reverse_to == trend.direction and not self.params.cooldown_bars:
+                return self._enter(symbol, fresh=True)
+            return []
+        intents: list[AnyIntent] = []
+        for order in orders:
+            if not order.reduce_only and order.order_id != trend.cancel_sent:
+                trend.cancel_sent = order.order_id
+                intents.append(CancelOrderIntent(symbol=symbol, order_id=order.order_id))
+        if position and not any(order.reduce_only for order in orders):
+            side = Side.SELL if position > 0 else Side.BUY
+            qty = position.copy_abs()
+            intents.append(MarketOrderIntent(symbol=symbol, side=side, qty=qty, reduce_only=True, reason=trend.closing))
+        return intents
+
+    def _limit_reached(self, limit: float) -> bool:
+        """Whether this UTC day has just lost `limit` of the equity it began with; from then on no entry until the next."""
+        day = self.ctx.now_ms // DAY_MS
+        equity = float(self.ctx.equity)
+        if day != self._day:
+            self._day, self._day_equity, self._halted = day, equity, False
+        if self._halted or equity > self._day_equity * (1 - limit):
+            return False
+        self._halted = True
+        self.ctx.log("daily_loss_limit", equity_quote=equity, day_equity_quote=self._day_equity)
+        return True
