@@ -1,0 +1,84 @@
+"""An event-driven crypto trading engine whose results can be believed.
+
+The names below are the public face; they are imported when first used, so that `bt --help` stays quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backtester.app.api import run
+    from backtester.app.result import RunResult
+    from backtester.domain.candle import Candle
+    from backtester.domain.instruments import SymbolSpec, SymbolSpecs
+    from backtester.domain.intents import CancelAllIntent, CancelOrderIntent, LimitOrderIntent, MarketOrderIntent
+    from backtester.domain.orders import Fill, OpenOrder, OrderCanceled, OrderRefused, OrderRejected
+    from backtester.domain.vocabulary import Liquidity, Market, OrderType, RejectReason, Side, TimeInForce
+    from backtester.strategy.base import Strategy, StrategyParams
+
+__all__ = [
+    "CancelAllIntent",
+    "CancelOrderIntent",
+    "Candle",
+    "Fill",
+    "LimitOrderIntent",
+    "Liquidity",
+    "Market",
+    "MarketOrderIntent",
+    "OpenOrder",
+    "OrderCanceled",
+    "OrderRefused",
+    "OrderRejected",
+    "OrderType",
+    "RejectReason",
+    "RunResult",
+    "Side",
+    "Strategy",
+    "StrategyParams",
+    "SymbolSpec",
+    "SymbolSpecs",
+    "TimeInForce",
+    "run",
+]
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "CancelAllIntent": "backtester.domain.intents",
+    "CancelOrderIntent": "backtester.domain.intents",
+    "Candle": "backtester.domain.candle",
+    "Fill": "backtester.domain.orders",
+    "LimitOrderIntent": "backtester.domain.intents",
+    "Liquidity": "backtester.domain.vocabulary",
+    "Market": "backtester.domain.vocabulary",
+    "MarketOrderIntent": "backtester.domain.intents",
+    "OpenOrder": "backtester.domain.orders",
+    "OrderCanceled": "backtester.domain.orders",
+    "OrderRefused": "backtester.domain.orders",
+    "OrderRejected": "backtester.domain.orders",
+    "OrderType": "backtester.domain.vocabulary",
+    "RejectReason": "backtester.domain.vocabulary",
+    "RunResult": "backtester.app.result",
+    "Side": "backtester.domain.vocabulary",
+    "Strategy": "backtester.strategy.base",
+    "StrategyParams": "backtester.strategy.base",
+    "SymbolSpec": "backtester.domain.instruments",
+    "SymbolSpecs": "backtester.domain.instruments",
+    "TimeInForce": "backtester.domain.vocabulary",
+    "run": "backtester.app.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'backtester' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -32,16 +32,11 @@ def e8_from_decimal(amount: Decimal) -> int:
 def _scaled(amount: Decimal, decimals: int, what: str) -> int:
     if not amount.is_finite():
         raise ValueError(f"{what} must be finite, was {amount}")
-    sign, digits, exponent = amount.as_tuple()
-    number = int("".join(map(str, digits)) or "0")
-    shift = int(exponent) + decimals
-    if shift >= 0:
-        number *= 10**shift
-    else:
-        number, rest = divmod(number, 10**-shift)
-        if rest:
-            raise ValueError(f"{what} {amount} has more than {decimals} decimals")
-    return -number if sign else number
+    numerator, denominator = amount.as_integer_ratio()
+    number, rest = divmod(numerator * 10**decimals, denominator)
+    if rest:
+        raise ValueError(f"{what} {amount} has more than {decimals} decimals")
+    return int(number)
 
 
 def decimal_from_money(units: int) -> Decimal:
@@ -53,7 +48,7 @@ def decimal_from_money(units: int) -> Decimal:
 
 
 def decimal_from_e8(units: int) -> Decimal:
-    """Whole 1e-8 units as a Decimal, exact, shortest form."""
+    """Whole 1e-8 units as a Decimal with 8 decimals, exact."""
     return _EXACT.scaleb(Decimal(units), -PRICE_DECIMALS)
 
 

@@ -31,13 +31,13 @@ def price_ticks(price: Number, *, spec: SymbolSpec, side: Side) -> int:
     """Whole ticks of a limit price, never worse for the trader's fill than asked: a buy is rounded down, a sell up."""
     numerator, denominator = exact_decimal(price, what="price").as_integer_ratio()
     numerator, denominator = numerator * PRICE_ONE, denominator * spec.tick_e8
-    return numerator // denominator if side is Side.BUY else ceil_div(numerator, denominator)
+    return int(numerator // denominator) if side is Side.BUY else ceil_div(numerator, denominator)
 
 
 def qty_lots(qty: Number, *, spec: SymbolSpec) -> int:
     """Whole lots of a quantity, rounded down; 0 when it is below one lot."""
     numerator, denominator = exact_decimal(qty, what="qty").as_integer_ratio()
-    return numerator * PRICE_ONE // (denominator * spec.lot_e8)
+    return int(numerator * PRICE_ONE // (denominator * spec.lot_e8))
 
 
 def fill_price_ticks(reference_e8: int, *, numerator: int, denominator: int, tick_e8: int, side: Side) -> int:

@@ -55,6 +55,11 @@ class Bus:
         for topic, message in published:
             self.publish(topic, message, cause=cause, depth=depth)
 
+    def note(self, topic: Topic[M], message: M) -> None:
+        """Show a commentary to the observers at once. It takes no number of its own, so that events keep theirs without it."""
+        for observe in self._observers:
+            observe(self.seq, self.current_seq, topic.name, message)
+
     def drain(self) -> None:
         """Handle everything queued and everything that follows from it; returns with an empty queue.
 

@@ -86,8 +86,10 @@ class Loop:
         """
         try:
             self._schedule.hold()
+            self._warming = False
             for decider in self._deciders:
                 self._call(decider, "on_start")
+            self._warming = True
             await self._deliver_feed()
             if not self._stop and not self._account.bankrupt:
                 self._settle_before(self._end_ms + 1)
@@ -98,8 +100,9 @@ class Loop:
     async def _deliver_feed(self) -> None:
         schedule, clock, routes, marks = self._schedule, self._clock, self._routes, self._marks
         decider = self._deciders[0]
-        on_candle, remember, outbox = decider.on_candle, decider.remember, decider.outbox
-        careful = len(self._deciders) > 1 or bool(self._tick_enders)
+        on_candle, outbox = decider.on_candle, decider.outbox
+        keep = next(iter(decider.appenders.values()))
+        careful = len(self._deciders) > 1 or len(decider.appenders) > 1 or bool(self._tick_enders)
         yielded_s = perf_counter()
         for batch in self._feed.batches():
             for time_ms, bars, signals in batch:
@@ -118,7 +121,7 @@ class Loop:
                     if schedule.next_ms <= time_ms:
                         self._deliver_due(time_ms)
                 for candle in signals:
-                    remember(candle)
+                    keep[candle.symbol](candle)
                 for candle in signals:
                     try:
                         returned = on_candle(candle)
@@ -169,7 +172,7 @@ class Loop:
         for candle in signals:
             for decider in self._deciders:
                 if candle.timeframe in decider.timeframes:
-                    decider.remember(candle)
+                    decider.appenders[candle.timeframe][candle.symbol](candle)
         for candle in signals:
             for decider in self._deciders:
                 if candle.timeframe in decider.timeframes:
@@ -239,7 +242,7 @@ class Loop:
             for decider in self._deciders:
                 if candle.timeframe in decider.timeframes:
                     decider.set_warming(True)
-                    decider.remember(candle)
+                    decider.appenders[candle.timeframe][candle.symbol](candle)
                     self._call(decider, "on_candle", candle)
                     decider.set_warming(False)
 
@@ -324,12 +327,11 @@ class Loop:
                 note = LogEvent(
                     time_ms=now_ms, strategy_id=decider.strategy_id, event=request.event, facts=dict(request.facts)
                 )
-                self._bus.publish(T_LOG, note)
+                self._bus.note(T_LOG, note)
             else:
                 self._timers.set(
                     decider.strategy_id, request.name, now_ms=now_ms, at_ms=request.at_ms, every_ms=request.every_ms
                 )
-        self._bus.drain()
 
     # -- endings -----------------------------------------------------------------------------------------------------
 

@@ -91,9 +91,8 @@ class Decider(Protocol):
     on_candle: Callable[[Candle], Any]
     hooks: Mapping[str, Callable[..., Any]]
     has_tick_end: bool
+    appenders: dict[str, dict[str, Callable[[Candle], None]]]
+    """By timeframe and symbol: keeps a closed candle for `ctx.history`."""
 
     def set_warming(self, warming: bool) -> None:
         """Whether candles delivered now are warm-up."""
-
-    def remember(self, candle: Candle) -> None:
-        """Keep a closed candle for `ctx.history`."""

@@ -24,7 +24,7 @@ class BarLiquidity:
         volume_numerator, volume_denominator = Decimal(repr(bar.volume)).as_integer_ratio()
         cap = volume_numerator * self._numerator * PRICE_ONE // (volume_denominator * self._denominator * spec.lot_e8)
         start_ms, used = self._used.get(bar.symbol, (-1, 0))
-        return max(0, cap - used) if start_ms == bar.start_ms else cap
+        return max(0, int(cap) - used) if start_ms == bar.start_ms else int(cap)
 
     def use(self, bar: Candle, lots: int) -> None:
         """`lots` of this bar are gone."""

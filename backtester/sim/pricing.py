@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from backtester.domain.candle import Candle
 from backtester.domain.costs import cost_ratio, fee_e8, over_share_impact_bps
@@ -13,6 +13,8 @@ from backtester.domain.rounding import fill_price_ticks
 from backtester.domain.vocabulary import Liquidity, Side
 from backtester.sim.sim_models import FeeModel, SlippageModel, checked_bps
 
+_EXACT = Context(prec=60)
+
 
 class FillPricing:
     """Prices and fees of one run's fills, in whole ticks and whole 1e-8 of the quote asset."""
@@ -21,7 +23,7 @@ class FillPricing:
         self, *, specs: Mapping[str, SymbolSpec], spread_bps: Decimal, slippage: SlippageModel, fees: FeeModel
     ) -> None:
         self._specs = specs
-        self._half_spread_bps = decimal_half(spread_bps)
+        self._half_spread_bps = _EXACT.divide(spread_bps, Decimal(2))
         self._slippage = slippage
         self._fees = fees
         self._ratios: dict[tuple[Decimal, Side], tuple[int, int]] = {}
@@ -38,7 +40,7 @@ class FillPricing:
             self._slippage.cost(symbol=symbol, side=side, qty=qty, price=reference, bar_volume=bar.volume)
         )
         if over_share:
-            bps = EXACT_ADD(bps, over_share_impact_bps(lots * spec.lot_e8, volume_e8(bar.volume)))
+            bps = _EXACT.add(bps, over_share_impact_bps(lots * spec.lot_e8, volume_e8(bar.volume)))
         ratio = self._ratios.get((bps, side))
         if ratio is None:
             ratio = cost_ratio(self._half_spread_bps, bps, side)
@@ -63,4 +65,4 @@ class FillPricing:
 
 def volume_e8(volume: float) -> int:
     """A bar's volume in whole 1e-8 of the base asset, nearest."""
-    return round(volume * PRICE_ONE)
+    return int(round(volume * PRICE_ONE))

@@ -26,7 +26,7 @@ class WorkingOrder:
         self.budget_e8 = order.budget_e8 if spec.market is Market.SPOT and order.side is Side.BUY else None
         self.limit_e8 = order.price_ticks * spec.tick_e8
         beyond = 0 if touch else spec.tick_e8
-        self.trigger = (self.limit_e8 - beyond if order.side is Side.BUY else self.limit_e8 + beyond) / PRICE_ONE
+        self.trigger: float = (self.limit_e8 - beyond if order.side is Side.BUY else self.limit_e8 + beyond) / PRICE_ONE
         self.arrived_ms = -1
         self.meets_from_ms = -1
         self.resting = False

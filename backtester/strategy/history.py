@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from backtester.domain.candle import Candle
 from backtester.domain.errors import StrategyError
@@ -18,12 +18,10 @@ class CandleHistory:
             (symbol, timeframe): deque(maxlen=depth) for symbol in symbols for timeframe in timeframes
         }
         self._timeframes = tuple(timeframes)
-        self.only = {symbol: self._kept[(symbol, timeframes[0])].append for symbol in symbols} if len(timeframes) == 1 else None
-        """With a single timeframe: the `append` of each symbol, for the loop."""
-
-    def add(self, candle: Candle) -> None:
-        """Keep a candle that has just closed."""
-        self._kept[(candle.symbol, candle.timeframe)].append(candle)
+        self.appenders: dict[str, dict[str, Callable[[Candle], None]]] = {
+            timeframe: {symbol: self._kept[(symbol, timeframe)].append for symbol in symbols} for timeframe in timeframes
+        }
+        """By timeframe and symbol: what keeps a candle that has just closed."""
 
     def last(self, symbol: str, timeframe: str, n: int | None) -> tuple[Candle, ...]:
         """The last `n` closed candles, oldest first; fewer when fewer exist. Raises StrategyError when they are not kept."""

@@ -26,13 +26,9 @@ class StrategyHost:
         self.hooks: Mapping[str, Callable[..., Any]] = {name: getattr(strategy, name) for name in HOOKS}
         self.on_candle: Callable[[Candle], Any] = strategy.on_candle
         self.has_tick_end = type(strategy).on_tick_end is not Strategy.on_tick_end
+        self.appenders = history.appenders
         self._context = context
-        self._history = history
 
     def set_warming(self, warming: bool) -> None:
         """Whether candles delivered now are warm-up."""
         self._context.warming = warming
-
-    def remember(self, candle: Candle) -> None:
-        """Keep a closed candle for `ctx.history`."""
-        self._history.add(candle)

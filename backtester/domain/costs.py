@@ -1,0 +1,49 @@
+"""What trading costs, in whole numbers: fees on a value, spread and slippage in a price, impact above the volume share."""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal
+from functools import lru_cache
+
+from backtester.domain.money import FEE_STEP, ceil_div
+from backtester.domain.vocabulary import Side
+
+_EXACT = Context(prec=60)
+_BPS = 10_000
+OVER_SHARE_IMPACT = Decimal("0.1")
+"""zipline's volume-share impact: price x (1 +/- 0.1 x share^2) (exchange_semantics.md, section 5.3; golden I01)."""
+
+
+@lru_cache(maxsize=4096)
+def _fraction(bps: Decimal) -> tuple[int, int]:
+    return bps.as_integer_ratio()
+
+
+def fee_e8(value: int, rate_bps: Decimal) -> int:
+    """Fee in whole 1e-8 of the asset on `value` money units, rounded up; a rebate is rounded toward smaller (section 2).
+
+    Source: fee = executed value x rate (exchange_semantics.md, section 3; golden A01).
+    """
+    numerator, denominator = _fraction(rate_bps)
+    return ceil_div(value * numerator, denominator * _BPS * FEE_STEP)
+
+
+@lru_cache(maxsize=4096)
+def cost_ratio(half_spread_bps: Decimal, slippage_bps: Decimal, side: Side) -> tuple[int, int]:
+    """(numerator, denominator) of (1 +/- half spread) x (1 +/- slippage): plus for a buy, minus for a sale (golden H10)."""
+    spread_numerator, spread_denominator = half_spread_bps.as_integer_ratio()
+    slip_numerator, slip_denominator = slippage_bps.as_integer_ratio()
+    sign = side.sign
+    return (
+        (spread_denominator * _BPS + sign * spread_numerator) * max(0, slip_denominator * _BPS + sign * slip_numerator),
+        spread_denominator * _BPS * slip_denominator * _BPS,
+    )
+
+
+def over_share_impact_bps(qty_e8: int, volume_e8: int) -> Decimal:
+    """Extra slippage of a fill larger than the allowed share of its bar: 10,000 x 0.1 x share^2, share at most the whole bar.
+
+    A reduce-only order is never held back by the volume cap; this is what it pays instead (exchange_semantics.md, 5.11).
+    """
+    share = _EXACT.divide(Decimal(min(qty_e8, volume_e8)), Decimal(max(1, volume_e8)))
+    return _EXACT.multiply(_EXACT.multiply(share, share), _EXACT.multiply(OVER_SHARE_IMPACT, Decimal(_BPS)))
