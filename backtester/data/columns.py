@@ -157,8 +157,7 @@ def _start_column(arrays: Mapping[str, npt.NDArray[Any]], *, source: str, found:
 def _epoch_ms(values: npt.NDArray[Any], *, name: str, source: str) -> IntColumn:
     if values.dtype.kind != "M":
         raise SchemaMismatchError(
-            f"{source}: column {name} is {values.dtype}, not dates and times; if it holds UTC epoch milliseconds, "
-            "name it start_ms"
+            f"{source}: column {name} is {values.dtype}, not dates and times; if it holds UTC epoch milliseconds, name it start_ms"
         )
     in_ms = values.astype("datetime64[ms]")
     if np.isnat(in_ms).any():

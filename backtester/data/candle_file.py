@@ -1,0 +1,167 @@
+"""One month of candles in one parquet file: written atomically, read bit for bit."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from backtester.data.columns import VALUE_NAMES, CandleColumns, join_columns
+from backtester.data.quality import gap_rows
+from backtester.domain.errors import DataError, SchemaMismatchError, StorageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+STORED_NAMES = ("start_ms", *VALUE_NAMES)
+READ_ROWS = 65_536
+"""Rows held at a time while reading: a month of minutes in one piece, a month of seconds in about forty."""
+_FACTS = "candles.v1"
+RESTORE = "delete it and import or download that month again"
+
+
+class CandleFileFacts(NamedTuple):
+    """What a file holds: `first_ms` and `last_ms` are starts of candles, `gaps` are inside the file."""
+
+    rows: int
+    first_ms: int
+    last_ms: int
+    gaps: int
+
+
+def read_candle_file(path: Path) -> Iterator[CandleColumns]:
+    """The file's candles in pieces of at most `READ_ROWS` rows. Raises DataError naming the file."""
+    import pyarrow as pa
+
+    try:
+        with _open(path) as file:
+            for batch in file.iter_batches(batch_size=READ_ROWS, columns=list(STORED_NAMES), use_threads=False):
+                yield _columns_of(batch, path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(_unreadable(path, error)) from error
+
+
+def candle_file_facts(path: Path, *, length_ms: int) -> CandleFileFacts:
+    """What the file holds: from its footer, or by reading it where another program wrote it. Raises DataError."""
+    import pyarrow as pa
+
+    try:
+        with _open(path) as file:
+            rows: int = file.metadata.num_rows
+            facts = _stored_facts(file.metadata.metadata or {}, rows)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(_unreadable(path, error)) from error
+    if facts is not None:
+        return facts
+    pieces = list(read_candle_file(path))
+    if not pieces:
+        raise DataError(f"{path} holds no candles; delete it")
+    return _facts_of(join_columns(*pieces), length_ms)
+
+
+def write_candle_file(path: Path, columns: CandleColumns, *, length_ms: int) -> None:
+    """`path` holds exactly these candles; a failure or a kill at any moment leaves what was there before.
+
+    Raises: StorageError - no space, no permission, a file where a directory should be.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    facts = " ".join(map(str, _facts_of(columns, length_ms)))
+    table = pa.table(dict(zip(STORED_NAMES, columns, strict=True))).replace_schema_metadata({_FACTS: facts})
+    buffer = pa.BufferOutputStream()
+    # One row group a file and these encodings read fastest: a month of minutes costs 60 ns a row, with dictionaries 95.
+    pq.write_table(
+        table,
+        buffer,
+        row_group_size=max(1, len(columns.start_ms)),
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=False,
+        column_encoding={"start_ms": "DELTA_BINARY_PACKED", **dict.fromkeys(VALUE_NAMES, "BYTE_STREAM_SPLIT")},
+        store_schema=True,
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, memoryview(buffer.getvalue()))
+    except OSError as error:
+        reason = "the disk is full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else error.strerror or str(error)
+        raise StorageError(f"cannot write {path}: {reason}; nothing stored before was changed by this write") from error
+
+
+def _replace(path: Path, content: memoryview) -> None:
+    """Write beside `path`, force to disk, then rename: readers see the old file or the new one, never a part."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)  # a temporary file is private; the catalog is as readable as its directory
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    schema = file.schema_arrow
+    expected = pa.schema([pa.field("start_ms", pa.int64()), *(pa.field(name, pa.float64()) for name in VALUE_NAMES)])
+    if not schema.equals(expected):
+        file.close()
+        found = ", ".join(f"{field.name} {field.type}" for field in schema)
+        wanted = ", ".join(f"{field.name} {field.type}" for field in expected)
+        raise SchemaMismatchError(f"{path} is no candle file: its columns are {found}; expected {wanted}; {RESTORE}")
+    return file
+
+
+def _columns_of(batch: pa.RecordBatch, path: Path) -> CandleColumns:
+    arrays: list[Any] = []
+    for name, column in zip(STORED_NAMES, batch.columns, strict=True):
+        if column.null_count:
+            raise DataError(f"{path}: column {name} has {column.null_count} empty values; {RESTORE}")
+        arrays.append(column.to_numpy())
+    return CandleColumns(*arrays)
+
+
+def _facts_of(columns: CandleColumns, length_ms: int) -> CandleFileFacts:
+    start_ms = columns.start_ms
+    return CandleFileFacts(len(start_ms), int(start_ms[0]), int(start_ms[-1]), len(gap_rows(start_ms, length_ms)))
+
+
+def _stored_facts(metadata: Mapping[bytes, bytes], rows: int) -> CandleFileFacts | None:
+    """The facts written with the file; None where there are none or they belong to other rows."""
+    try:
+        facts = CandleFileFacts(*map(int, metadata[_FACTS.encode()].split()))
+    except (KeyError, ValueError, TypeError):
+        return None
+    return facts if facts.rows == rows else None
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    lines = str(error).splitlines()
+    return f"{path} cannot be read ({lines[0] if lines else type(error).__name__}); {RESTORE}"
+
+
+def same_candles(columns: CandleColumns, other: CandleColumns) -> npt.NDArray[np.bool_]:
+    """For each row, whether both hold the same bits."""
+    same = np.equal(columns.start_ms, other.start_ms)
+    for mine, theirs in zip(columns[1:], other[1:], strict=True):
+        same &= mine.view(np.int64) == theirs.view(np.int64)
+    return same
