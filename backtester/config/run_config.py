@@ -7,6 +7,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from backtester.domain.errors import ConfigError
+from backtester.domain.timeframe import timeframe_ms
+
+MAX_BPS = Decimal(10_000)
+
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of the configuration's tables: unknown keys are refused."""
@@ -19,6 +24,11 @@ class DataSection(Section, frozen=True, kw_only=True):
     sample_seed: int = 1
     sample_days: int = 91
     source: str = ""
+
+    def __post_init__(self) -> None:
+        _check(self.sample_days >= 1, "data.sample_days must be at least 1", self.sample_days)
+        _check(self.source in {"", "catalog", "sample", "memory"}, "data.source must be catalog, sample or memory", self.source)
+        _check(self.data_path != "", "data.data_path must name a directory", self.data_path)
 
 
 class RunSection(Section, frozen=True, kw_only=True):
@@ -34,13 +44,32 @@ class RunSection(Section, frozen=True, kw_only=True):
     timeframe: str = ""
     execution_timeframe: str = ""
 
+    def __post_init__(self) -> None:
+        _check(self.seed >= 0, "run.seed must not be negative", self.seed)
+        _check(self.output != "", "run.output must name a directory", self.output)
+        repeated = [symbol for index, symbol in enumerate(self.symbols) if symbol in self.symbols[:index]]
+        _check(not repeated, "run.symbols names a symbol twice", ", ".join(repeated))
+        _check(all(self.symbols), "run.symbols must not hold an empty name", self.symbols)
+        for key in ("timeframe", "execution_timeframe"):
+            if getattr(self, key):
+                timeframe_ms(getattr(self, key))
+
 
 class StrategySection(Section, frozen=True, kw_only=True):
-    """[[strategies]]: what decides. `name` is a built-in name, `module:Class` or `file.py[:Class]`."""
+    """[[strategies]]: what decides. `name` is a built-in name, `module:Class` or `file.py[:Class]`.
+
+    `timeframe` is that of its signals, resolved; empty means [run] timeframe, else its parameter `timeframe`, else the finest.
+    """
 
     name: str
     strategy_id: str = ""
+    timeframe: str = ""
     params: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        _check(self.name != "", "strategies.name must not be empty", self.name)
+        if self.timeframe:
+            timeframe_ms(self.timeframe)
 
 
 class SimSection(Section, frozen=True, kw_only=True):
@@ -52,7 +81,7 @@ class SimSection(Section, frozen=True, kw_only=True):
     latency_jitter_ms: int = 0
     spread_bps: Decimal = Decimal(1)
     slippage_bps: Decimal = Decimal(1)
-    slippage_model: str = "fixed"
+    slippage_model: Literal["fixed", "volume_share"] = "fixed"
     fee_bps: Decimal | None = None
     maker_bps: Decimal | None = None
     taker_bps: Decimal | None = None
@@ -61,6 +90,17 @@ class SimSection(Section, frozen=True, kw_only=True):
     remainder: Literal["carry", "cancel"] = "carry"
     work_bars: int = 60
 
+    def __post_init__(self) -> None:
+        for key in ("order_latency_ms", "cancel_latency_ms", "response_latency_ms", "latency_jitter_ms"):
+            _check(getattr(self, key) >= 0, f"sim.{key} must not be negative", getattr(self, key))
+        for key in ("spread_bps", "slippage_bps", "participation_bps", "fee_bps"):
+            _check_bps(f"sim.{key}", getattr(self, key), least=Decimal(0))
+        for key in ("maker_bps", "taker_bps"):  # a negative rate is a rebate
+            _check_bps(f"sim.{key}", getattr(self, key), least=-MAX_BPS)
+        both = self.fee_bps is not None and not (self.maker_bps is None and self.taker_bps is None)
+        _check(not both, "sim.fee_bps excludes sim.maker_bps and sim.taker_bps; give one or the others", self.fee_bps)
+        _check(self.work_bars >= 1, "sim.work_bars must be at least 1", self.work_bars)
+
 
 class AccountSection(Section, frozen=True, kw_only=True):
     """[account]: money at the start, in the quote asset."""
@@ -68,6 +108,12 @@ class AccountSection(Section, frozen=True, kw_only=True):
     starting_cash: Decimal = Decimal(10000)
     leverage: Decimal = Decimal(1)
     snapshot_every: str = "1h"
+
+    def __post_init__(self) -> None:
+        _check(_above_zero(self.starting_cash), "account.starting_cash must be above 0", self.starting_cash)
+        whole = self.leverage.is_finite() and self.leverage >= 1
+        _check(whole, "account.leverage must be at least 1", self.leverage)
+        timeframe_ms(self.snapshot_every)
 
 
 class RiskSection(Section, frozen=True, kw_only=True):
@@ -80,6 +126,20 @@ class RiskSection(Section, frozen=True, kw_only=True):
     daily_loss_action: Literal["halt", "flatten"] = "halt"
     orders_per_second: Decimal | None = None
     order_burst: int = 100
+
+    def __post_init__(self) -> None:
+        for key in ("price_collar_bps", "max_position_notional", "orders_per_second"):
+            value = getattr(self, key)
+            _check(value is None or _above_zero(value), f"risk.{key} must be above 0, or 'off'", value)
+        limit = self.daily_loss_limit
+        fraction = limit is None or (limit.is_finite() and 0 < limit < 1)
+        _check(fraction, "risk.daily_loss_limit is a fraction between 0 and 1 (0.02 means 2 %), or 'off'", limit)
+        _check(
+            self.max_open_orders is None or self.max_open_orders >= 1,
+            "risk.max_open_orders must be at least 1, or 'off'",
+            self.max_open_orders,
+        )
+        _check(self.order_burst >= 1, "risk.order_burst must be at least 1", self.order_burst)
 
 
 class EngineSection(Section, frozen=True, kw_only=True):
@@ -105,3 +165,17 @@ class RunConfig(Section, frozen=True, kw_only=True):
     risk: RiskSection = RiskSection()
     engine: EngineSection = EngineSection()
     end: EndSection = EndSection()
+
+
+def _check(holds: bool, rule: str, value: object) -> None:
+    if not holds:
+        raise ConfigError(f"{rule}; it is {value}")
+
+
+def _check_bps(key: str, value: Decimal | None, *, least: Decimal) -> None:
+    fits = value is None or (value.is_finite() and least <= value <= MAX_BPS)
+    _check(fits, f"{key} must be between {least} and {MAX_BPS} basis points", value)
+
+
+def _above_zero(value: Decimal) -> bool:
+    return value.is_finite() and value > 0
