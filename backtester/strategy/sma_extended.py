@@ -145,8 +145,10 @@ class SMAExtendedStrategy(Strategy):
         return self._settle(fill.symbol)
 
     def on_cancel(self, canceled: OrderCanceled) -> list[AnyIntent]:
-        """What an ended order has left of a position that is being closed is closed."""
-        return self._settle(canceled.symbol) if canceled.symbol in self._positions else []
+        """What an entry has bought before its cancel is closed. An exit that a venue ended waits for the next candle: a venue
+        that ends every exit at once is not answered with a storm of orders."""
+        trend = self._positions.get(canceled.symbol)
+        return self._settle(canceled.symbol) if trend is not None and canceled.order_id == trend.cancel_sent else []
 
     def on_reject(self, rejection: OrderRefused | OrderRejected) -> list[AnyIntent]:
         """Nothing is sent in answer, so that no refusal can go in circles; the next candle tries again."""

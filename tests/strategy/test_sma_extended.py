@@ -201,10 +201,11 @@ def test_a_refused_exit_is_tried_again_on_the_next_candle():
     assert orders(driver.candle(79)) == [("sell", Decimal(1), True, "SIGNAL")]
 
 
-def test_a_cancelled_exit_is_sent_again_at_once():
+def test_an_exit_that_the_venue_ended_is_sent_again_on_the_next_candle():
     driver = held()
     driver.candle(80)
-    assert orders(driver.cancel()) == [("sell", Decimal(1), True, "SIGNAL")]
+    assert driver.cancel() == []
+    assert orders(driver.candle(79)) == [("sell", Decimal(1), True, "SIGNAL")]
 
 
 def test_short_selling_reverses_as_soon_as_the_long_is_closed():
