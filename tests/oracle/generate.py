@@ -35,7 +35,7 @@ def make_bars(seed: int, count: int, *, missing: float = 0.05, empty: float = 0.
             continue
         start_ms = START_MS + index * BAR_MS
         prices = [Fraction(ticks, 100) for ticks in (opened, high, low, last)]
-        bars.append(Bar(start_ms, start_ms + BAR_MS, *prices, volume=Fraction(lots, 1000)))
+        bars.append(Bar(start_ms, start_ms + BAR_MS, *prices, Fraction(lots, 1000)))
     return bars
 
 
