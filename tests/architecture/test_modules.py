@@ -51,13 +51,15 @@ def drawn(error: type[BaseException], depth: int = 0) -> list[str]:
 
 def test_every_error_raised_on_purpose_stands_in_the_tree() -> None:
     """Other exception classes are private to a module, or Python's own."""
-    strays = []
-    for source in sources("backtester"):
-        if source.module == errors.__name__:
-            continue
-        for node in ast.walk(source.tree):
-            if isinstance(node, ast.ClassDef) and re.search(r"(Error|Exception)$", node.name) and not node.name.startswith("_"):
-                strays.append(f"{source.where(node)} {node.name}")
+    strays = [
+        f"{source.where(node)} {node.name}"
+        for source in sources("backtester")
+        for node in ast.walk(source.tree)
+        if source.module != errors.__name__
+        and isinstance(node, ast.ClassDef)
+        and re.search(r"(Error|Exception)$", node.name)
+        and not node.name.startswith("_")
+    ]
     assert strays == []
 
 
