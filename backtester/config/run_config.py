@@ -13,6 +13,20 @@ from backtester.domain.timeframe import timeframe_ms
 MAX_BPS = Decimal(10_000)
 
 
+def _check(holds: bool, rule: str, value: object) -> None:
+    if not holds:
+        raise ConfigError(f"{rule}; it is {value}")
+
+
+def _check_bps(key: str, value: Decimal | None, *, least: Decimal) -> None:
+    fits = value is None or (value.is_finite() and least <= value <= MAX_BPS)
+    _check(fits, f"{key} must be between {least} and {MAX_BPS} basis points", value)
+
+
+def _above_zero(value: Decimal) -> bool:
+    return value.is_finite() and value > 0
+
+
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of the configuration's tables: unknown keys are refused."""
 
@@ -165,17 +179,3 @@ class RunConfig(Section, frozen=True, kw_only=True):
     risk: RiskSection = RiskSection()
     engine: EngineSection = EngineSection()
     end: EndSection = EndSection()
-
-
-def _check(holds: bool, rule: str, value: object) -> None:
-    if not holds:
-        raise ConfigError(f"{rule}; it is {value}")
-
-
-def _check_bps(key: str, value: Decimal | None, *, least: Decimal) -> None:
-    fits = value is None or (value.is_finite() and least <= value <= MAX_BPS)
-    _check(fits, f"{key} must be between {least} and {MAX_BPS} basis points", value)
-
-
-def _above_zero(value: Decimal) -> bool:
-    return value.is_finite() and value > 0
