@@ -114,9 +114,8 @@ class Account:
         return published
 
     def on_snapshot_due(self) -> Sequence[Published]:
-        """The snapshot to publish now; the invariants are checked first."""
+        """The snapshot to publish now."""
         self.dirty = False
-        self.check()
         return (on(T_ACCOUNT_SNAPSHOT, self.books.snapshot(self._clock.now_ms)),)
 
     # -- floors ------------------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import decimal_from_e8, decimal_from_money, price_e8
 from backtester.domain.vocabulary import Market
 
+NOTHING = decimal_from_money(0)
+
 
 class Books:
     """Balances of one run in one quote asset: whole money units (1e-16 quote), whole lots.
@@ -84,22 +86,24 @@ class Books:
         """The state at `time_ms`, as a message."""
         unrealised = 0
         exposure = 0
+        equity = self.cash
         views = []
         for symbol, lots in self.lots.items():
             if lots:
-                value = self.mark_value(symbol)
-                profit = lots * value - self.cost[symbol]
+                value = lots * self.mark_value(symbol)
+                profit = value - self.cost[symbol]
                 unrealised += profit
-                exposure += abs(lots) * value
+                exposure += abs(value)
+                equity += value if self.spot[symbol] else profit
                 views.append(self._view(symbol, lots, profit))
         return AccountSnapshot(
             time_ms=time_ms,
             cash=decimal_from_money(self.cash),
-            equity=decimal_from_money(self.equity()),
-            unrealised_pnl=decimal_from_money(unrealised),
+            equity=decimal_from_money(equity),
+            unrealised_pnl=decimal_from_money(unrealised) if views else NOTHING,
             realised_pnl=decimal_from_money(self.realised),
             fees=decimal_from_money(self.fees),
-            exposure=decimal_from_money(exposure),
+            exposure=decimal_from_money(exposure) if views else NOTHING,
             positions=tuple(views),
         )
 

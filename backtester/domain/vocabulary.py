@@ -5,7 +5,13 @@ from __future__ import annotations
 from enum import Enum
 
 
-class Side(Enum):
+class Word(Enum):
+    """Base of the vocabularies. Members are single objects, so identity is their hash: `Enum`'s own costs a Python call."""
+
+    __hash__ = object.__hash__
+
+
+class Side(Word):
     """What the trader does; quantities are unsigned."""
 
     BUY = "buy"
@@ -22,28 +28,28 @@ class Side(Enum):
         return Side.SELL if self is Side.BUY else Side.BUY
 
 
-class OrderType(Enum):
+class OrderType(Word):
     """How an order meets the market."""
 
     MARKET = "market"
     LIMIT = "limit"
 
 
-class TimeInForce(Enum):
+class TimeInForce(Word):
     """GTC works until filled or cancelled; IOC meets only the price at its arrival."""
 
     GTC = "gtc"
     IOC = "ioc"
 
 
-class Liquidity(Enum):
+class Liquidity(Word):
     """Which side of the book a fill came from."""
 
     MAKER = "maker"
     TAKER = "taker"
 
 
-class Market(Enum):
+class Market(Word):
     """Kind of contract."""
 
     SPOT = "spot"
@@ -52,7 +58,7 @@ class Market(Enum):
     OPTION = "option"
 
 
-class OrderStatus(Enum):
+class OrderStatus(Word):
     """States of the one life cycle table (`domain/order_states.py`)."""
 
     NEW = "new"
@@ -68,7 +74,7 @@ class OrderStatus(Enum):
     REJECTED = "rejected"
 
 
-class RejectReason(Enum):
+class RejectReason(Word):
     """Why an order was refused by Risk, rejected by the venue or ended before it was filled.
 
     The neutral codes are those of `exchange_semantics.md`, section 1.4; the rest belong to our own rails.
@@ -103,7 +109,7 @@ class RejectReason(Enum):
     BANKRUPT = "BANKRUPT"
 
 
-class FillNote(Enum):
+class FillNote(Word):
     """Why a fill did not happen at the bar in which its order arrived."""
 
     NONE = ""

@@ -168,7 +168,9 @@ class Loop:
         self._meet(time_ms, bars)
         if self._account.bankrupt:
             return
-        self._deliver_due(time_ms)
+        schedule = self._schedule
+        if schedule.next_ms <= time_ms:
+            self._deliver_due(time_ms)
         for candle in signals:
             for decider in self._deciders:
                 if candle.timeframe in decider.timeframes:
@@ -177,17 +179,20 @@ class Loop:
             for decider in self._deciders:
                 if candle.timeframe in decider.timeframes:
                     self._call(decider, "on_candle", candle)
-        self._deliver_due(time_ms)
-        if signals:
+        if signals and self._tick_enders:
+            self._deliver_due(time_ms)
             for decider in self._tick_enders:
                 self._call(decider, "on_tick_end")
         self._finish_tick(time_ms)
 
     def _finish_tick(self, time_ms: int) -> None:
         """Hooks still due, the snapshot, then what arrives at this very instant and meets the bar that opens now."""
-        self._deliver_due(time_ms)
-        self._snapshot(time_ms)
-        while self._schedule.next_ms <= time_ms and not self._stop and not self._account.bankrupt:
+        schedule = self._schedule
+        if schedule.next_ms <= time_ms:
+            self._deliver_due(time_ms)
+        if self._account.dirty or schedule.snapshot_ms <= time_ms:
+            self._snapshot(time_ms)
+        while schedule.next_ms <= time_ms and not self._stop and not self._account.bankrupt:
             self._instant(time_ms)
 
     def _settle_before(self, time_ms: int) -> None:
@@ -199,14 +204,17 @@ class Loop:
     def _instant(self, time_ms: int) -> None:
         """One instant without bars that end: arrivals at the venue, books, hooks, snapshot."""
         self._clock.advance(time_ms)
-        bus = self._bus
-        for item, cause, depth in self._schedule.take_arrivals(time_ms):
-            bus.current_seq, bus.current_depth = cause, depth
-            bus.post(self._venue.on_arrival(item), cause=cause, depth=depth)
-        self._schedule.refresh()
-        bus.drain()
-        self._deliver_due(time_ms)
-        self._snapshot(time_ms)
+        bus, schedule = self._bus, self._schedule
+        if schedule.arrivals and schedule.arrivals[0][0] <= time_ms:
+            for item, cause, depth in schedule.take_arrivals(time_ms):
+                bus.current_seq, bus.current_depth = cause, depth
+                bus.post(self._venue.on_arrival(item), cause=cause, depth=depth)
+            schedule.refresh()
+            bus.drain()
+        if schedule.next_ms <= time_ms:
+            self._deliver_due(time_ms)
+        if self._account.dirty or schedule.snapshot_ms <= time_ms:
+            self._snapshot(time_ms)
 
     def _meet(self, time_ms: int, bars: Sequence[Candle]) -> None:
         """Stages venue and books: bars that end now meet what has business with them."""
@@ -223,13 +231,14 @@ class Loop:
                     bus.drain()
 
     def _snapshot(self, time_ms: int) -> None:
+        """The account says what it is: on the grid, where its invariants are checked too, and after fills."""
+        self._bus.post(self._account.on_snapshot_due())
+        self._bus.drain()
         schedule = self._schedule
-        if self._account.dirty or schedule.snapshot_ms <= time_ms:
-            self._bus.post(self._account.on_snapshot_due())
-            self._bus.drain()
-            if schedule.snapshot_ms <= time_ms:
-                every_ms = self._snapshot_every_ms
-                schedule.snapshot_at(time_ms // every_ms * every_ms + every_ms)
+        if schedule.snapshot_ms <= time_ms:
+            self._account.check()
+            every_ms = self._snapshot_every_ms
+            schedule.snapshot_at(time_ms // every_ms * every_ms + every_ms)
 
     # -- warm-up -----------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,6 @@ class FillPricing:
         self._half_spread_bps = _EXACT.divide(spread_bps, Decimal(2))
         self._slippage = slippage
         self._fees = fees
-        self._ratios: dict[tuple[Decimal, Side], tuple[int, int]] = {}
         self._rates: dict[tuple[str, Liquidity], Decimal] = {}
 
     def taker_ticks(self, *, symbol: str, side: Side, lots: int, bar: Candle, reference: float, over_share: bool) -> int:
@@ -41,13 +40,9 @@ class FillPricing:
         )
         if over_share:
             bps = _EXACT.add(bps, over_share_impact_bps(lots * spec.lot_e8, volume_e8(bar.volume)))
-        ratio = self._ratios.get((bps, side))
-        if ratio is None:
-            ratio = cost_ratio(self._half_spread_bps, bps, side)
-            if len(self._ratios) < 1024:
-                self._ratios[(bps, side)] = ratio
+        numerator, denominator = cost_ratio(self._half_spread_bps, bps, side)
         return fill_price_ticks(
-            price_e8(reference), numerator=ratio[0], denominator=ratio[1], tick_e8=spec.tick_e8, side=side
+            price_e8(reference), numerator=numerator, denominator=denominator, tick_e8=spec.tick_e8, side=side
         )
 
     def fee_e8(self, *, symbol: str, ticks: int, lots: int, liquidity: Liquidity) -> int:
