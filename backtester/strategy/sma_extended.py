@@ -145,8 +145,8 @@ class SMAExtendedStrategy(Strategy):
         return self._settle(fill.symbol)
 
     def on_cancel(self, canceled: OrderCanceled) -> list[AnyIntent]:
-        """What an entry has bought before its cancel is closed. An exit that a venue ended waits for the next candle: a venue
-        that ends every exit at once is not answered with a storm of orders."""
+        """What an entry has bought before its cancel is closed; an exit that the venue ended is sent again on the next candle."""
+        # Not at once: a venue that ends every exit would be answered with a storm of orders.
         trend = self._positions.get(canceled.symbol)
         return self._settle(canceled.symbol) if trend is not None and canceled.order_id == trend.cancel_sent else []
 
