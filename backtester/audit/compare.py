@@ -60,7 +60,7 @@ def _side(line: JournalLine | None, other: JournalLine | None) -> str:
         always = {"event", "time_ms"}
         shown = {name: value for name, value in mine.items() if name in always or name not in theirs or theirs[name] != value}
         lacking = [name for name in theirs if name not in mine]
-        shown.update({name: "(absent)" for name in lacking})
+        shown.update(dict.fromkeys(lacking, "(absent)"))
     return " ".join(f"{name}={value}" for name, value in shown.items())
 
 

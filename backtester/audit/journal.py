@@ -174,7 +174,8 @@ def _parsed(lines: Iterable[bytes], *, where: str) -> Iterator[JournalLine]:
             token = event_hash = sha256(event_hash + body).digest()
         if token[:_TOKEN_BYTES].hex() != parsed.chain:
             raise JournalError(
-                f"{where}, line {number}: the chain does not match: this line was changed, or lines before it were removed, added or moved"
+                f"{where}, line {number}: the chain does not match: this line was changed, "
+                "or lines before it were removed, added or moved"
             )
         yield JournalLine(parsed.seq, parsed.cause, parsed.topic, bytes(parsed.event))
 

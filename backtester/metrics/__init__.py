@@ -1,0 +1,1 @@
+"""Figures of a run: pure functions of a daily equity series, a drawdown and trades."""

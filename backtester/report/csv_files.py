@@ -1,0 +1,100 @@
+"""fills.csv and trades.csv: plain decimals, `true|false`, line feeds, in the order of the journal."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import NamedTuple, TextIO
+
+from backtester.domain.money import MONEY_DECIMALS, PRICE_DECIMALS, e8_from_decimal, format_money, format_scaled
+from backtester.domain.orders import Fill
+from backtester.report.fill_book import FillBook
+from backtester.report.trades import Trade
+
+FILLS_NAME = "fills.csv"
+TRADES_NAME = "trades.csv"
+FILL_COLUMNS = (
+    "time_ms,symbol,side,qty,price,fee,fee_asset,liquidity,order_id,fill_id,reason,order_type,bar_fill,strategy_id,note,over_share"
+)
+TRADE_COLUMNS = (
+    "symbol,side,qty,entry_time_ms,exit_time_ms,entry_price,exit_price,gross_pnl,fees,net_pnl,pnl_frac,close_reason,order_type,"
+    "is_open,strategy_id"
+)
+
+
+def write_fills(file: TextIO, fills: Iterable[Fill]) -> FillBook:
+    """The fills stand in `file`, one row each; they are returned packed for trades and equity."""
+    book = FillBook()
+    file.write(FILL_COLUMNS + "\n")
+    row = csv.writer(file, lineterminator="\n").writerow
+    for fill in fills:
+        book.add(fill)
+        row(
+            (
+                fill.time_ms,
+                fill.symbol,
+                fill.side.value,
+                _amount(fill.qty),
+                _amount(fill.price),
+                format_scaled(fill.fee_e8, PRICE_DECIMALS),
+                fill.fee_asset,
+                fill.liquidity.value,
+                fill.order_id,
+                fill.fill_id,
+                fill.reason,
+                fill.order_type.value,
+                _flag(fill.bar_fill),
+                fill.strategy_id,
+                fill.note.value,
+                _flag(fill.over_share),
+            )
+        )
+    return book
+
+
+class TradeCount(NamedTuple):
+    """How many trades are over, how many of them won (net profit above 0), how many are still open."""
+
+    closed: int
+    won: int
+    still_open: int
+
+
+def write_trades(file: TextIO, trades: Iterable[Trade]) -> TradeCount:
+    """The trades stand in `file`, one row each; an open one has no exit time."""
+    closed = won = still_open = 0
+    file.write(TRADE_COLUMNS + "\n")
+    row = csv.writer(file, lineterminator="\n").writerow
+    for trade in trades:
+        still_open += trade.is_open
+        closed += not trade.is_open
+        won += not trade.is_open and trade.net > 0
+        row(
+            (
+                trade.symbol,
+                trade.side.value,
+                format_scaled(trade.qty_e8, PRICE_DECIMALS),
+                trade.entry_time_ms,
+                "" if trade.is_open else trade.exit_time_ms,
+                format_money(trade.entry_price),
+                format_money(trade.exit_price),
+                format_money(trade.gross),
+                format_money(trade.fees),
+                format_money(trade.net),
+                format_scaled(trade.pnl_frac_e16, MONEY_DECIMALS),
+                trade.close_reason,
+                trade.order_type,
+                _flag(trade.is_open),
+                trade.strategy_id,
+            )
+        )
+    return TradeCount(closed, won, still_open)
+
+
+def _amount(value: Decimal) -> str:
+    return format_scaled(e8_from_decimal(value), PRICE_DECIMALS)
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"

@@ -1,0 +1,139 @@
+"""The files that a run's journal says: fills, trades, equity, metrics; each a function of journal and candles alone."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import TextIO
+
+import msgspec
+
+from backtester.audit.journal import LOG_TOPIC, JournalLine
+from backtester.audit.run_store import METRICS_NAME
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.money import MONEY_ONE
+from backtester.engine.ports import MarketDataSource
+from backtester.metrics.figures import Figures, figures
+from backtester.report.csv_files import FILLS_NAME, TRADES_NAME, TradeCount, write_fills, write_trades
+from backtester.report.equity import EQUITY_NAME, EquityCurve, write_equity
+from backtester.report.fill_book import fills_of
+from backtester.report.trades import trades_of
+
+OpenFile = Callable[[str], AbstractContextManager[TextIO]]
+"""Opens the named file for writing; it appears when the block ends (`RunDir.whole_file`, `MemoryFiles.whole_file`)."""
+
+
+class JournalTally:
+    """What was counted while the lines of a journal passed: notes are no events."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.orders = 0
+        self.fills = 0
+        self.refusals_by_reason: dict[str, int] = {}
+
+    @property
+    def refusals(self) -> int:
+        """Orders refused by Risk or rejected by the venue."""
+        return sum(self.refusals_by_reason.values())
+
+    def watch(self, lines: Iterable[JournalLine]) -> Iterator[JournalLine]:
+        """The same lines, counted as they pass."""
+        for line in lines:
+            self.events += line.topic != LOG_TOPIC
+            if line.topic == "fills":
+                self.fills += 1
+            elif line.topic == "orders.sanitized":
+                self.orders += line.raw.startswith(b'{"type":"sanitized_order"')
+            elif line.topic in {"orders.refused", "orders.rejected"}:
+                reason = _decode_reason(line.raw).reason
+                self.refusals_by_reason[reason] = self.refusals_by_reason.get(reason, 0) + 1
+            yield line
+
+
+class Results(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in the files, for the manifest, the terminal and `--json`."""
+
+    figures: Figures
+    curve: EquityCurve
+    trades: TradeCount
+    tally: JournalTally
+
+    def summary(self) -> dict[str, object]:
+        """Plain values: amounts in quote as floats, fractions, counts, refusals by reason (most frequent first)."""
+        by_reason = sorted(self.tally.refusals_by_reason.items(), key=lambda item: (-item[1], item[0]))
+        return {
+            "start_equity": self.curve.start_equity / MONEY_ONE,
+            "end_equity": self.curve.end_equity / MONEY_ONE,
+            **msgspec.structs.asdict(self.figures),
+            "open_trades": self.trades.still_open,
+            "orders": self.tally.orders,
+            "fills": self.tally.fills,
+            "refusals": self.tally.refusals,
+            "refusals_by_reason": dict(by_reason),
+        }
+
+
+class MemoryFiles:
+    """The files of a run that is not kept on disk."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+
+    @contextmanager
+    def whole_file(self, name: str) -> Iterator[TextIO]:
+        """A text that is kept as `name` when the block ends without an error."""
+        file = io.StringIO()
+        yield file
+        self.texts[name] = file.getvalue()
+
+
+def write_results(
+    lines: Iterable[JournalLine],
+    *,
+    open_file: OpenFile,
+    feed: MarketDataSource,
+    specs: Mapping[str, SymbolSpec],
+    starting_cash: int,
+    start_ms: int,
+    end_ms: int | None = None,
+) -> Results:
+    """fills.csv, equity.csv, trades.csv and metrics.json are written from the journal's lines and the candles of `feed`.
+
+    `feed` is a fresh one of the same run; `starting_cash` in money units; ticks up to `start_ms` are warm-up, those after
+    `end_ms` (the run's last instant, where it ended before its data) are left out.
+    """
+    tally = JournalTally()
+    with open_file(FILLS_NAME) as file:
+        book = write_fills(file, fills_of(tally.watch(lines)))
+    with open_file(EQUITY_NAME) as file:
+        curve = write_equity(file, feed=feed, book=book, specs=specs, starting_cash=starting_cash, start_ms=start_ms, end_ms=end_ms)
+    with open_file(TRADES_NAME) as file:
+        trades = write_trades(file, trades_of(book, last_closes=curve.last_closes))
+    computed = figures(
+        start_ms=curve.start_ms,
+        end_ms=curve.end_ms,
+        start_equity=curve.start_equity,
+        end_equity=curve.end_equity,
+        daily_equity=[equity for _, equity in curve.daily],
+        drawdown=(curve.drawdown_peak, curve.drawdown_low),
+        rows_in_position=curve.rows_in_position,
+        rows=curve.rows,
+        closed_trades=trades.closed,
+        won_trades=trades.won,
+        fees=book.fees(),
+    )
+    with open_file(METRICS_NAME) as file:
+        file.write(json.dumps(msgspec.structs.asdict(computed), indent=2, allow_nan=False) + "\n")
+    return Results(figures=computed, curve=curve, trades=trades, tally=tally)
+
+
+class _WithReason(msgspec.Struct):
+    """What is needed of a refusal."""
+
+    reason: str
+
+
+_decode_reason = msgspec.json.Decoder(_WithReason).decode

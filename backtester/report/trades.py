@@ -1,0 +1,152 @@
+"""Trades, flat to flat, of the account's net position per symbol.
+
+A fill that crosses zero ends one trade and starts the next; its fee is shared by size. Profit is exact: what was taken out less
+what was put in, with what is still open valued at the last close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from backtester.domain.money import price_e8
+from backtester.domain.vocabulary import Side
+from backtester.report.fill_book import END_REASON, BookedFill
+
+
+class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One trade. `qty_e8` is all that was entered; values in money units, so prices are 1e-16 quote as well.
+
+    `exit_price` weighs what was left at its price and, in an open trade, the rest at the last close: profit before fees is always
+    (exit - entry) x size. `order_type` is that of the closing fill, empty while open; `exit_time_ms` is 0 while open.
+    """
+
+    symbol: str
+    side: Side
+    qty_e8: int
+    entry_time_ms: int
+    exit_time_ms: int
+    entry_value: int
+    exit_value: int
+    fees: int
+    close_reason: str
+    order_type: str
+    is_open: bool
+    strategy_id: str
+
+    @property
+    def gross(self) -> int:
+        """Profit before fees."""
+        return self.side.sign * (self.exit_value - self.entry_value)
+
+    @property
+    def net(self) -> int:
+        """Profit after fees."""
+        return self.gross - self.fees
+
+    @property
+    def entry_price(self) -> int:
+        """Size-weighted entry price, to the nearest money unit."""
+        return _nearest(self.entry_value * 10**8, self.qty_e8)
+
+    @property
+    def exit_price(self) -> int:
+        """Size-weighted exit price, to the nearest money unit."""
+        return _nearest(self.exit_value * 10**8, self.qty_e8)
+
+    @property
+    def pnl_frac_e16(self) -> int:
+        """Net profit as a fraction of the entry value, in 1e-16."""
+        return _nearest(self.net * 10**16, self.entry_value)
+
+
+class _Running:
+    """A trade that is not over."""
+
+    __slots__ = ("entry_time_ms", "entry_value", "exit_value", "fees", "qty_e8", "side", "signed_e8", "strategy_id", "symbol")
+
+    def __init__(self, fill: BookedFill, side: Side) -> None:
+        self.symbol = fill.symbol
+        self.side = side
+        self.strategy_id = fill.strategy_id
+        self.entry_time_ms = fill.time_ms
+        self.signed_e8 = 0
+        self.qty_e8 = 0
+        self.entry_value = 0
+        self.exit_value = 0
+        self.fees = 0
+
+    def enter(self, size_e8: int, price_e8: int, fee: int) -> None:
+        """More of it was opened."""
+        self.signed_e8 += self.side.sign * size_e8
+        self.qty_e8 += size_e8
+        self.entry_value += size_e8 * price_e8
+        self.fees += fee
+
+    def leave(self, size_e8: int, price_e8: int, fee: int) -> None:
+        """Some of it was closed."""
+        self.signed_e8 -= self.side.sign * size_e8
+        self.exit_value += size_e8 * price_e8
+        self.fees += fee
+
+    def ended(self, *, exit_time_ms: int, exit_value: int, close_reason: str, order_type: str, is_open: bool) -> Trade:
+        """The trade as it is reported."""
+        return Trade(
+            symbol=self.symbol,
+            side=self.side,
+            qty_e8=self.qty_e8,
+            entry_time_ms=self.entry_time_ms,
+            exit_time_ms=exit_time_ms,
+            entry_value=self.entry_value,
+            exit_value=exit_value,
+            fees=self.fees,
+            close_reason=close_reason,
+            order_type=order_type,
+            is_open=is_open,
+            strategy_id=self.strategy_id,
+        )
+
+
+def trades_of(fills: Iterable[BookedFill], *, last_closes: Mapping[str, float]) -> Iterator[Trade]:
+    """Closed trades as they end, then one open trade per position that is left, in the order they began, at `last_closes`.
+
+    A symbol without a close is valued at its entry.
+    """
+    running: dict[str, _Running] = {}
+    for fill in fills:
+        trade = running.get(fill.symbol)
+        size_e8, side = abs(fill.signed_e8), Side.BUY if fill.signed_e8 > 0 else Side.SELL
+        fee = fill.fee
+        if trade is not None and trade.side is not side:
+            closing_e8 = min(size_e8, abs(trade.signed_e8))
+            closing_fee = fee * closing_e8 // size_e8
+            trade.leave(closing_e8, fill.price_e8, closing_fee)
+            size_e8, fee = size_e8 - closing_e8, fee - closing_fee
+            if not trade.signed_e8:
+                del running[fill.symbol]
+                yield trade.ended(
+                    exit_time_ms=fill.time_ms,
+                    exit_value=trade.exit_value,
+                    close_reason=fill.reason,
+                    order_type=fill.order_type,
+                    is_open=False,
+                )
+        if size_e8:
+            trade = running.setdefault(fill.symbol, _Running(fill, side))
+            trade.enter(size_e8, fill.price_e8, fee)
+    for symbol, trade in running.items():
+        yield _left_open(trade, last_closes.get(symbol))
+
+
+def _left_open(trade: _Running, close: float | None) -> Trade:
+    open_e8 = abs(trade.signed_e8)
+    open_value = open_e8 * price_e8(close) if close is not None else _nearest(trade.entry_value * open_e8, trade.qty_e8)
+    return trade.ended(
+        exit_time_ms=0, exit_value=trade.exit_value + open_value, close_reason=END_REASON, order_type="", is_open=True
+    )
+
+
+def _nearest(numerator: int, denominator: int) -> int:
+    """numerator / denominator (> 0) to the nearest whole number, halves up."""
+    return (2 * numerator + denominator) // (2 * denominator)
