@@ -36,7 +36,9 @@ def test_the_example_runs_as_it_is_written(tmp_path):
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_every_code_block_executes(block):
-    exec(compile(block, "docs/writing_a_strategy.md", "exec"), {"__name__": "example"})
+    names = {"__name__": "example"}
+    exec(compile(block, "docs/writing_a_strategy.md", "exec"), names)
+    assert {"Cross", "average"} & set(names)
 
 
 def test_every_hook_is_in_the_table_and_no_other():

@@ -6,7 +6,9 @@ import hashlib
 import sys
 from decimal import Decimal
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import pytest
 
 from backtester.domain.errors import ConfigError
@@ -180,6 +182,35 @@ def test_a_shipped_strategy_goes_by_its_name_alone(name):
     assert (again.reference, again.sha256) == (name, loaded.sha256)
 
 
+def test_a_file_that_cannot_be_read_says_why(tmp_path, monkeypatch):
+    path = tmp_path / "mine.py"
+    path.write_text(ONE)
+
+    def fail(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    assert "cannot be read: Permission denied" in refusal(str(path))
+
+
+def test_parameters_that_are_no_strategy_params_are_refused(write):
+    text = ONE + "    class Params:\n        fast = 1\n"
+    assert "Mine.Params" in refusal(str(write(text)))
+
+
+def test_a_class_without_a_file_is_known_by_its_name_alone():
+    strategy = type("FromPrompt", (Strategy,), {"__module__": "no_such_module"})
+    loaded = loaded_from_class(strategy)
+    assert (loaded.source, loaded.sha256, loaded.strategy_id) == (None, "", "from_prompt")
+
+
+def test_a_class_of_a_strategy_file_is_found_again_by_the_file(write):
+    path = write(ONE)
+    loaded = loaded_from_class(load_strategy(str(path)).strategy)
+    assert loaded.reference == f"{path}:Mine"
+    assert loaded.sha256 == load_strategy(str(path)).sha256
+
+
 class Local(Strategy):
     """A strategy handed over as a class."""
 
@@ -191,6 +222,8 @@ class Local(Strategy):
         in candles."""
         qty: Decimal | None = Decimal("0.01")
         names: tuple[str, ...] = ()
+        levels: list[float] = msgspec.field(default_factory=list)
+        share: Annotated[float, msgspec.Meta(lt=1)] = 0.5
 
 
 def test_a_class_is_described_by_its_module():
@@ -206,4 +239,12 @@ def test_parameters_are_listed_with_type_default_and_text():
         ("fast", "int", "required", "How quick it is, in candles."),
         ("qty", "Decimal | None", '"0.01"', ""),
         ("names", "tuple[str, ...]", "[]", ""),
+        ("levels", "list[float]", "[]", ""),
+        ("share", "float", "0.5", ""),
     ]
+
+
+def test_parameters_without_a_source_text_are_listed_without_texts():
+    params = msgspec.defstruct("Made", [("fast", int, 3)], bases=(StrategyParams,), frozen=True, module="no_such_module")
+    strategy = type("FromPrompt", (Strategy,), {"Params": params})
+    assert [(row.name, row.default, row.doc) for row in describe(strategy)] == [("fast", "3", "")]

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from backtester.domain.candle import Candle
-from backtester.domain.errors import ConfigError
 from backtester.domain.intents import CancelOrderIntent, MarketOrderIntent
 from backtester.domain.timeframe import HOUR_MS
-from backtester.domain.vocabulary import Market, Side
-from backtester.strategy.registry import describe
+from backtester.domain.vocabulary import Side
 from backtester.strategy.sma_extended import SMAExtendedStrategy
+from tests.strategy.trend_driver import FALLING_THEN_UP, drive, held
 from tests.support.fake_context import Driver
-
-FALLING_THEN_UP = (105, 104, 103, 102, 101, 110)
-"""With lengths 2 and 3: below from the third close on, above on the last."""
-
-
-def drive(closes=FALLING_THEN_UP, *, symbols=("BTCUSDT",), market=Market.LINEAR, **params) -> Driver:
-    params = {"fast": 2, "slow": 3, "qty": "1"} | params
-    driver = Driver(SMAExtendedStrategy(params), symbols=symbols, market=market)
-    for close in closes:
-        driver.candle(close)
-    return driver
-
-
-def held(closes=FALLING_THEN_UP, *, entry=100.0, **params) -> Driver:
-    """Long 1 since `entry`, with averages that stay above until the closes fall far."""
-    driver = drive(closes, **params)
-    driver.fill(entry)
-    return driver
 
 
 def orders(intents) -> list[tuple[str, Decimal | float, bool, str]]:
@@ -308,119 +286,6 @@ def test_candles_of_other_timeframes_are_not_counted():
     for index, close in enumerate(FALLING_THEN_UP):
         minute = Candle("BTCUSDT", "1m", index * 60_000, index * 60_000 + 60_000, close, close, close, close, 1.0)
         assert driver.strategy.on_candle(minute) == []
-
-
-def test_spot_with_shorts_is_refused_before_the_first_candle():
-    with pytest.raises(ConfigError, match="allow_short: BTCUSDT is a spot market"):
-        drive(allow_short=True, market=Market.SPOT)
-
-
-def test_a_symbol_that_the_run_does_not_have_is_refused_with_the_nearest():
-    with pytest.raises(ConfigError, match="did you mean BTCUSDT"):
-        Driver(SMAExtendedStrategy({"symbols": ["BTCUSD"]}))
-
-
-@pytest.mark.parametrize(
-    ("params", "says"),
-    [
-        ({"tp_pct": 2}, r"tp_pct is a fraction below 1 \(0.02 means 2 %\)"),
-        ({"sl_pct": 1.0}, "sl_pct is a fraction below 1"),
-        ({"trail_pct": 0}, "trail_pct must be above 0"),
-        ({"daily_loss_limit": -0.1}, "daily_loss_limit must be above 0"),
-        ({"daily_loss_limit": 5}, "0.02 means 2 %"),
-        ({"tp_pct": math.nan}, "tp_pct must be above 0"),
-        ({"fast": 50, "slow": 20}, "fast must be below slow, was fast=50 slow=20"),
-        ({"fast": 20, "slow": 20}, "fast must be below slow"),
-        ({"fast": 0}, "fast must be at least 1"),
-        ({"cooldown_bars": -1}, "cooldown_bars must be at least 0"),
-        ({"max_positions": 0}, "max_positions must be at least 1"),
-        ({"notional_quote": None}, "qty or notional_quote must be given"),
-        ({"qty": "-1"}, "qty must be above 0"),
-        ({"qty": "NaN"}, "qty must be above 0"),
-        ({"notional_quote": 0}, "notional_quote must be above 0"),
-        ({"timeframe": "90x"}, "timeframe '90x' is not known"),
-        ({"fsat": 10}, "did you mean 'fast'"),
-        ({"fast": "ten"}, "fast"),
-    ],
-)
-def test_a_wrong_parameter_is_refused_by_name(params, says):
-    with pytest.raises(ConfigError, match=says):
-        SMAExtendedStrategy(params)
-
-
-def test_the_defaults_are_the_shipped_ones():
-    defaults = {row.name: row.default for row in describe(SMAExtendedStrategy)}
-    assert defaults == {
-        "symbols": "[]",
-        "timeframe": '"1h"',
-        "fast": "20",
-        "slow": "50",
-        "qty": "null",
-        "notional_quote": '"1000"',
-        "allow_reentry": "true",
-        "allow_short": "false",
-        "max_positions": "null",
-        "cooldown_bars": "0",
-        "tp_pct": "null",
-        "sl_pct": "null",
-        "trail_pct": "null",
-        "daily_loss_limit": "null",
-    }
-    assert all(row.doc for row in describe(SMAExtendedStrategy))
-
-
-MOVES = st.lists(
-    st.tuples(st.integers(90, 110), st.sampled_from(["whole", "part", "nothing", "cancel", "refuse"])), min_size=20, max_size=80
-)
-RULES = st.fixed_dictionaries(
-    {
-        "allow_short": st.booleans(),
-        "allow_reentry": st.booleans(),
-        "cooldown_bars": st.integers(0, 2),
-        "tp_pct": st.sampled_from([None, 0.03]),
-        "sl_pct": st.sampled_from([None, 0.03]),
-        "trail_pct": st.sampled_from([None, 0.02]),
-    }
-)
-
-
-@given(moves=MOVES, rules=RULES)
-def test_never_more_than_one_entry_works_and_never_more_is_held_than_one_size(moves, rules):
-    driver = drive((), **rules)
-    for close, answer in moves:
-        driver.candle(close)
-        for _ in range(4):
-            working = driver.ctx.open_orders()
-            assert sum(1 for order in working if not order.reduce_only) <= 1
-            assert sum(1 for order in working if order.reduce_only) <= 1
-            if not working or answer == "nothing":
-                break
-            if answer == "part" and working[0].qty - working[0].filled_qty > Decimal("0.2"):
-                driver.fill(close, qty="0.2")
-            elif answer == "cancel":
-                driver.cancel()
-            elif answer == "refuse":
-                driver.refuse()
-                break
-            else:
-                driver.fill(close)
-            assert abs(driver.ctx.position("BTCUSDT")) <= 1
-            if not rules["allow_short"]:
-                assert driver.ctx.position("BTCUSDT") >= 0
-
-
-@given(closes=st.lists(st.integers(95, 105), min_size=4, max_size=120))
-def test_it_is_long_exactly_while_fast_is_above_slow_when_fills_are_immediate(closes):
-    driver = drive(())
-    expected = 0
-    for index, close in enumerate(closes):
-        driver.candle(close)
-        if driver.ctx.open_orders():
-            driver.fill(close)
-        if index >= 2:
-            fast, slow = Decimal(sum(closes[index - 1 : index + 1])) * 3, Decimal(sum(closes[index - 2 : index + 1])) * 2
-            expected = expected if fast == slow else int(fast > slow)
-        assert driver.ctx.position("BTCUSDT") == expected
 
 
 def test_orders_are_plain_market_orders_of_the_side_of_the_trend():
