@@ -122,7 +122,8 @@ def _open(path: Path) -> pq.ParquetFile:
 
     file = pq.ParquetFile(path)
     schema = file.schema_arrow
-    expected = pa.schema([pa.field("start_ms", pa.int64()), *(pa.field(name, pa.float64()) for name in VALUE_NAMES)])
+    fields: list[pa.Field[Any]] = [pa.field("start_ms", pa.int64()), *(pa.field(name, pa.float64()) for name in VALUE_NAMES)]
+    expected = pa.schema(fields)
     if not schema.equals(expected):
         file.close()
         found = ", ".join(f"{field.name} {field.type}" for field in schema)

@@ -1,0 +1,186 @@
+"""One symbol's execution bars as the feed walks over them: checked, cut to the range, remembered as digests and gaps."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import repeat
+from typing import NamedTuple
+
+import numpy as np
+
+from backtester.data.columns import CandleColumns, FloatColumn, IntColumn, join_columns, slice_columns
+from backtester.data.quality import check_candles, gap_rows
+from backtester.data.resample import BucketStream
+from backtester.domain.candle import Candle
+from backtester.domain.timeframe import timeframe_text
+
+PIECE_ROWS = 8_192
+"""Rows taken from a stream at a time, so that a long array costs no more memory than a file read in pieces."""
+GAPS_KEPT = 1_000
+
+
+class SymbolStream(NamedTuple):
+    """Bars of one symbol of a run: its key there, its candles in order, and their origin in words for error messages."""
+
+    symbol: str
+    columns: Iterator[CandleColumns]
+    source: str
+
+
+class Gap(NamedTuple):
+    """No bar of `symbol` starts in [from_ms, to_ms)."""
+
+    symbol: str
+    from_ms: int
+    to_ms: int
+    missing_bars: int
+
+
+_NOTHING = CandleColumns(np.empty(0, np.int64), *(np.empty(0) for _ in range(5)))
+
+
+class SymbolCursor:
+    """Rows [0, taken) of the held piece are delivered; the rest, and what the stream still has, is to come."""
+
+    def __init__(
+        self, stream: SymbolStream, *, execution_ms: int, start_ms: int, end_ms: int, buckets: tuple[BucketStream, ...]
+    ) -> None:
+        self.symbol = stream.symbol
+        self.buckets = buckets
+        self.gaps: list[Gap] = []
+        self.gap_count = 0
+        self.window_ms: IntColumn = _NOTHING.start_ms
+        """Starts of the bars of the current window."""
+        self._timeframe = timeframe_text(execution_ms)
+        self._execution_ms = execution_ms
+        self._pieces = _pieces(stream, execution_ms=execution_ms, start_ms=start_ms, end_ms=end_ms)
+        self._held = _NOTHING
+        self._taken = 0
+        self._remembered = 0
+        self._last_ms: int | None = None
+        self._hashes = tuple(hashlib.sha256() for _ in CandleColumns._fields)
+        self._rows: tuple[list[int], list[int], list[float], list[float], list[float], list[float], list[float]]
+        self._rows = ([], [], [], [], [], [], [])
+
+    # -- the window --------------------------------------------------------------------------------------------------
+
+    def next_start_ms(self) -> int | None:
+        """Start of the first bar that is not delivered; None when there is none."""
+        if self._taken == len(self._held.start_ms) and not self._hold_more():
+            return None
+        return int(self._held.start_ms[self._taken])
+
+    def move_window(self, until_ms: int) -> None:
+        """The window holds the bars that start before `until_ms` and were not in one before; they count as delivered."""
+        while not len(self._held.start_ms) or int(self._held.start_ms[-1]) < until_ms:
+            if not self._hold_more():
+                break
+        starts_ms = self._held.start_ms
+        first, last = self._taken, int(starts_ms.searchsorted(until_ms))
+        self.window_ms = starts_ms[first:last]
+        self._taken = last
+
+    def bars(self, shared: SymbolCursor | None = None) -> list[Candle]:
+        """The candles of the window. `shared` is a cursor whose window has the same times, made before."""
+        last = self._taken
+        _, *values = slice_columns(self._held, last - len(self.window_ms), last)
+        if shared is not None:
+            starts, ends = shared._rows[:2]
+        else:
+            starts, ends = self.window_ms.tolist(), (self.window_ms + self._execution_ms).tolist()
+        opens, highs, lows, closes, volumes = [column.tolist() for column in values]
+        self._rows = (starts, ends, opens, highs, lows, closes, volumes)
+        return list(map(Candle, repeat(self.symbol), repeat(self._timeframe), *self._rows))
+
+    @property
+    def ends_ms(self) -> list[int]:
+        """Ends of the bars of the window; known once its candles are made."""
+        return self._rows[1]
+
+    def bar_from(self, time_ms: int) -> Candle | None:
+        """The first bar of the window or after it that ends after `time_ms`; made anew, for others may hold the window's."""
+        starts, ends, opens, highs, lows, closes, volumes = self._rows
+        row = bisect_right(ends, time_ms)
+        if row < len(ends):
+            return Candle(
+                self.symbol,
+                self._timeframe,
+                starts[row],
+                ends[row],
+                opens[row],
+                highs[row],
+                lows[row],
+                closes[row],
+                volumes[row],
+            )
+        return self._bar_ahead(time_ms)
+
+    def _bar_ahead(self, time_ms: int) -> Candle | None:
+        after_ms = time_ms - self._execution_ms
+        while (row := max(self._taken, int(self._held.start_ms.searchsorted(after_ms, side="right")))) == len(self._held.start_ms):
+            if not self._hold_more():
+                return None
+        start_ms = int(self._held.start_ms[row])
+        open_, high, low, close, volume = (float(column[row]) for column in self._held[1:])
+        return Candle(self.symbol, self._timeframe, start_ms, start_ms + self._execution_ms, open_, high, low, close, volume)
+
+    def _hold_more(self) -> bool:
+        """Another piece of the stream is held behind what is not delivered; False when the stream has ended."""
+        piece = next(self._pieces, None)
+        if piece is None:
+            return False
+        for bucket in self.buckets:
+            bucket.add(piece)
+        self.remember()
+        window = len(self.window_ms)
+        rest = slice_columns(self._held, self._taken - window, len(self._held.start_ms))
+        self._held = join_columns(rest, piece) if len(rest.start_ms) else piece
+        self._taken = self._remembered = window
+        return True
+
+    # -- what was delivered ------------------------------------------------------------------------------------------
+
+    def remember(self) -> None:
+        """Digests and gaps cover all that is delivered."""
+        rows = slice_columns(self._held, self._remembered, self._taken)
+        self._remembered = self._taken
+        if not len(rows.start_ms):
+            return
+        for digest, column in zip(self._hashes, rows, strict=True):
+            digest.update(_bytes_of(column))
+        starts_ms = rows.start_ms
+        if self._last_ms is not None:
+            starts_ms = np.concatenate(([self._last_ms], starts_ms))
+        self._last_ms = int(starts_ms[-1])
+        for row in gap_rows(starts_ms, self._execution_ms).tolist():
+            self.gap_count += 1
+            if len(self.gaps) < GAPS_KEPT:
+                from_ms, to_ms = int(starts_ms[row]) + self._execution_ms, int(starts_ms[row + 1])
+                self.gaps.append(Gap(self.symbol, from_ms, to_ms, (to_ms - from_ms) // self._execution_ms))
+
+    def column_digests(self) -> tuple[str, ...]:
+        """sha256 of the bytes of each column delivered, in the order of `CandleColumns`."""
+        self.remember()
+        return tuple(digest.hexdigest() for digest in self._hashes)
+
+
+def _bytes_of(column: IntColumn | FloatColumn) -> memoryview:
+    """Little-endian bytes, whatever the machine's order is."""
+    return memoryview(np.ascontiguousarray(column, dtype=column.dtype.newbyteorder("<")))
+
+
+def _pieces(stream: SymbolStream, *, execution_ms: int, start_ms: int, end_ms: int) -> Iterator[CandleColumns]:
+    """The stream's rows that start from `start_ms` on and end by `end_ms`, checked, in pieces of bounded size."""
+    after_ms: int | None = None
+    first_row = 1
+    for columns in stream.columns:
+        for first in range(0, len(columns.start_ms), PIECE_ROWS):
+            piece = slice_columns(columns, first, first + PIECE_ROWS)
+            check_candles(piece, source=stream.source, length_ms=execution_ms, after_ms=after_ms, first_row=first_row)
+            after_ms = int(piece.start_ms[-1])
+            first_row += len(piece.start_ms)
+            inside = piece.start_ms.searchsorted((start_ms, end_ms - execution_ms + 1)).tolist()
+            if inside[0] < inside[1]:
+                yield slice_columns(piece, *inside)
