@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
 import msgspec
@@ -29,6 +29,18 @@ def _above_zero(value: Decimal) -> bool:
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of the configuration's tables: unknown keys are refused."""
+
+    def _make_exact(self, *keys: str) -> None:
+        """Whole numbers and texts given in Python become the Decimal that the field promises."""
+        for key in keys:
+            value = getattr(self, key)
+            if value is None or isinstance(value, Decimal):
+                continue
+            try:
+                exact = Decimal(str(value))
+            except InvalidOperation:
+                raise ConfigError(f"{key} must be a number; it is {value!r}") from None
+            msgspec.structs.force_setattr(self, key, exact)
 
 
 class DataSection(Section, frozen=True, kw_only=True):
@@ -105,6 +117,7 @@ class SimSection(Section, frozen=True, kw_only=True):
     work_bars: int = 60
 
     def __post_init__(self) -> None:
+        self._make_exact("spread_bps", "slippage_bps", "participation_bps", "fee_bps", "maker_bps", "taker_bps")
         for key in ("order_latency_ms", "cancel_latency_ms", "response_latency_ms", "latency_jitter_ms"):
             _check(getattr(self, key) >= 0, f"sim.{key} must not be negative", getattr(self, key))
         for key in ("spread_bps", "slippage_bps", "participation_bps", "fee_bps"):
@@ -124,6 +137,7 @@ class AccountSection(Section, frozen=True, kw_only=True):
     snapshot_every: str = "1h"
 
     def __post_init__(self) -> None:
+        self._make_exact("starting_cash", "leverage")
         _check(_above_zero(self.starting_cash), "account.starting_cash must be above 0", self.starting_cash)
         whole = self.leverage.is_finite() and self.leverage >= 1
         _check(whole, "account.leverage must be at least 1", self.leverage)
@@ -142,6 +156,7 @@ class RiskSection(Section, frozen=True, kw_only=True):
     order_burst: int = 100
 
     def __post_init__(self) -> None:
+        self._make_exact("price_collar_bps", "max_position_notional", "daily_loss_limit", "orders_per_second")
         for key in ("price_collar_bps", "max_position_notional", "orders_per_second"):
             value = getattr(self, key)
             _check(value is None or _above_zero(value), f"risk.{key} must be above 0, or 'off'", value)
