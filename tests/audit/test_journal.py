@@ -55,6 +55,7 @@ def test_memory_and_file_record_the_same_and_every_message_reads_back(tmp_path: 
     filled(file)
     assert memory.digest() == file.digest() != MemoryJournal().digest()
     lines = list(file.lines())
+    file.close()
     assert lines == list(memory.lines())
     assert tuple(line.event() for line in lines) == EVERY_MESSAGE
 

@@ -114,7 +114,7 @@ def bar(symbol: str, end_ms: int, close: float, *, timeframe: str = "1m") -> Can
 def fills_of_a_run(draw: st.DrawFn, *, minutes: int = 12, long_only: bool = False) -> list[Fill]:
     """Fills in rising time over `minutes`; at a bar's end those inside the bar come first."""
     held = dict.fromkeys(SYMBOLS, 0)
-    found = []
+    found: list[Fill] = []
     for minute in range(1, minutes):
         for phase in range(draw(st.integers(0, 2))):
             symbol = draw(st.sampled_from(SYMBOLS))
@@ -124,7 +124,9 @@ def fills_of_a_run(draw: st.DrawFn, *, minutes: int = 12, long_only: bool = Fals
             held[symbol] += lots
             inside = phase == 0 and draw(st.booleans())
             at_ms = minute * MINUTE + (0 if inside else draw(st.sampled_from((0, 0, 125))))
-            if found and at_ms < found[-1].time_ms or (inside and found and found[-1].time_ms == at_ms and not found[-1].bar_fill):
+            if (found and at_ms < found[-1].time_ms) or (
+                inside and found and found[-1].time_ms == at_ms and not found[-1].bar_fill
+            ):
                 at_ms, inside = found[-1].time_ms, False
             found.append(
                 fill(at_ms, symbol, lots, draw(st.integers(900, 1100)), fee_e8=draw(st.integers(-50, 10**6)), bar_fill=inside)
