@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from backtester.config.run_config import RunConfig
 from backtester.data.catalog import Catalog
-from backtester.data.columns import CandleColumns
+from backtester.data.columns import CandleColumns, slice_columns
 from backtester.data.feed import CandleFeed, SymbolStream
 from backtester.domain.timeframe import timeframe_ms
 
@@ -73,7 +73,7 @@ def from_columns(columns: Mapping[str, CandleColumns], config: RunConfig) -> Mar
         def read(start_ms: int, end_ms: int) -> Iterator[CandleColumns]:
             first, last = held.start_ms.searchsorted((start_ms, end_ms))
             if last > first:
-                yield CandleColumns(*(column[first:last] for column in held))
+                yield slice_columns(held, int(first), int(last))
 
         return read
 

@@ -115,6 +115,7 @@ class Engine(NamedTuple):
     orders: OrderManager
     risk: RiskGate
     venue: SimulatedVenue
+    plan: Plan
 
 
 def build(
@@ -189,7 +190,7 @@ def build(
         snapshot_every_ms=timeframe_ms(config.account.snapshot_every),
         on_progress=on_progress,
     )
-    return Engine(loop, bus, clock, account, orders, risk, venue)
+    return Engine(loop, bus, clock, account, orders, risk, venue, plan)
 
 
 def _subscribe(bus: Bus, journal: Journal, risk: RiskGate, orders: OrderManager, account: Account, mailbox: Mailbox) -> None:

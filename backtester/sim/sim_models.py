@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Context, Decimal
 from typing import Protocol
 
@@ -14,6 +15,7 @@ __all__ = [
     "FixedSlippage",
     "MakerTakerFee",
     "SlippageModel",
+    "SymbolFees",
     "VolumeShareSlippage",
     "checked_bps",
 ]
@@ -92,3 +94,15 @@ class MakerTakerFee:
     def rate_bps(self, *, symbol: str, liquidity: Liquidity) -> Decimal:
         """The rate of the side of the book."""
         return self._maker_bps if liquidity is Liquidity.MAKER else self._taker_bps
+
+
+class SymbolFees:
+    """A maker and a taker rate for each symbol of a run."""
+
+    def __init__(self, rates: Mapping[str, tuple[Decimal, Decimal]]) -> None:
+        self._rates = dict(rates)
+
+    def rate_bps(self, *, symbol: str, liquidity: Liquidity) -> Decimal:
+        """The symbol's rate of that side of the book."""
+        maker_bps, taker_bps = self._rates[symbol]
+        return maker_bps if liquidity is Liquidity.MAKER else taker_bps

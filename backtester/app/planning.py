@@ -1,0 +1,151 @@
+"""From a resolved configuration to a plan: instances, specs, costs, warm-up, and the assumptions in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from backtester.app.resolve import ResolvedRun
+from backtester.app.wiring import Plan
+from backtester.config.fees import entry_tier_bps
+from backtester.config.instruments import load_specs
+from backtester.config.run_config import RunConfig, Section
+from backtester.domain.errors import ConfigError
+from backtester.domain.instruments import SymbolSpec, SymbolSpecs
+from backtester.domain.timeframe import iso_text, timeframe_ms
+from backtester.domain.vocabulary import Market
+from backtester.sim.sim_models import FeeModel, FixedSlippage, SlippageModel, SymbolFees, VolumeShareSlippage
+from backtester.strategy.base import Strategy, build_params
+
+USER_INSTRUMENTS = Path("configs/instruments.toml")
+
+
+class Models(NamedTuple):
+    """Cost models handed over in Python, in place of the configured ones."""
+
+    slippage: SlippageModel | None = None
+    fees: FeeModel | None = None
+
+
+class PlannedRun(NamedTuple):
+    """A plan, the timeframes its feed must deliver, and what a reader of the result should know was assumed."""
+
+    plan: Plan
+    signal_ms: tuple[int, ...]
+    assumptions: tuple[str, ...]
+
+
+def plan_run(resolved: ResolvedRun, *, specs: SymbolSpecs | None = None, models: Models = Models()) -> PlannedRun:
+    """The plan of a resolved run. Raises ConfigError for a symbol without a spec, or symbols with different quote assets."""
+    config = resolved.config
+    chosen = _specs_at_start(resolved, specs)
+    strategies = _strategies(resolved)
+    warm_up_ms = max(strategy.warmup_bars * timeframe_ms(timeframes[0]) for _, strategy, timeframes in strategies)
+    rates = {key: _rates(config, spec) for key, spec in chosen.items()}
+    plan = Plan(
+        config=config,
+        specs=chosen,
+        strategies=strategies,
+        feed_start_ms=resolved.start_ms - warm_up_ms,
+        start_ms=resolved.start_ms,
+        end_ms=resolved.end_ms,
+        slippage=models.slippage or _slippage(config),
+        fees=models.fees or SymbolFees({key: (maker, taker) for key, (maker, taker, _) in rates.items()}),
+        taker_bps={key: taker for key, (_, taker, _) in rates.items()},
+    )
+    lengths = sorted({timeframe_ms(name) for _, _, timeframes in strategies for name in timeframes})
+    return PlannedRun(plan, tuple(lengths), _assumptions(resolved, chosen, rates))
+
+
+def _specs_at_start(resolved: ResolvedRun, specs: SymbolSpecs | None) -> dict[str, SymbolSpec]:
+    if specs is None:
+        rows = [(ref.key, ref.exchange, ref.market, ref.name) for ref in resolved.refs]
+        specs = load_specs(rows, user_file=USER_INSTRUMENTS if USER_INSTRUMENTS.is_file() else None)
+    chosen = {ref.key: specs.at(ref.key, resolved.start_ms) for ref in resolved.refs}
+    quotes = {spec.quote for spec in chosen.values()}
+    if len(quotes) > 1:
+        raise ConfigError(f"symbols of one run must share a quote asset; these have {', '.join(sorted(quotes))}")
+    return chosen
+
+
+def _strategies(resolved: ResolvedRun) -> list[tuple[str, Strategy, tuple[str, ...]]]:
+    """(id, instance, timeframes) of each configured strategy, in order; equal ids get a number."""
+    made: list[tuple[str, Strategy, tuple[str, ...]]] = []
+    taken: dict[str, int] = {}
+    for section, loaded in zip(resolved.config.strategies, resolved.strategies, strict=True):
+        strategy = loaded.strategy(build_params(loaded.strategy, section.params))
+        base = section.strategy_id or loaded.strategy_id
+        taken[base] = taken.get(base, 0) + 1
+        strategy_id = base if taken[base] == 1 else f"{base}_{taken[base]}"
+        own = section.timeframe or resolved.config.run.timeframe
+        made.append((strategy_id, strategy, tuple(dict.fromkeys((own, *strategy.extra_timeframes)))))
+    return made
+
+
+def _rates(config: RunConfig, spec: SymbolSpec) -> tuple[Decimal, Decimal, str]:
+    """(maker, taker, where from): configured, else the venue's entry tier."""
+    sim = config.sim
+    if sim.fee_bps is not None:
+        return sim.fee_bps, sim.fee_bps, "configured"
+    if sim.maker_bps is not None and sim.taker_bps is not None:
+        return sim.maker_bps, sim.taker_bps, "configured"
+    maker, taker, source = entry_tier_bps(spec.exchange, spec.market.value)
+    return (
+        maker if sim.maker_bps is None else sim.maker_bps,
+        taker if sim.taker_bps is None else sim.taker_bps,
+        source,
+    )
+
+
+def _slippage(config: RunConfig) -> SlippageModel:
+    if config.sim.slippage_model == "volume_share":
+        return VolumeShareSlippage(base_bps=config.sim.slippage_bps)
+    return FixedSlippage(config.sim.slippage_bps)
+
+
+def _assumptions(
+    resolved: ResolvedRun, specs: Mapping[str, SymbolSpec], rates: Mapping[str, tuple[Decimal, Decimal, str]]
+) -> tuple[str, ...]:
+    config = resolved.config
+    sim = config.sim
+    lines = []
+    if config.data.source == "sample":
+        lines.append("candles are a synthetic sample, not a market")
+    for key, (maker, taker, source) in rates.items():
+        lines.append(f"{key}: fees maker {maker} bps, taker {taker} bps ({source})")
+    lines.append(f"half of a spread of {sim.spread_bps} bps and slippage of {sim.slippage_bps} bps on taker fills")
+    lines.append(
+        f"latency {sim.order_latency_ms} ms to the venue, {sim.cancel_latency_ms} ms for cancels, {sim.response_latency_ms} ms back"
+    )
+    share = f"at most {sim.participation_bps} bps of a bar's volume" if sim.participation_bps else "no cap on the share of volume"
+    lines.append(f"limits fill when the price trades {sim.limit_fill} them; {share}")
+    if any(spec.market is not Market.SPOT for spec in specs.values()):
+        lines.append("funding not charged")
+    lines += [
+        f"{key}: instrument rules are valid from {iso_text(spec.valid_from_ms)}, after the run's start; the nearest are used"
+        for key, spec in specs.items()
+        if not spec.valid_at(resolved.start_ms)
+    ]
+    return tuple(lines)
+
+
+def settings_text(config: RunConfig) -> dict[str, str]:
+    """What decides the event stream besides seed, symbols and strategy, as text; not the range, nor paths, nor routing."""
+    tables: dict[str, Section] = {"sim": config.sim, "account": config.account, "risk": config.risk, "end": config.end}
+    flat = {
+        f"{name}.{key}": str(value)
+        for name, section in tables.items()
+        for key, value in msgspec.structs.asdict(section).items()
+    }
+    for index, section in enumerate(config.strategies):
+        flat[f"strategies.{index}.params"] = msgspec.json.encode(section.params, order="sorted").decode()
+    return flat
+
+
+def strategy_names(strategies: Sequence[tuple[str, Strategy, tuple[str, ...]]]) -> tuple[str, ...]:
+    """The ids of a plan's strategies."""
+    return tuple(strategy_id for strategy_id, _, _ in strategies)

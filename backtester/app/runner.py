@@ -1,0 +1,268 @@
+"""Executes a resolved run: loop, journal, files, manifest."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from backtester import __version__
+from backtester.app.market_data import MarketData, open_market_data
+from backtester.app.planning import Models, PlannedRun, plan_run, settings_text, strategy_names
+from backtester.app.resolve import ResolvedRun
+from backtester.app.result import Progress, RunResult
+from backtester.app.wiring import Engine, build
+from backtester.audit.journal import FileJournal, MemoryJournal
+from backtester.audit.run_store import CONFIG_NAME, Counts, Manifest, RunDir, StrategyRecord, Timings, create, default_run_id
+from backtester.audit.versions import git_state, versions
+from backtester.config.writing import config_hash, dump_toml
+from backtester.data.feed import CandleFeed
+from backtester.domain.errors import BacktesterError
+from backtester.domain.instruments import SymbolSpecs
+from backtester.domain.money import money_from_decimal
+from backtester.domain.run_events import ControlAction, ControlEvent, RunEnded, RunStarted
+from backtester.domain.vocabulary import RejectReason
+from backtester.engine.loop import Loop
+from backtester.engine.topics import T_CONTROL, T_RUN
+from backtester.report.results import MemoryFiles, Results, write_results
+
+OnProgress = Callable[[Progress], None]
+
+_END_REASONS = {"data": "end_of_data", "bankrupt": "bankrupt", "interrupted": "interrupted"}
+
+
+def execute(
+    resolved: ResolvedRun,
+    *,
+    output: Path | None = None,
+    run_id: str | None = None,
+    progress: OnProgress | None = None,
+    market_data: MarketData | None = None,
+    specs: SymbolSpecs | None = None,
+    models: Models = Models(),
+) -> RunResult:
+    """Run once; with `output`, into a new directory `output/run_id`, else in memory.
+
+    Raises what ended the run (a RunAbortedError around the cause), after the journal up to there and a manifest with status
+    `failed` are on disk.
+    """
+    started_s = perf_counter()
+    planned = plan_run(resolved, specs=specs, models=models)
+    market = market_data or open_market_data(resolved.config, resolved.refs)
+    feed = _open(market, planned)
+    manifest = _manifest(resolved, planned, run_id)
+    run_dir = create(output, manifest.run_id) if output is not None else None
+    if run_dir is not None:
+        run_dir.write_text(CONFIG_NAME, dump_toml(resolved.config))
+        run_dir.write_manifest(manifest)
+    journal = FileJournal(run_dir.journal_path) if run_dir is not None else MemoryJournal()
+    try:
+        return _execute(resolved, planned, market, feed, manifest, run_dir, journal, progress, started_s)
+    except BaseException as error:
+        _record_failure(manifest, run_dir, journal, error)
+        raise
+
+
+def _execute(
+    resolved: ResolvedRun,
+    planned: PlannedRun,
+    market: MarketData,
+    feed: CandleFeed,
+    manifest: Manifest,
+    run_dir: RunDir | None,
+    journal: MemoryJournal,
+    progress: OnProgress | None,
+    started_s: float,
+) -> RunResult:
+    plan = planned.plan
+    engine = build(plan, feed=feed, journal=journal, on_progress=_reporter(progress, resolved))
+    loaded_s = perf_counter()
+    with _stopping(engine.loop):
+        reason = _run(resolved, engine, feed)
+        journal.flush()
+        ran_s = perf_counter()
+        files = MemoryFiles()
+        results = write_results(
+            journal.lines(),
+            open_file=run_dir.whole_file if run_dir is not None else files.whole_file,
+            feed=_open(market, planned),
+            specs=plan.specs,
+            starting_cash=money_from_decimal(resolved.config.account.starting_cash),
+            start_ms=plan.start_ms,
+            end_ms=engine.clock.now_ms,
+        )
+    manifest.status = "interrupted" if reason == "interrupted" else "complete"
+    manifest.end_reason = _END_REASONS[reason]
+    manifest.digest = journal.digest()
+    manifest.ledger_hash = engine.account.ledger.state_hash()
+    manifest.data_fingerprint = feed.fingerprint()
+    manifest.timings = Timings(
+        load_s=loaded_s - started_s, run_s=ran_s - loaded_s, report_s=perf_counter() - ran_s
+    )
+    manifest.counts = _counts(feed, engine, results)
+    if run_dir is not None:
+        run_dir.write_manifest(manifest)
+    return RunResult(
+        manifest=manifest,
+        resolved=resolved,
+        path=run_dir.path if run_dir is not None else None,
+        metrics=msgspec.structs.asdict(results.figures),
+        summary=results.summary(),
+        refusals=dict(results.tally.refusals_by_reason),
+        texts=files.texts,
+        lines=() if run_dir is not None else tuple(journal.lines()),
+    )
+
+
+def _open(market: MarketData, planned: PlannedRun) -> CandleFeed:
+    plan = planned.plan
+    return market.open(signal_ms=planned.signal_ms, start_ms=plan.feed_start_ms, end_ms=plan.end_ms)
+
+
+def _run(resolved: ResolvedRun, engine: Engine, feed: CandleFeed) -> str:
+    """The event stream from RunStarted to RunEnded; returns why it ended."""
+    config = resolved.config
+    bus, clock, loop = engine.bus, engine.clock, engine.loop
+    bus.publish(
+        T_RUN,
+        RunStarted(
+            time_ms=clock.now_ms,
+            engine_version=__version__,
+            seed=config.run.seed,
+            symbols=tuple(ref.key for ref in resolved.refs),
+            strategies=strategy_names(engine.plan.strategies),
+            timeframe=config.run.timeframe,
+            execution_timeframe=config.run.execution_timeframe,
+            settings=settings_text(config),
+        ),
+    )
+    bus.drain()
+    reason = asyncio.run(loop.run())
+    loop.expire_orders(RejectReason.BANKRUPT if reason == "bankrupt" else RejectReason.END_OF_RUN)
+    if config.end.close and reason == "data":
+        _close_out(engine)
+    loop.end_strategies()
+    bus.post(engine.account.on_snapshot_due())
+    engine.account.check()
+    bus.publish(
+        T_RUN,
+        RunEnded(
+            time_ms=clock.now_ms,
+            status=_END_REASONS[reason],
+            data_fingerprint=feed.fingerprint(),
+            ledger_hash=engine.account.ledger.state_hash(),
+            candles=feed.candle_count(),
+        ),
+    )
+    bus.drain()
+    return reason
+
+
+def _close_out(engine: Engine) -> None:
+    """Positions that are still open are sold at the last closes, with costs."""
+    bus = engine.bus
+    detail = "end.close: open positions are closed at the last closes"
+    bus.publish(T_CONTROL, ControlEvent(time_ms=engine.clock.now_ms, action=ControlAction.END_CLOSE, detail=detail))
+    bus.post(engine.risk.close_all(owner="end", reason="END"))
+    bus.drain()
+    bus.post(engine.venue.close_out())
+    bus.drain()
+
+
+def _reporter(progress: OnProgress | None, resolved: ResolvedRun) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda now_ms, candles: progress(Progress(now_ms, resolved.start_ms, resolved.end_ms, candles))
+
+
+@contextmanager
+def _stopping(loop: Loop) -> Iterator[None]:
+    """SIGINT and SIGTERM finish the tick and end the run as interrupted; only the main thread may listen."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def stop(number: int, frame: Any) -> None:
+        loop.request_stop()
+
+    before = [signal.signal(number, stop) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _manifest(resolved: ResolvedRun, planned: PlannedRun, run_id: str | None) -> Manifest:
+    config = resolved.config
+    git = git_state()
+    records = [
+        StrategyRecord(
+            name=loaded.reference,
+            strategy_id=strategy_id,
+            params=dict(section.params),
+            source_path=str(loaded.source or ""),
+            source_sha256=loaded.sha256,
+        )
+        for section, loaded, (strategy_id, _, _) in zip(
+            config.strategies, resolved.strategies, planned.plan.strategies, strict=True
+        )
+    ]
+    return Manifest(
+        run_id=run_id or default_run_id(planned.plan.strategies[0][0]),
+        seed=config.run.seed,
+        strategy=", ".join(section.name for section in config.strategies),
+        strategies=records,
+        symbols=[ref.key for ref in resolved.refs],
+        exchange=config.run.exchange,
+        market=config.run.market,
+        start=config.run.start,
+        end=config.run.end,
+        timeframe=config.run.timeframe,
+        execution_timeframe=config.run.execution_timeframe,
+        data_source="synthetic sample" if config.data.source == "sample" else config.data.source,
+        data_path=config.data.data_path,
+        strategy_sha256=records[0].source_sha256,
+        config_sha256=config_hash(config),
+        assumptions=list(planned.assumptions),
+        git_sha=git.sha,
+        git_dirty=git.dirty,
+        versions=versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _counts(feed: CandleFeed, engine: Engine, results: Results) -> Counts:
+    return Counts(
+        candles=feed.candle_count(),
+        events=engine.bus.seq,
+        orders=engine.orders.sent_count,
+        fills=results.tally.fills,
+        refusals=results.tally.refusals,
+        gaps=feed.gap_count(),
+    )
+
+
+def _record_failure(manifest: Manifest, run_dir: RunDir | None, journal: MemoryJournal, error: BaseException) -> None:
+    """What there is goes to disk with status `failed`; a second failure must not hide the first."""
+    if run_dir is None:
+        return
+    manifest.status = "failed"
+    manifest.end_reason = "error"
+    manifest.error = str(error) or type(error).__name__
+    try:
+        journal.flush()
+        manifest.digest = journal.digest()
+        run_dir.write_manifest(manifest)
+    except BacktesterError as second:
+        sys.stderr.write(f"bt: the failed run could not be recorded: {second}\n")
