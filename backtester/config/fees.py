@@ -9,9 +9,9 @@ import msgspec
 
 from backtester.config.files import PACKAGED, read_table
 from backtester.config.layers import plain
+from backtester.config.sample_symbols import SAMPLE_EXCHANGE
 from backtester.domain.errors import ConfigError
 
-SAMPLE_EXCHANGE = "sample"
 SAMPLE_FEES_OF = "binance"
 """The synthetic sample market charges what this venue does."""
 

@@ -1,0 +1,137 @@
+"""Trading rules of a run's symbols.
+
+Looked up in the user's file, then in `defaults/venue_instruments.toml`; only the sample market has a rule for every name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from backtester.config.files import PACKAGED, read_table
+from backtester.config.layers import plain
+from backtester.config.sample_symbols import SAMPLE_EXCHANGE, SAMPLE_LABEL, base_and_quote, sample_symbol
+from backtester.domain.errors import ConfigError
+from backtester.domain.instruments import SymbolSpec, SymbolSpecs, unknown_symbol
+from backtester.domain.timeframe import parse_time_ms
+from backtester.domain.vocabulary import Market
+
+SAMPLE_MARKETS = (Market.SPOT, Market.LINEAR)
+SAMPLE_MIN_NOTIONAL = Decimal(5)
+InstrumentKey = tuple[str, str, str]
+"""(exchange, market, name)."""
+
+
+class InstrumentRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One `[[instruments]]` table; prices and notionals in quote, sizes in base, times ISO (UTC), `valid_to` exclusive."""
+
+    symbol: str
+    exchange: str
+    market: Market
+    base: str
+    quote: str
+    tick_size: Decimal
+    lot_size: Decimal
+    min_qty: Decimal
+    max_qty: Decimal | None = None
+    min_notional: Decimal = Decimal(0)
+    max_notional: Decimal | None = None
+    valid_from: str = "1970-01-01"
+    valid_to: str | None = None
+    tradable: bool = True
+    source: str
+
+    @property
+    def key(self) -> InstrumentKey:
+        """Where this instrument is traded, and its name there."""
+        return self.exchange, self.market.value, self.symbol
+
+    def spec(self, symbol: str) -> SymbolSpec:
+        """These rules under the run's key `symbol`. Raises ConfigError when they contradict each other."""
+        return SymbolSpec(
+            symbol=symbol,
+            exchange=self.exchange,
+            market=self.market,
+            base=self.base,
+            quote=self.quote,
+            tick_size=self.tick_size,
+            lot_size=self.lot_size,
+            min_qty=self.min_qty,
+            max_qty=self.max_qty,
+            min_notional=self.min_notional,
+            max_notional=self.max_notional,
+            valid_from_ms=parse_time_ms(self.valid_from, what="valid_from"),
+            valid_to_ms=None if self.valid_to is None else parse_time_ms(self.valid_to, what="valid_to"),
+            tradable=self.tradable,
+            source=self.source,
+        )
+
+
+class _InstrumentTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    instruments: tuple[InstrumentRow, ...] = ()
+
+
+def load_specs(refs: Sequence[tuple[str, str, str, str]], *, user_file: Path | None) -> SymbolSpecs:
+    """The specs of a run's symbols, in its order.
+
+    Args:    refs - (key in the run, exchange, market, name at the exchange).
+             user_file - rules that win over the packaged ones, instrument by instrument; None: there are none.
+    Raises:  ConfigError - a symbol has no spec, or a file holds something that is none.
+    """
+    known = dict(_packaged())
+    if user_file is not None:
+        known.update(instrument_rows(user_file))
+    specs: list[SymbolSpec] = []
+    for key, exchange, market, name in refs:
+        rows = known.get((exchange, market, name))
+        if rows:
+            specs.extend(row.spec(key) for row in rows)
+        elif exchange == SAMPLE_EXCHANGE:
+            specs.append(_sample_spec(key, market=market, name=name))
+        else:
+            raise unknown_symbol(f"{exchange}.{market}:{name}", [f"{where}.{kind}:{other}" for where, kind, other in known])
+    return SymbolSpecs(specs)
+
+
+def instrument_rows(path: Path) -> dict[InstrumentKey, tuple[InstrumentRow, ...]]:
+    """The rules a file holds, by instrument. Raises ConfigError naming the file and what is wrong in it."""
+    table = plain(read_table(path))
+    try:
+        rows = msgspec.convert(table, _InstrumentTable).instruments
+        grouped: dict[InstrumentKey, tuple[InstrumentRow, ...]] = {}
+        for row in rows:
+            row.spec(row.symbol)
+            grouped[row.key] = (*grouped.get(row.key, ()), row)
+        for name, same in grouped.items():
+            SymbolSpecs(row.spec(f"{name[0]}.{name[1]}:{name[2]}") for row in same)
+    except (msgspec.ValidationError, ConfigError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return grouped
+
+
+@cache
+def _packaged() -> dict[InstrumentKey, tuple[InstrumentRow, ...]]:
+    return instrument_rows(PACKAGED / "venue_instruments.toml")
+
+
+def _sample_spec(key: str, *, market: str, name: str) -> SymbolSpec:
+    if market not in {kind.value for kind in SAMPLE_MARKETS}:
+        raise ConfigError(f"the sample market has no {market} instruments; use --market spot or linear")
+    base, quote = base_and_quote(name)
+    symbol = sample_symbol(name)
+    return SymbolSpec(
+        symbol=key,
+        exchange=SAMPLE_EXCHANGE,
+        market=Market(market),
+        base=base,
+        quote=quote,
+        tick_size=symbol.tick_size,
+        lot_size=symbol.lot_size,
+        min_qty=symbol.lot_size,
+        min_notional=SAMPLE_MIN_NOTIONAL,
+        source=SAMPLE_LABEL,
+    )
