@@ -18,7 +18,8 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Trading rules of one instrument over [valid_from_ms, valid_to_ms); prices in quote, sizes in base.
 
     `symbol` is the run's unique key: the plain name, or `exchange.market:NAME` when a run has several markets.
-    Raises ConfigError on construction when a step is not positive or has more than 8 decimals.
+    Raises ConfigError on construction when a step is not positive, a limit contradicts another, or a number has more than
+    8 decimals.
     """
 
     symbol: str
@@ -40,17 +41,28 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
     lot_e8: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("tick_size", "lot_size"):
+        for name in ("tick_size", "lot_size", "max_qty", "max_notional", "min_qty", "min_notional"):
             value = getattr(self, name)
-            if not (value.is_finite() and value > 0):
-                raise ConfigError(f"instrument {self.symbol}: {name} must be above 0, was {value}")
+            if value is None:
+                continue
+            least_is_zero = name in {"min_qty", "min_notional"}
+            if not value.is_finite() or value < 0 or not (value or least_is_zero):
+                rule = "must not be negative" if least_is_zero else "must be above 0"
+                raise ConfigError(f"instrument {self.symbol}: {name} {rule}, was {value}")
             try:
                 units = e8_from_decimal(value)
             except ValueError as error:
                 raise ConfigError(f"instrument {self.symbol}: {name}: {error}") from None
-            msgspec.structs.force_setattr(self, "tick_e8" if name == "tick_size" else "lot_e8", units)
-        if self.min_qty < 0 or self.min_notional < 0:
-            raise ConfigError(f"instrument {self.symbol}: minimums must not be negative")
+            if name in {"tick_size", "lot_size"}:
+                msgspec.structs.force_setattr(self, "tick_e8" if name == "tick_size" else "lot_e8", units)
+        if self.max_qty is not None and self.max_qty < self.min_qty:
+            raise ConfigError(f"instrument {self.symbol}: max_qty {self.max_qty} is below min_qty {self.min_qty}")
+        if self.max_notional is not None and self.max_notional < self.min_notional:
+            raise ConfigError(
+                f"instrument {self.symbol}: max_notional {self.max_notional} is below min_notional {self.min_notional}"
+            )
+        if self.valid_to_ms is not None and self.valid_to_ms <= self.valid_from_ms:
+            raise ConfigError(f"instrument {self.symbol}: valid_to must be after valid_from")
 
     def valid_at(self, time_ms: int) -> bool:
         """Whether these rules were in force at `time_ms`."""

@@ -6,8 +6,7 @@ exact and never rounded. `Decimal` appears only at the edge, made from whole num
 
 from __future__ import annotations
 
-from decimal import Context, Decimal, InvalidOperation, Rounded
-from decimal import ROUND_HALF_EVEN
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, Rounded
 
 MONEY_DECIMALS = 16
 MONEY_ONE = 10**MONEY_DECIMALS
@@ -74,4 +73,4 @@ def ceil_div(numerator: int, denominator: int) -> int:
 
 def price_e8(price: float) -> int:
     """Whole 1e-8 units nearest to a market price; exact for prices with up to 8 decimals below 9 million."""
-    return int(round(price * PRICE_ONE))
+    return round(price * PRICE_ONE)
