@@ -111,11 +111,14 @@ class RunResult:
         """One row per close of the signal timeframe; columns of equity.csv."""
         return self._frame(EQUITY_NAME)
 
+    def file_text(self, name: str) -> str:
+        """The text of fills.csv, trades.csv, equity.csv or metrics.json, from disk or memory."""
+        if self.path is not None:
+            return (self.path / name).read_text(encoding="utf-8")
+        return self._texts[name]
+
     def _frame(self, name: str) -> pl.DataFrame:
-        text = self._texts.get(name)
-        if text is None and self.path is not None:
-            text = (self.path / name).read_text(encoding="utf-8")
-        return frame_of_text(text or "")
+        return frame_of_text(self.file_text(name))
 
     def _rows(self) -> list[tuple[str, str]]:
         run, summary = self.resolved.config.run, self.summary

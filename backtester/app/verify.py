@@ -1,0 +1,88 @@
+"""`bt verify`: executes a run again from what it stored and compares everything; writes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from backtester.app.resolve import resolve
+from backtester.app.result import RunResult
+from backtester.app.runner import OnProgress, execute
+from backtester.audit.compare import first_difference
+from backtester.audit.journal import read_journal
+from backtester.audit.run_store import CONFIG_NAME, METRICS_NAME, Manifest, RunDir
+from backtester.config.loading import RunRequest, load_run_config
+from backtester.domain.errors import ConfigError, JournalError
+from backtester.report.csv_files import FILLS_NAME, TRADES_NAME
+from backtester.report.equity import EQUITY_NAME
+
+
+class VerifyReport(NamedTuple):
+    """Whether the run repeats, in one sentence, and what differs."""
+
+    ok: bool
+    message: str
+    lines: tuple[str, ...]
+
+
+def verify(run_dir: Path, *, data: Path | None = None, progress: OnProgress | None = None) -> VerifyReport:
+    """Execute the run in `run_dir` again and compare events, files, ledger and data with what it recorded.
+
+    `data` names the catalog, where it is not where it was. The directory may have been copied or renamed.
+    Raises StorageError when it is no run, and ConfigError or DataError when it cannot be executed again.
+    """
+    run = RunDir(run_dir)
+    manifest = run.read_manifest()
+    if manifest.status != "complete":
+        return VerifyReport(False, f"run {manifest.run_id} is not complete: its status is {manifest.status}", ())
+    lines = [f"files: {sentence}" for sentence in run.changed_files()]
+    lines += _broken_journal(run)
+    flags = (("--data", "data.data_path", str(data)),) if data is not None else ()
+    loaded = load_run_config(RunRequest(config_file=run_dir / CONFIG_NAME, flags=flags))
+    if loaded.config.data.source == "memory":
+        raise ConfigError(f"run {manifest.run_id} used candles handed over in Python, which were not stored; run it again there")
+    resolved = resolve(loaded.config, data_explicit=data is not None)
+    again = execute(resolved, progress=progress)
+    lines += _differences(manifest, run, again)
+    if lines:
+        return VerifyReport(False, f"run {manifest.run_id} does not repeat", tuple(lines))
+    counts = manifest.counts
+    said = f"run {manifest.run_id} repeats: {counts.events} events and {counts.fills} fills are equal, digest {again.digest[:16]}"
+    return VerifyReport(True, said, ())
+
+
+def _broken_journal(run: RunDir) -> list[str]:
+    try:
+        for _ in read_journal(run.journal_path):
+            pass
+    except JournalError as error:
+        return [f"journal: {error}"]
+    return []
+
+
+def _differences(manifest: Manifest, run: RunDir, again: RunResult) -> list[str]:
+    """What the second execution has otherwise than the run recorded; the cause before the symptom."""
+    lines = []
+    for recorded, repeated in zip(manifest.strategies, again.manifest.strategies, strict=False):
+        if recorded.source_sha256 != repeated.source_sha256:
+            lines.append(f"strategy: the source of {recorded.name} was changed since ({repeated.source_path})")
+    if manifest.config_sha256 != again.manifest.config_sha256:
+        lines.append("configuration: config.toml is not the one that was run")
+    if manifest.data_fingerprint != again.manifest.data_fingerprint:
+        was, now = manifest.data_fingerprint[:16], again.manifest.data_fingerprint[:16]
+        lines.append(f"data: the candles are not those of the run (fingerprint {was}, now {now})")
+    if manifest.digest != again.digest:
+        lines.append(f"digest: {manifest.digest[:16]} recorded, {again.digest[:16]} now")
+    try:
+        difference = first_difference(read_journal(run.journal_path), iter(again.journal_lines))
+    except JournalError:
+        difference = None
+    if difference is not None:
+        lines.append(f"first event that differs: {difference.describe('recorded', 'now')}")
+    if manifest.ledger_hash != again.manifest.ledger_hash:
+        lines.append("ledger: the final balances differ")
+    for name in (FILLS_NAME, TRADES_NAME, EQUITY_NAME, METRICS_NAME):
+        path = run.path / name
+        if path.is_file() and path.read_text(encoding="utf-8") != again.file_text(name):
+            lines.append(f"{name}: not what the run gives now")
+    return lines
