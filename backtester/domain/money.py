@@ -9,9 +9,9 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, Rounded
 
 MONEY_DECIMALS = 16
-MONEY_ONE = 10**MONEY_DECIMALS
+MONEY_ONE: int = 10**MONEY_DECIMALS
 PRICE_DECIMALS = 8
-PRICE_ONE = 10**PRICE_DECIMALS
+PRICE_ONE: int = 10**PRICE_DECIMALS
 FEE_STEP = 10**8
 """Fees are whole multiples of 1e-8 of the asset (coin precision): 10**8 money units."""
 
