@@ -13,6 +13,15 @@ from backtester.domain.timeframe import timeframe_ms
 MAX_BPS = Decimal(10_000)
 
 
+def _exact(key: str, value: object) -> Decimal:
+    try:
+        number = value if isinstance(value, Decimal) else Decimal(str(value))
+    except InvalidOperation:
+        raise ConfigError(f"{key} must be a number; it is {value!r}") from None
+    text = format(number, "f")  # never through the process-wide decimal context
+    return Decimal(text.rstrip("0").rstrip(".")) if "." in text else Decimal(text)
+
+
 def _check(holds: bool, rule: str, value: object) -> None:
     if not holds:
         raise ConfigError(f"{rule}; it is {value}")
@@ -31,16 +40,11 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Base of the configuration's tables: unknown keys are refused."""
 
     def _make_exact(self, *keys: str) -> None:
-        """Whole numbers and texts given in Python become the Decimal that the field promises."""
+        """Numbers become the Decimal that the field promises, written in one way: 1.0 and 1 are one configuration."""
         for key in keys:
             value = getattr(self, key)
-            if value is None or isinstance(value, Decimal):
-                continue
-            try:
-                exact = Decimal(str(value))
-            except InvalidOperation:
-                raise ConfigError(f"{key} must be a number; it is {value!r}") from None
-            msgspec.structs.force_setattr(self, key, exact)
+            if value is not None:
+                msgspec.structs.force_setattr(self, key, _exact(key, value))
 
 
 class DataSection(Section, frozen=True, kw_only=True):

@@ -76,10 +76,9 @@ def _without_none(value: Any) -> Any:
 
 
 def _canonical(value: Any) -> Any:
-    """Equal values as equal text: 10, 10.0 and 1E+1 are one Decimal. Never through the process-wide decimal context."""
+    """Plain values; a Decimal of a section is written in one way already."""
     if isinstance(value, Decimal):
-        text = format(value, "f")
-        return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+        return str(value)
     if isinstance(value, Mapping):
         return {key: _canonical(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 
 import pytest
 
 from backtester.config.files import PACKAGED
 from backtester.config.loading import LoadedConfig, RunRequest, load_run_config
-from backtester.config.run_config import RunConfig, StrategySection
+from backtester.config.run_config import RunConfig, SimSection, StrategySection
 from backtester.config.writing import config_hash, dump_toml
 from backtester.domain.errors import ConfigError
 
@@ -248,6 +248,16 @@ def test_a_dumped_configuration_loads_back_equal_and_has_the_same_hash(place):
     assert again.strategies[0].params == {"fast": 3, "ratio": 0.1, "names": ["a"], "table": {"y": 1}}
     assert "daily_loss_limit" not in path.read_text()
     assert config_hash(again) == config_hash(load(place, config_file=path, strategy=None).config)
+
+
+def test_equal_numbers_are_one_configuration_however_they_are_written():
+    spellings = (Decimal(10), Decimal("10.0"), Decimal("1E+1"), 10, 10.0, "10")
+    assert {str(SimSection(slippage_bps=spelling).slippage_bps) for spelling in spellings} == {"10"}
+    with localcontext() as hostile:
+        hostile.prec = 1
+        assert str(SimSection(slippage_bps=Decimal("12.340")).slippage_bps) == "12.34"
+    with pytest.raises(ConfigError, match="slippage_bps must be a number; it is 'ten'"):
+        SimSection(slippage_bps="ten")
 
 
 def test_the_hash_knows_what_decides_the_result_and_nothing_else(place):

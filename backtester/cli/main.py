@@ -1,0 +1,76 @@
+"""`bt`: finds the command, runs it, and turns whatever happens into a message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from backtester.cli.arguments import parse
+from backtester.domain.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, BacktesterError
+
+_HANDLERS = {
+    "run": "backtester.cli.run_command:run",
+    "verify": "backtester.cli.verify_command:verify_run",
+    "data import": "backtester.cli.data_commands:import_candles",
+    "data list": "backtester.cli.data_commands:list_candles",
+    "strategies": "backtester.cli.strategy_commands:list_strategies",
+    "new": "backtester.cli.strategy_commands:new_strategy",
+}
+"""Where each command lives; imported when it is called, so that `bt --help` stays quick."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `bt` with `argv` (default: the process's) and return its exit code; every failure ends in a message on stderr."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+    except SystemExit as request:  # argparse has answered --help or --version
+        return request.code if isinstance(request.code, int) else EXIT_DONE
+    except KeyboardInterrupt:
+        sys.stderr.write("bt: interrupted\n")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _silence_stdout()
+        return EXIT_DONE
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a message in place of a traceback
+        return _failed(error, debug="--debug" in arguments)
+    return code
+
+
+def _dispatch(arguments: list[str]) -> int:
+    options = parse(arguments)
+    module_name, _, function_name = _HANDLERS[options.command].partition(":")
+    code: int = getattr(import_module(module_name), function_name)(options)
+    return code
+
+
+def _failed(error: Exception, *, debug: bool) -> int:
+    """The error is told on stderr; its exit code."""
+    if debug:
+        import traceback
+
+        sys.stderr.write("".join(traceback.format_exception(error)))
+    code = error.exit_code if isinstance(error, BacktesterError) else EXIT_BUG
+    what = str(error) if isinstance(error, BacktesterError) else f"{type(error).__name__}: {error}"
+    sys.stderr.write(f"bt: error: {what}\n")
+    if code == EXIT_BUG:
+        again = "" if debug else " Run it again with --debug to see where it happened."
+        sys.stderr.write(
+            f"bt: this is a fault of the program, not yours.{again} Please report the command, the last lines of the run's "
+            "run.log, and what `bt --version` says.\n"
+        )
+    return code
+
+
+def _silence_stdout() -> None:
+    """The reader has gone, as with `bt ... | head`: what is still buffered goes nowhere, also at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

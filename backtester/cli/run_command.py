@@ -1,0 +1,85 @@
+"""`bt --strategy ...`: run, show the summary."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backtester.app.resolve import resolve
+from backtester.app.runner import execute
+from backtester.cli.settings import DATA_VARIABLE, flag_settings, params_of
+from backtester.config.loading import RunRequest, load_run_config
+from backtester.report.terminal import ProgressLine, RunFacts, print_sections, run_sections
+
+if TYPE_CHECKING:
+    from backtester.app.result import RunResult
+
+
+def run(options: Namespace) -> int:
+    """The run is on disk and its summary shown; the exit code says whether it came to its end."""
+    loaded = load_run_config(
+        RunRequest(
+            flags=flag_settings(options),
+            settings=tuple(options.set),
+            config_file=Path(options.config) if options.config is not None else None,
+            strategy=options.strategy,
+            params=params_of(options.params),
+            data_dir=os.environ.get(DATA_VARIABLE) or None,
+        )
+    )
+    resolved = resolve(loaded.config, data_explicit=loaded.data_explicit)
+    line = ProgressLine(sys.stderr) if sys.stderr.isatty() and not (options.quiet or options.json) else None
+    try:
+        result = execute(
+            resolved,
+            output=Path(resolved.config.run.output),
+            run_id=options.run_id,
+            progress=line.update if line is not None else None,
+        )
+    finally:
+        if line is not None:
+            line.close()
+    if options.json:
+        sys.stdout.write(summary_json(result) + "\n")
+    elif not options.quiet:
+        print_sections(run_sections(run_facts(result)), sys.stdout)
+    return result.exit_code
+
+
+def run_facts(result: RunResult) -> RunFacts:
+    """What the summary table shows of a run."""
+    return RunFacts(
+        manifest=result.manifest,
+        config=result.resolved.config,
+        summary=result.summary,
+        path=result.path,
+        quote=_quote(result),
+    )
+
+
+def summary_json(result: RunResult) -> str:
+    """One JSON object: what ran, the result, counts and timings. Null where a figure is undefined."""
+    import msgspec
+
+    manifest = msgspec.to_builtins(result.manifest)
+    what = {name: value for name, value in manifest.items() if name not in {"files", "format_version"}}
+    summary: dict[str, Any] = {
+        **what,
+        "path": str(result.path) if result.path is not None else None,
+        "quote": _quote(result),
+        "metrics": result.metrics,
+        **result.summary,
+    }
+    return msgspec.json.encode(summary).decode()
+
+
+def _quote(result: RunResult) -> str:
+    from backtester.app.planning import USER_INSTRUMENTS
+    from backtester.config.instruments import load_specs
+
+    first = result.resolved.refs[0]
+    specs = load_specs([first], user_file=USER_INSTRUMENTS if USER_INSTRUMENTS.is_file() else None)
+    return specs.at(first.key, result.resolved.start_ms).quote

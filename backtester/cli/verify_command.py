@@ -1,0 +1,39 @@
+"""`bt verify RUN`: execute a run again and say whether it is the same."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from backtester.app.verify import verify
+from backtester.audit.run_store import RunDir
+from backtester.cli.settings import DATA_VARIABLE
+from backtester.domain.errors import EXIT_DONE, EXIT_FOUND
+from backtester.report.terminal import ProgressLine
+
+
+def verify_run(options: Namespace) -> int:
+    """0 when the run repeats event by event, 1 when it does not; what was found is on stdout."""
+    run_dir = Path(options.run)
+    line = ProgressLine(sys.stderr) if sys.stderr.isatty() and not options.quiet else None
+    try:
+        report = verify(run_dir, data=_data(options, run_dir), progress=line.update if line is not None else None)
+    finally:
+        if line is not None:
+            line.close()
+    if not (options.quiet and report.ok):
+        print(report.message)
+        for text in report.lines:
+            print(f"  {text}")
+    return EXIT_DONE if report.ok else EXIT_FOUND
+
+
+def _data(options: Namespace, run_dir: Path) -> Path | None:
+    """--data; else the catalog that the run names; BT_DATA only where that one is gone."""
+    if options.data is not None:
+        return Path(options.data)
+    elsewhere = os.environ.get(DATA_VARIABLE)
+    stored = RunDir(run_dir).read_manifest().data_path
+    return Path(elsewhere) if elsewhere and stored and not Path(stored).is_dir() else None

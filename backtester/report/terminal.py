@@ -1,0 +1,312 @@
+"""What a run looks like on a terminal: a progress line while it runs, a summary a trader can read at a glance.
+
+Plain text unless the stream is a terminal; colours never when NO_COLOR is set.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple, Protocol, TextIO
+
+from backtester.audit.run_store import Manifest
+from backtester.config.run_config import RunConfig
+from backtester.domain.timeframe import DAY_MS, iso_text, parse_time_ms
+
+QUIET_S = 2.0
+"""A run shorter than this shows no progress."""
+_REFRESH_S = 0.2
+_SHORT = 16
+_WIDTH_MAX = 120
+
+
+class RunFacts(NamedTuple):
+    """Everything the summary shows. `summary` is that of `report.results`; amounts are in `quote`."""
+
+    manifest: Manifest
+    config: RunConfig
+    summary: Mapping[str, Any]
+    path: Path | None
+    quote: str
+
+
+class Row(NamedTuple):
+    """A line of the summary; `tone` is good, bad, warn or empty."""
+
+    label: str
+    value: str
+    tone: str = ""
+
+
+class Section(NamedTuple):
+    """A titled part of the summary."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+class Moment(Protocol):
+    """Where a run stands in simulated time."""
+
+    @property
+    def now_ms(self) -> int:
+        """Simulated time."""
+
+    @property
+    def start_ms(self) -> int:
+        """Where the run began."""
+
+    @property
+    def end_ms(self) -> int:
+        """Where it will end."""
+
+    @property
+    def candles(self) -> int:
+        """Execution candles so far."""
+
+
+class ProgressLine:
+    """One line that is rewritten in place: simulated time, share, candles per second, time left."""
+
+    def __init__(self, stream: TextIO, *, clock: Callable[[], float] = perf_counter) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._began_s = clock()
+        self._shown_s = self._began_s + QUIET_S - _REFRESH_S
+        self._width = 0
+
+    def update(self, moment: Moment) -> None:
+        """The line shows `moment`, at most five times a second, and only once the run has taken a while."""
+        now_s = self._clock()
+        if now_s - self._shown_s < _REFRESH_S:
+            return
+        self._shown_s = now_s
+        took_s = now_s - self._began_s
+        span_ms = moment.end_ms - moment.start_ms
+        done = min(max((moment.now_ms - moment.start_ms) / span_ms, 0.0), 1.0) if span_ms > 0 else 1.0
+        left = f", {_duration(took_s / done - took_s)} left" if done > 0 else ""
+        text = f"{iso_text(moment.now_ms)[:16]} UTC  {done:4.0%}  {moment.candles / took_s:,.0f} candles/s{left}"
+        self._show(text[: shutil.get_terminal_size().columns - 1])
+
+    def close(self) -> None:
+        """The line is gone."""
+        if self._width:
+            self._show("")
+            self._stream.write("\r")
+            self._stream.flush()
+
+    def _show(self, text: str) -> None:
+        self._stream.write("\r" + text.ljust(self._width))
+        self._stream.flush()
+        self._width = len(text)
+
+
+def run_sections(facts: RunFacts) -> tuple[Section, ...]:
+    """What ran on which data, the result, what it cost, what was refused, and where it is."""
+    refusals = tuple(Row(reason, f"{count:,}", "warn") for reason, count in facts.summary["refusals_by_reason"].items())
+    parts = (_what(facts), _result(facts), _costs(facts), Section("Refused orders", refusals), _where(facts))
+    return tuple(part for part in parts if part.rows)
+
+
+def print_sections(sections: Sequence[Section], stream: TextIO) -> None:
+    """The sections stand on `stream`: in colour on a terminal, as plain text elsewhere."""
+    if _in_colour(stream):
+        _print_rich(sections, stream)
+        return
+    label_width = max(len(row.label) for section in sections for row in section.rows)
+    width = _plain_width(stream)
+    for section in sections:
+        stream.write(f"{section.title}\n")
+        for row in section.rows:
+            first, *others = _wrapped(row.value, width - label_width - 4)
+            stream.write(f"  {row.label:<{label_width}}  {first}\n")
+            stream.writelines(f"  {'':<{label_width}}  {text}\n" for text in others)
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO) -> None:
+    """A table with its header; the last columns are dropped where they are empty in every row."""
+    kept = [index for index in range(len(header)) if any(row[index] for row in rows)]
+    lines = [[line[index] for index in kept] for line in (header, *rows)]
+    if _in_colour(stream):
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*lines[0], box=None, header_style="bold", padding=(0, 2, 0, 0))
+        for line in lines[1:]:
+            table.add_row(*(_escaped(cell) for cell in line))
+        Console(file=stream).print(table)
+        return
+    widths = [max(len(line[index]) for line in lines) for index in range(len(kept))]
+    for line in lines:
+        stream.write("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
+
+
+def _what(facts: RunFacts) -> Section:
+    manifest, config = facts.manifest, facts.config
+    run, counts = config.run, manifest.counts
+    strategies = "; ".join(_strategy_text(section.name, section.params) for section in config.strategies)
+    if config.data.source == "sample":
+        data = Row("data", "SYNTHETIC SAMPLE, no real prices", "warn")
+    else:
+        data = Row("data", " ".join(part for part in (run.exchange, run.market) if part) or config.data.source)
+    days = (parse_time_ms(run.end) - parse_time_ms(run.start)) / DAY_MS
+    gaps = f"{counts.gaps:,} gaps in the data" if counts.gaps else "no gaps"
+    return Section(
+        f"Run {manifest.run_id}",
+        (
+            Row("strategy", strategies),
+            data,
+            Row("symbols", ", ".join(manifest.symbols)),
+            Row("range", f"{run.start} to {run.end} UTC, {days:,.1f} days"),
+            Row("timeframes", f"signals {run.timeframe}, execution {run.execution_timeframe}"),
+            Row(
+                "candles",
+                f"{counts.candles:,} of {run.execution_timeframe}, {gaps}, fingerprint {manifest.data_fingerprint[:_SHORT]}",
+            ),
+            *([Row("ended", _END_WORDS.get(manifest.end_reason, manifest.end_reason), "bad")] if _ended_early(manifest) else []),
+        ),
+    )
+
+
+_END_WORDS = {
+    "bankrupt": "BANKRUPT: equity fell to zero",
+    "interrupted": "INTERRUPTED: what was done until then is on disk",
+}
+
+
+def _ended_early(manifest: Manifest) -> bool:
+    return manifest.end_reason != "end_of_data"
+
+
+def _result(facts: RunFacts) -> Section:
+    summary, quote = facts.summary, facts.quote
+    tone = (
+        "good"
+        if summary["end_equity"] > summary["start_equity"]
+        else "bad"
+        if summary["end_equity"] < summary["start_equity"]
+        else ""
+    )
+    trades = f"{summary['trades']:,} closed"
+    if summary["open_trades"]:
+        trades += f", {summary['open_trades']:,} still open (marked at the last close)"
+    return Section(
+        "Result",
+        (
+            Row("equity", f"{summary['start_equity']:,.2f} -> {summary['end_equity']:,.2f} {quote}"),
+            Row("return", _percent(summary["total_return"], sign=True), tone),
+            Row("max drawdown", _percent(summary["max_drawdown"])),
+            Row("sharpe", f"{_number(summary['sharpe'])} a year, of daily returns"),
+            Row("trades", trades),
+            Row("win rate", f"{_percent(summary['win_rate'])} of closed trades"),
+            Row("exposure", f"{_percent(summary['exposure'])} of the time in a position"),
+            Row("orders", f"{summary['orders']:,} sent, {summary['fills']:,} fills"),
+        ),
+    )
+
+
+def _costs(facts: RunFacts) -> Section:
+    sim = facts.config.sim
+    model = "" if sim.slippage_model == "fixed" else " and more with the share of volume"
+    rows = [
+        Row("fees", f"{facts.summary['fees']:,.2f} {facts.quote}{_share(facts.summary['fees'], facts.summary['start_equity'])}"),
+        Row(
+            "in the prices",
+            f"half of a {_bps(sim.spread_bps)} bps spread, {_bps(sim.slippage_bps)} bps slippage{model} on taker fills",
+        ),
+    ]
+    if any("funding not charged" in text for text in facts.manifest.assumptions):
+        rows.append(Row("funding", "not charged", "warn"))
+    return Section("Costs", tuple(rows))
+
+
+def _where(facts: RunFacts) -> Section:
+    timings = facts.manifest.timings
+    took_s = timings.load_s + timings.run_s
+    rate = f", {facts.manifest.counts.candles / took_s:,.0f} candles/s" if took_s > 0 else ""
+    rows = [
+        Row("digest", facts.manifest.digest[:_SHORT]),
+        Row("took", f"{took_s + timings.report_s:.1f} s{rate}"),
+    ]
+    if facts.path is not None:
+        rows.insert(0, Row("directory", str(facts.path)))
+        rows.append(Row("repeat", f"bt verify {facts.path}"))
+    return Section("Written", tuple(rows))
+
+
+def _strategy_text(name: str, params: Mapping[str, Any]) -> str:
+    """`file.py:Class(fast=10)`: a file is shown without its directory."""
+    short = name.rpartition("/")[2] if ".py" in name else name
+    return f"{short}({', '.join(f'{key}={_param(value)}' for key, value in params.items() if value != [])})"
+
+
+def _param(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _percent(fraction: float | None, *, sign: bool = False) -> str:
+    return "-" if fraction is None else f"{fraction:+.2%}" if sign else f"{fraction:.2%}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _share(amount: float, start: float) -> str:
+    return f", {amount / start:.2%} of the starting equity" if start > 0 else ""
+
+
+def _bps(value: Decimal) -> str:
+    return format(value, "f")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    from textwrap import wrap
+
+    return wrap(text, max(width, 20), break_on_hyphens=False, break_long_words=False) or [""]
+
+
+def _plain_width(stream: TextIO) -> int:
+    return min(shutil.get_terminal_size().columns, _WIDTH_MAX) if stream.isatty() else _WIDTH_MAX
+
+
+def _in_colour(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+_STYLES = {"good": "green", "bad": "red", "warn": "yellow", "": ""}
+
+
+def _print_rich(sections: Sequence[Section], stream: TextIO) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(file=stream, width=min(shutil.get_terminal_size().columns, _WIDTH_MAX), highlight=False)
+    label_width = max(len(row.label) for section in sections for row in section.rows)
+    for section in sections:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(min_width=label_width + 2, no_wrap=True, style="dim")
+        table.add_column(overflow="fold")
+        for row in section.rows:
+            style = _STYLES[row.tone]
+            table.add_row(f"  {_escaped(row.label)}", f"[{style}]{_escaped(row.value)}[/]" if style else _escaped(row.value))
+        console.print(f"[bold]{_escaped(section.title)}[/]")
+        console.print(table)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
