@@ -100,10 +100,11 @@ def _arrays_by_name(frame: Any, source: str) -> dict[str, npt.NDArray[Any]]:
     if library == "pandas":
         if getattr(frame.index, "dtype", None) is not None and frame.index.dtype.kind == "M":
             arrays["timestamp"] = _pandas_array(frame.index)
-        named = ((str(name), frame[name]) for name in frame.columns)
+        named = ((str(name), frame.iloc[:, index]) for index, name in enumerate(frame.columns))
     elif library in {"polars", "pyarrow"}:
         names = frame.columns if library == "polars" else frame.column_names
-        named = ((name, frame[name]) for name in names)
+        columns = frame.get_columns() if library == "polars" else frame.columns
+        named = zip(names, columns, strict=True)
     elif isinstance(frame, Mapping):
         named = ((str(name), values) for name, values in frame.items())
     else:
@@ -113,6 +114,8 @@ def _arrays_by_name(frame: Any, source: str) -> dict[str, npt.NDArray[Any]]:
         )
     for name, values in named:
         key = name.strip().lower()
+        if key in wanted and key in arrays:
+            raise SchemaMismatchError(f"{source}: there is more than one column {key}; keep one")
         if key not in wanted:
             arrays.setdefault(key, np.empty(0))
             continue

@@ -127,7 +127,7 @@ class CandleFeed:
         """End times and bars of cursors whose windows have the same times."""
         first, *others = active
         columns = [first.bars(), *(cursor.bars(shared=first) for cursor in others)]
-        return first.ends_ms, list(zip(*columns, strict=True))
+        return first.times_ms[1], list(zip(*columns, strict=True))
 
     def _merge_bars(self, active: Sequence[SymbolCursor]) -> tuple[list[int], list[_Bars]]:
         """End times and bars of cursors in general: by time, then in the order of the symbols."""

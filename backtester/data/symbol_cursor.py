@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backtester.data.columns import CandleColumns, FloatColumn, IntColumn, join_columns, slice_columns
+from backtester.data.columns import CandleColumns, IntColumn, join_columns, slice_columns
 from backtester.data.quality import check_candles, gap_rows
 from backtester.data.resample import BucketStream
 from backtester.domain.candle import Candle
@@ -87,7 +87,7 @@ class SymbolCursor:
         last = self._taken
         _, *values = slice_columns(self._held, last - len(self.window_ms), last)
         if shared is not None:
-            starts, ends = shared._rows[:2]
+            starts, ends = shared.times_ms
         else:
             starts, ends = self.window_ms.tolist(), (self.window_ms + self._execution_ms).tolist()
         opens, highs, lows, closes, volumes = [column.tolist() for column in values]
@@ -95,9 +95,9 @@ class SymbolCursor:
         return list(map(Candle, repeat(self.symbol), repeat(self._timeframe), *self._rows))
 
     @property
-    def ends_ms(self) -> list[int]:
-        """Ends of the bars of the window; known once its candles are made."""
-        return self._rows[1]
+    def times_ms(self) -> tuple[list[int], list[int]]:
+        """Starts and ends of the window's bars; known once its candles are made."""
+        return self._rows[:2]
 
     def bar_from(self, time_ms: int) -> Candle | None:
         """The first bar of the window or after it that ends after `time_ms`; made anew, for others may hold the window's."""
@@ -148,8 +148,8 @@ class SymbolCursor:
         self._remembered = self._taken
         if not len(rows.start_ms):
             return
-        for digest, column in zip(self._hashes, rows, strict=True):
-            digest.update(_bytes_of(column))
+        for digest, column in zip(self._hashes, _little_endian(rows), strict=True):
+            digest.update(column)
         starts_ms = rows.start_ms
         if self._last_ms is not None:
             starts_ms = np.concatenate(([self._last_ms], starts_ms))
@@ -166,9 +166,11 @@ class SymbolCursor:
         return tuple(digest.hexdigest() for digest in self._hashes)
 
 
-def _bytes_of(column: IntColumn | FloatColumn) -> memoryview:
-    """Little-endian bytes, whatever the machine's order is."""
-    return memoryview(np.ascontiguousarray(column, dtype=column.dtype.newbyteorder("<")))
+def _little_endian(columns: CandleColumns) -> Iterator[memoryview]:
+    """The bytes of each column, the same on every machine."""
+    yield np.ascontiguousarray(columns.start_ms, dtype="<i8").data
+    for values in columns[1:]:
+        yield np.ascontiguousarray(values, dtype="<f8").data
 
 
 def _pieces(stream: SymbolStream, *, execution_ms: int, start_ms: int, end_ms: int) -> Iterator[CandleColumns]:
