@@ -24,10 +24,7 @@ ZERO = Decimal(0)
 
 
 class Account:
-    """Handlers around the books of one run. `dirty` says that something was booked since the last snapshot.
-
-    `positions` holds each strategy's own signed quantities, kept current for its context.
-    """
+    """Handlers around the books of one run. `positions` holds each strategy's own signed quantities, kept current for its context."""
 
     def __init__(
         self,
@@ -45,7 +42,6 @@ class Account:
         start = books.starting_cash
         self.ledger.post(((WALLET, books.quote, start), (CAPITAL, books.quote, -start)), cause="start")
         self.bankrupt = False
-        self.dirty = False
         self._specs = specs
         self._positions = positions
         self._clock = clock
@@ -86,7 +82,6 @@ class Account:
         books.fees += fee
         self._traded_lots[symbol] += signed_lots
         self._book_strategy(fill.strategy_id, symbol, signed_lots)
-        self.dirty = True
         if booked.lots:
             self._routes.enter_books(symbol, self.on_bar)
         else:
@@ -114,8 +109,8 @@ class Account:
         return published
 
     def on_snapshot_due(self) -> Sequence[Published]:
-        """The snapshot to publish now."""
-        self.dirty = False
+        """The snapshot to publish now; the invariants are checked first."""
+        self.check()
         return (on(T_ACCOUNT_SNAPSHOT, self.books.snapshot(self._clock.now_ms)),)
 
     # -- floors ------------------------------------------------------------------------------------------------------

@@ -7,25 +7,25 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from backtester.domain.errors import DrainLimitError, StrategySettleError
-from backtester.engine.topics import T_ORDERS_INTENT, TOPICS, M, Published, Topic
+from backtester.engine.topics import T_LOG, T_ORDERS_INTENT, TOPICS, M, Published, Topic
 
 DEPTH_LIMIT = 64
 """How long a chain of messages may become within one instant; beyond it the modules answer each other for ever."""
 
 Handler = Callable[[M], Iterable[Published] | None]
 Observer = Callable[[int, int, str, Any], None]
+Entry = tuple[Topic[Any], Any, int, int, int]
+"""(topic, message, seq, cause, depth) of something queued."""
 
 
 class Bus:
     """Moves messages. `seq` numbers everything published; `cause` is the seq of the message that led to it (0: market data)."""
 
     def __init__(self) -> None:
-        self.queue: deque[tuple[Topic[Any], Any, int, int, int]] = deque()
+        self.queue: deque[Entry] = deque()
         self.seq = 0
-        self.current_seq = 0
-        self.current_depth = 0
-        self.current_topic = ""
-        self.current_handler = ""
+        self.current: Entry = (T_LOG, None, 0, 0, 0)
+        """What is being handled: what is sent or scheduled now was caused by it."""
         self._handlers: list[list[Handler[Any]]] = [[] for _ in TOPICS]
         self._observers: list[Observer] = []
         self._taps: dict[int, list[Callable[[Any], Awaitable[None]]]] = {}
@@ -58,7 +58,11 @@ class Bus:
     def note(self, topic: Topic[M], message: M) -> None:
         """Show a commentary to the observers at once. It takes no number of its own, so that events keep theirs without it."""
         for observe in self._observers:
-            observe(self.seq, self.current_seq, topic.name, message)
+            observe(self.seq, self.current[2], topic.name, message)
+
+    def resume(self, cause: int, depth: int) -> None:
+        """What is sent or scheduled from now on was caused by message `cause`, `depth` deep in its instant."""
+        self.current = (T_LOG, None, cause, 0, depth)
 
     def drain(self) -> None:
         """Handle everything queued and everything that follows from it; returns with an empty queue.
@@ -67,8 +71,7 @@ class Bus:
         """
         queue, observers, handlers = self.queue, self._observers, self._handlers
         while queue:
-            topic, message, seq, cause, depth = queue.popleft()
-            self.current_seq, self.current_depth, self.current_topic = seq, depth, topic.name
+            self.current = topic, message, seq, cause, depth = queue.popleft()
             if depth > DEPTH_LIMIT // 2:
                 self._deep.append((seq, cause, topic.name))
                 if depth > DEPTH_LIMIT:

@@ -131,7 +131,7 @@ class Loop:
                         self._submit(decider, returned, "on_candle", cause=0, depth=0)
                 if outbox:
                     self._empty_outbox(decider)
-                if self._account.dirty or schedule.next_ms <= time_ms:
+                if schedule.next_ms <= time_ms:
                     self._finish_tick(time_ms)
                     if self._account.bankrupt:
                         return
@@ -190,7 +190,7 @@ class Loop:
         schedule = self._schedule
         if schedule.next_ms <= time_ms:
             self._deliver_due(time_ms)
-        if self._account.dirty or schedule.snapshot_ms <= time_ms:
+        if schedule.snapshot_ms <= time_ms:
             self._snapshot(time_ms)
         while schedule.next_ms <= time_ms and not self._stop and not self._account.bankrupt:
             self._instant(time_ms)
@@ -207,13 +207,13 @@ class Loop:
         bus, schedule = self._bus, self._schedule
         if schedule.arrivals and schedule.arrivals[0][0] <= time_ms:
             for item, cause, depth in schedule.take_arrivals(time_ms):
-                bus.current_seq, bus.current_depth = cause, depth
+                bus.resume(cause, depth)
                 bus.post(self._venue.on_arrival(item), cause=cause, depth=depth)
             schedule.refresh()
             bus.drain()
         if schedule.next_ms <= time_ms:
             self._deliver_due(time_ms)
-        if self._account.dirty or schedule.snapshot_ms <= time_ms:
+        if schedule.snapshot_ms <= time_ms:
             self._snapshot(time_ms)
 
     def _meet(self, time_ms: int, bars: Sequence[Candle]) -> None:
@@ -231,14 +231,11 @@ class Loop:
                     bus.drain()
 
     def _snapshot(self, time_ms: int) -> None:
-        """The account says what it is: on the grid, where its invariants are checked too, and after fills."""
+        """The account says what it is, on the grid, where its invariants are checked too."""
         self._bus.post(self._account.on_snapshot_due())
         self._bus.drain()
-        schedule = self._schedule
-        if schedule.snapshot_ms <= time_ms:
-            self._account.check()
-            every_ms = self._snapshot_every_ms
-            schedule.snapshot_at(time_ms // every_ms * every_ms + every_ms)
+        every_ms = self._snapshot_every_ms
+        self._schedule.snapshot_at(time_ms // every_ms * every_ms + every_ms)
 
     # -- warm-up -----------------------------------------------------------------------------------------------------
 
@@ -367,7 +364,7 @@ class Loop:
     def _aborted(self, error: Exception) -> RunAbortedError:
         bus = self._bus
         return RunAbortedError(
-            error, seq=bus.seq, time_ms=self._clock.now_ms, topic=bus.current_topic or "none", handler=bus.current_handler or "loop"
+            error, seq=bus.seq, time_ms=self._clock.now_ms, topic=bus.current[0].name
         )
 
 

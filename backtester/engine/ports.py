@@ -53,13 +53,12 @@ class BooksPort(Protocol):
     """What the loop asks of the account."""
 
     bankrupt: bool
-    dirty: bool
 
     def on_day(self) -> Sequence[Published]:
         """A UTC day begins."""
 
     def on_snapshot_due(self) -> Sequence[Published]:
-        """The snapshot to publish now."""
+        """The snapshot to publish now, with the invariants checked."""
 
     @property
     def has_daily_floor(self) -> bool:

@@ -39,22 +39,20 @@ class Schedule:
     def arrive(self, time_ms: int, *, symbol_index: int, order_class: int, item: Any) -> None:
         """`item` reaches the venue at `time_ms`."""
         self._count += 1
-        heappush(
-            self.arrivals,
-            (time_ms, symbol_index, order_class, self._count, item, self._bus.current_seq, self._depth(time_ms)),
-        )
+        _, _, cause, _, depth = self._bus.current
+        depth = depth + 1 if time_ms == self._clock.now_ms else 0
+        heappush(self.arrivals, (time_ms, symbol_index, order_class, self._count, item, cause, depth))
         if time_ms < self.next_ms:
             self.next_ms = time_ms
 
     def hook(self, time_ms: int, *, hook_class: int, item: Any) -> None:
         """`item` is delivered to its strategy at `time_ms`."""
         self._count += 1
-        heappush(self.hooks, (time_ms, hook_class, self._count, item, self._bus.current_seq, self._depth(time_ms)))
+        _, _, cause, _, depth = self._bus.current
+        depth = depth + 1 if time_ms == self._clock.now_ms else 0
+        heappush(self.hooks, (time_ms, hook_class, self._count, item, cause, depth))
         if time_ms < self.next_ms:
             self.next_ms = time_ms
-
-    def _depth(self, time_ms: int) -> int:
-        return self._bus.current_depth + 1 if time_ms == self._clock.now_ms else 0
 
     def snapshot_at(self, time_ms: int) -> None:
         """The next account snapshot is taken at `time_ms`."""
