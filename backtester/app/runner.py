@@ -16,17 +16,28 @@ from typing import Any
 import msgspec
 
 from backtester import __version__
+from backtester.app.logging import RunLog
 from backtester.app.market_data import MarketData, open_market_data
 from backtester.app.planning import Models, PlannedRun, plan_run, settings_text, strategy_names
 from backtester.app.resolve import ResolvedRun
 from backtester.app.result import Progress, RunResult
 from backtester.app.wiring import Engine, build
 from backtester.audit.journal import FileJournal, MemoryJournal
-from backtester.audit.run_store import CONFIG_NAME, Counts, Manifest, RunDir, StrategyRecord, Timings, create, default_run_id
+from backtester.audit.run_store import (
+    CONFIG_NAME,
+    LOG_NAME,
+    Counts,
+    Manifest,
+    RunDir,
+    StrategyRecord,
+    Timings,
+    create,
+    default_run_id,
+)
 from backtester.audit.versions import git_state, versions
 from backtester.config.writing import config_hash, dump_toml
 from backtester.data.feed import CandleFeed
-from backtester.domain.errors import BacktesterError
+from backtester.domain.errors import BacktesterError, RunAbortedError
 from backtester.domain.instruments import SymbolSpecs
 from backtester.domain.money import money_from_decimal
 from backtester.domain.run_events import ControlAction, ControlEvent, RunEnded, RunStarted
@@ -64,11 +75,13 @@ def execute(
     if run_dir is not None:
         run_dir.write_text(CONFIG_NAME, dump_toml(resolved.config))
         run_dir.write_manifest(manifest)
+    log = RunLog(run_dir.path / LOG_NAME if run_dir is not None else None, run_id=manifest.run_id)
+    _log_start(log, resolved, manifest)
     journal = FileJournal(run_dir.journal_path) if run_dir is not None else MemoryJournal()
     try:
-        return _execute(resolved, planned, market, feed, manifest, run_dir, journal, progress, started_s)
+        return _execute(resolved, planned, market, feed, manifest, run_dir, journal, log, progress, started_s)
     except BaseException as error:
-        _record_failure(manifest, run_dir, journal, error)
+        _record_failure(manifest, run_dir, journal, log, error)
         raise
 
 
@@ -80,6 +93,7 @@ def _execute(
     manifest: Manifest,
     run_dir: RunDir | None,
     journal: MemoryJournal,
+    log: RunLog,
     progress: OnProgress | None,
     started_s: float,
 ) -> RunResult:
@@ -105,10 +119,9 @@ def _execute(
     manifest.digest = journal.digest()
     manifest.ledger_hash = engine.account.ledger.state_hash()
     manifest.data_fingerprint = feed.fingerprint()
-    manifest.timings = Timings(
-        load_s=loaded_s - started_s, run_s=ran_s - loaded_s, report_s=perf_counter() - ran_s
-    )
+    manifest.timings = Timings(load_s=loaded_s - started_s, run_s=ran_s - loaded_s, report_s=perf_counter() - ran_s)
     manifest.counts = _counts(feed, engine, results)
+    _log_end(log, manifest, engine)
     if run_dir is not None:
         run_dir.write_manifest(manifest)
     return RunResult(
@@ -253,16 +266,50 @@ def _counts(feed: CandleFeed, engine: Engine, results: Results) -> Counts:
     )
 
 
-def _record_failure(manifest: Manifest, run_dir: RunDir | None, journal: MemoryJournal, error: BaseException) -> None:
+def _log_start(log: RunLog, resolved: ResolvedRun, manifest: Manifest) -> None:
+    log.info(
+        "run_started",
+        seq=0,
+        sim_time_ms=resolved.start_ms,
+        strategy=manifest.strategy,
+        symbols=manifest.symbols,
+        data_source=manifest.data_source,
+        start=manifest.start,
+        end=manifest.end,
+    )
+
+
+def _log_end(log: RunLog, manifest: Manifest, engine: Engine) -> None:
+    facts = {"seq": engine.bus.seq, "sim_time_ms": engine.clock.now_ms}
+    if manifest.counts.gaps:
+        log.warning("gaps_met", gap_count=manifest.counts.gaps, **facts)
+    if manifest.end_reason == "bankrupt":
+        log.warning("run_bankrupt", **facts)
+    log.info(
+        "run_ended",
+        status=manifest.status,
+        end_reason=manifest.end_reason,
+        digest=manifest.digest,
+        counts=manifest.counts,
+        timings=manifest.timings,
+        **facts,
+    )
+    log.close()  # the manifest records the hash of the whole log
+
+
+def _record_failure(manifest: Manifest, run_dir: RunDir | None, journal: MemoryJournal, log: RunLog, error: BaseException) -> None:
     """What there is goes to disk with status `failed`; a second failure must not hide the first."""
     if run_dir is None:
         return
     manifest.status = "failed"
     manifest.end_reason = "error"
     manifest.error = str(error) or type(error).__name__
+    where = {"seq": error.seq, "sim_time_ms": error.time_ms} if isinstance(error, RunAbortedError) else {}
     try:
         journal.flush()
         manifest.digest = journal.digest()
+        log.error("run_failed", cause=error, **where)
+        log.close()
         run_dir.write_manifest(manifest)
     except BacktesterError as second:
         sys.stderr.write(f"bt: the failed run could not be recorded: {second}\n")
