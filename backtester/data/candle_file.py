@@ -86,7 +86,7 @@ def write_candle_file(path: Path, columns: CandleColumns, *, length_ms: int) -> 
         compression_level=1,
         use_dictionary=False,
         column_encoding={"start_ms": "DELTA_BINARY_PACKED", **dict.fromkeys(VALUE_NAMES, "BYTE_STREAM_SPLIT")},
-        store_schema=True,
+        write_page_checksum=True,
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def _open(path: Path) -> pq.ParquetFile:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(path)
+    file = pq.ParquetFile(path, page_checksum_verification=True)
     schema = file.schema_arrow
     fields: list[pa.Field[Any]] = [pa.field("start_ms", pa.int64()), *(pa.field(name, pa.float64()) for name in VALUE_NAMES)]
     expected = pa.schema(fields)

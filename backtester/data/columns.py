@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,6 +97,7 @@ def _arrays_by_name(frame: Any, source: str) -> dict[str, npt.NDArray[Any]]:
     arrays: dict[str, npt.NDArray[Any]] = {}
     if library == "polars" and hasattr(frame, "collect"):
         raise SchemaMismatchError(f"{source}: a lazy frame has no rows yet; hand over `.collect()`")
+    named: Iterable[tuple[str, Any]]
     if library == "pandas":
         if getattr(frame.index, "dtype", None) is not None and frame.index.dtype.kind == "M":
             arrays["timestamp"] = _pandas_array(frame.index)
