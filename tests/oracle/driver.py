@@ -151,7 +151,7 @@ def engine_fills(result: Any) -> list[tuple[Any, ...]]:
             row["liquidity"],
             row["order_id"],
             row["order_type"],
-            str(row["bar_fill"]).lower() == "true",
+            row["bar_fill"],
         )
         for row in result.fills.to_dicts()
     ]
@@ -199,8 +199,9 @@ def assert_same_trades(result: Any, expected: Result) -> None:
             "fees": trade.fees,
             "net_pnl": gross - trade.fees,
         }
-        facts = (row["symbol"], row["side"], row["entry_time_ms"], row["exit_time_ms"], str(row["is_open"]).lower() == "true")
-        assert facts == (trade.symbol, trade.side, trade.entry_time_ms, trade.exit_time_ms, trade.is_open)
+        facts = (row["symbol"], row["side"], row["entry_time_ms"], row["exit_time_ms"], row["is_open"])
+        exit_time_ms = None if trade.is_open else trade.exit_time_ms
+        assert facts == (trade.symbol, trade.side, trade.entry_time_ms, exit_time_ms, trade.is_open)
         for name, value in wanted.items():
             assert abs(number(row[name]) - value) <= TRADE_TOLERANCE, (name, row, float(value))
 

@@ -124,12 +124,11 @@ class Oracle:
                 self.send(now_ms, symbol, action, limit_ticks)
 
     def send(self, now_ms: int, symbol: str, action: Action, limit_ticks: int) -> None:
-        """Put an order on its way; refuse a reduce-only order with nothing to reduce and a spot short."""
+        """Put an order on its way; refuse a reduce-only order with nothing to reduce and a sale of more than a spot account holds."""
         held = self.books.positions[symbol].qty
         refused = action.reduce_only and (held == 0 or (held < 0) != action.buy)
         if self.rules.spot and not action.buy and not action.reduce_only:
-            pledged = sum(o.open_lots for o in self.open_orders() if o.symbol == symbol and not o.action.buy)
-            refused = (pledged + action.lots) * self.lot > held
+            refused = action.lots * self.lot > held
         if refused:
             self.result.refused.append(action.order_id)
             return
@@ -170,7 +169,10 @@ class Oracle:
                 carried = [o for o in self.working if o.symbol == symbol and o.action.kind == "market"] if opens_now else []
                 mine = carried + [o for o in arriving if o.symbol == symbol]
                 self.working += [o for o in arriving if o.symbol == symbol]
+                self.drop_pointless(symbol)
                 for order in sorted(mine, key=lambda o: (o.action.kind != "market", o.seq)):
+                    if order.end:
+                        continue
                     if order.action.kind == "market":
                         self.meet_market(order, bar, now_ms)
                     else:
@@ -242,12 +244,12 @@ class Oracle:
         return price >= (order.limit_ticks + margin) * self.tick
 
     def cancel(self, target: str, now_ms: int) -> None:
-        """Remove the order, unless the bar of this instant opened through it while it was resting."""
+        """Remove the order, unless a bar with trades opened through it, while it was resting, before this instant."""
         for order in self.working:
             if order.action.order_id == target:
                 bar = self.bar_at(order.symbol, now_ms)
-                resting = order.action.kind == "limit" and bar is not None and order.arrival_ms < bar.start_ms
-                if not (resting and bar is not None and self.crossed(order, bar.open)):
+                raced = bar is not None and bar.volume > 0 and order.action.kind == "limit" and order.arrival_ms < bar.start_ms
+                if not (raced and bar is not None and self.crossed(order, bar.open)):
                     self.stop(order, "USER")
                 return
 
@@ -259,14 +261,26 @@ class Oracle:
         return max(0, int(share) - self.used.get((symbol, bar.start_ms), 0))
 
     def allowed(self, order: Order, bar: Bar) -> int:
-        """Lots this order may fill now; a reduce-only order ends here when the position leaves nothing to reduce."""
-        if not order.action.reduce_only:
-            return min(order.open_lots, self.left(order.symbol, bar))
+        """Lots this order may fill now; one that may only reduce ends here when the position leaves nothing to reduce."""
+        within_share = min(order.open_lots, self.left(order.symbol, bar))
+        if not self.only_reduces(order):
+            return within_share
+        return min(order.open_lots if order.action.reduce_only else within_share, self.reducible(order))
+
+    def only_reduces(self, order: Order) -> bool:
+        """A reduce-only order, and any sale on spot."""
+        return order.action.reduce_only or (self.rules.spot and not order.action.buy)
+
+    def reducible(self, order: Order) -> int:
+        """Lots of the position that this order could close."""
         held = self.books.positions[order.symbol].qty
-        reducible = int(abs(held) / self.lot) if (held < 0) == order.action.buy else 0
-        if reducible == 0:
-            self.stop(order, "REDUCE_ONLY")
-        return min(order.open_lots, reducible)
+        return int(abs(held) / self.lot) if (held < 0) == order.action.buy else 0
+
+    def drop_pointless(self, symbol: str) -> None:
+        """Orders at the venue that may only reduce end when the position leaves nothing to reduce."""
+        for order in list(self.working):
+            if order.symbol == symbol and self.only_reduces(order) and self.reducible(order) == 0:
+                self.stop(order, "REDUCE_ONLY")
 
     def stop(self, order: Order, why: str) -> None:
         order.end = why
@@ -291,6 +305,7 @@ class Oracle:
             self.stop(order, "FILLED")
         elif order.action.reduce_only:
             self.stop(order, "REDUCE_ONLY")
+        self.drop_pointless(row.symbol)
 
     def finish(self, last_ms: int) -> None:
         """Open positions stay, marked at the last close; what still waits expires."""
