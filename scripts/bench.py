@@ -22,6 +22,7 @@ from collections import deque
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from backtester import Candle, Fill, MarketOrderIntent, Side, Strategy, StrategyParams
 
@@ -80,11 +81,12 @@ class BareContext:
     """The least a strategy can live with: positions, filled at once."""
 
     def __init__(self) -> None:
-        self.positions: dict[str, Decimal] = {}
+        self.positions: dict[str, Any] = {}
 
     def position(self, symbol: str) -> Decimal:
         """Signed quantity."""
-        return self.positions.get(symbol, Decimal(0))
+        held: Decimal = self.positions.get(symbol, Decimal(0))
+        return held
 
 
 def write_catalog(base: Path, symbols: tuple[str, ...], start_ms: int, end_ms: int) -> None:
@@ -129,7 +131,7 @@ def run_bare(base: Path, symbols: tuple[str, ...], start_ms: int, end_ms: int) -
     from backtester.data.catalog import Catalog
 
     catalog = Catalog(base)
-    columns: list[list[list[float]]] = []
+    columns: list[list[list[Any]]] = []
     for symbol in symbols:
         parts = list(catalog.read(EXCHANGE, MARKET, symbol, "1m", start_ms, end_ms))
         columns.append([[value for part in parts for value in part[index].tolist()] for index in range(6)])
@@ -152,7 +154,9 @@ def run_bare(base: Path, symbols: tuple[str, ...], start_ms: int, end_ms: int) -
     return {"bare_s": time.perf_counter() - started_s, "candles": count * len(symbols)}
 
 
-def child(task: str, base: Path, symbols: tuple[str, ...], start: str, end: str, settings: tuple[str, ...] = ()) -> dict[str, float]:
+def child(
+    task: str, base: Path, symbols: tuple[str, ...], start: str, end: str, settings: tuple[str, ...] = ()
+) -> dict[str, float]:
     """One measurement in a fresh process."""
     command = [sys.executable, __file__, "--child", task, "--data", str(base), "--start", start, "--end", end]
     command += ["--symbols", *symbols, *(f"--set={text}" for text in settings)]
@@ -201,7 +205,11 @@ def help_ms() -> float:
 
 def growth(base: Path, repeats: int) -> dict[str, object]:
     """Time and memory from one month to six years of two symbols."""
-    spans = {"1_month": ("2019-01-01", "2019-02-01"), "1_year": ("2019-01-01", "2020-01-01"), "6_years": ("2019-01-01", "2025-01-01")}
+    spans = {
+        "1_month": ("2019-01-01", "2019-02-01"),
+        "1_year": ("2019-01-01", "2020-01-01"),
+        "6_years": ("2019-01-01", "2025-01-01"),
+    }
     rows = {name: measured(base, TWO, *span, repeats=repeats) for name, span in spans.items()}
     return {
         "spans": rows,

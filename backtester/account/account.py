@@ -11,7 +11,7 @@ from backtester.account.ledger import CAPITAL, FEES, INVENTORY, TRADING, WALLET,
 from backtester.domain.candle import Candle
 from backtester.domain.errors import LedgerImbalanceError, require
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.money import FEE_STEP, decimal_from_e8, decimal_from_money
+from backtester.domain.money import FEE_STEP, decimal_from_money, size_from_e8
 from backtester.domain.orders import Fill
 from backtester.domain.position import book_fill
 from backtester.domain.run_events import ControlAction, ControlEvent
@@ -24,7 +24,10 @@ ZERO = Decimal(0)
 
 
 class Account:
-    """Handlers around the books of one run. `positions` holds each strategy's own signed quantities, kept current for its context."""
+    """Handlers around the books of one run.
+
+    `positions` holds each strategy's own signed quantities, kept current for its context.
+    """
 
     def __init__(
         self,
@@ -40,7 +43,7 @@ class Account:
         self.books = books
         self.ledger = Ledger()
         start = books.starting_cash
-        self.ledger.post(((WALLET, books.quote, start), (CAPITAL, books.quote, -start)), cause="start")
+        self.ledger.post(books.quote, ((WALLET, start), (CAPITAL, -start)), cause="start")
         self.bankrupt = False
         self._specs = specs
         self._positions = positions
@@ -66,36 +69,34 @@ class Account:
         before = books.cost[symbol]
         booked = book_fill(lots=books.lots[symbol], cost=before, signed_lots=signed_lots, lot_value=lot_value)
         is_spot = books.spot[symbol]
-        require(not is_spot or booked.lots >= 0, "spot holdings of %s fell below zero", symbol, error=LedgerImbalanceError)
+        if is_spot and booked.lots < 0:
+            raise LedgerImbalanceError(f"spot holdings of {symbol} fell below zero")
         flow = -signed_lots * lot_value if is_spot else booked.realised
-        postings: list[Posting] = [
-            (WALLET, books.quote, flow - fee),
-            (FEES, books.quote, fee),
-            (TRADING, books.quote, -booked.realised),
-        ]
+        postings: tuple[Posting, ...] = ((WALLET, flow - fee), (FEES, fee), (TRADING, -booked.realised))
         if is_spot:
-            postings.append((f"{INVENTORY}:{symbol}", books.quote, booked.cost - before))
-        self.ledger.post(postings, cause=fill.fill_id)
+            postings = (*postings, (f"{INVENTORY}:{symbol}", booked.cost - before))
+        self.ledger.post(books.quote, postings, cause=fill.fill_id)
         books.lots[symbol], books.cost[symbol] = booked.lots, booked.cost
         books.cash += flow - fee
         books.realised += booked.realised
         books.fees += fee
         self._traded_lots[symbol] += signed_lots
         self._book_strategy(fill.strategy_id, symbol, signed_lots)
+        self._guard.forget()
         if booked.lots:
             self._routes.enter_books(symbol, self.on_bar)
-        else:
-            self._routes.leave_books(symbol)
-        return self._watch()
+            return ()
+        self._routes.leave_books(symbol)
+        return self._watch() if books.cash <= self._day_floor else ()
 
     def _book_strategy(self, strategy_id: str, symbol: str, signed_lots: int) -> None:
         lots_by = self.books.strategy_lots
         lots = lots_by[(strategy_id, symbol)] = lots_by.get((strategy_id, symbol), 0) + signed_lots
-        self._positions[strategy_id][symbol] = decimal_from_e8(lots * self.books.lot_e8[symbol]) if lots else ZERO
+        self._positions[strategy_id][symbol] = size_from_e8(lots * self.books.lot_e8[symbol]) if lots else ZERO
 
     def on_bar(self, bar: Candle) -> Sequence[Published]:
         """Nothing, unless equity at this close has reached a floor."""
-        if self._guard.inside(bar.symbol, bar.close):
+        if self._guard.inside(bar.symbol, bar.close) or not self.books.lots[bar.symbol]:
             return ()
         return self._watch()
 

@@ -23,9 +23,15 @@ class EquityGuard:
     def inside(self, symbol: str, close: float) -> bool:
         """Whether `close` is within the band of `symbol`: equity above the floor for certain."""
         band = self._bands.get(symbol)
-        return band is None or band[0] < close < band[1]
+        return band is not None and band[0] < close < band[1]
 
-    def recenter(self, *, slack: int, lots_by_symbol: Mapping[str, int], marks: Mapping[str, float], lot_e8: Mapping[str, int]) -> None:
+    def forget(self) -> None:
+        """Positions have changed: no close is inside until the bands are set again."""
+        self._bands.clear()
+
+    def recenter(
+        self, *, slack: int, lots_by_symbol: Mapping[str, int], marks: Mapping[str, float], lot_e8: Mapping[str, int]
+    ) -> None:
         """Bands for the open positions at the present marks; `slack` is equity minus floor in money units."""
         self._bands.clear()
         open_lots = {symbol: lots for symbol, lots in lots_by_symbol.items() if lots}

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from backtester.domain.errors import LedgerImbalanceError
 
-Posting = tuple[str, str, int]
-"""(account, asset, amount in money units)."""
+Posting = tuple[str, int]
+"""(account, amount in money units)."""
 
 WALLET = "wallet"
 CAPITAL = "capital"
@@ -23,16 +23,15 @@ class Ledger:
     def __init__(self) -> None:
         self.balances: dict[tuple[str, str], int] = {}
 
-    def post(self, postings: Sequence[Posting], *, cause: str) -> None:
-        """Book one event. Raises LedgerImbalanceError, booking nothing, when its postings do not sum to zero."""
-        sums: dict[str, int] = {}
-        for _, asset, amount in postings:
-            sums[asset] = sums.get(asset, 0) + amount
-        for asset, total in sums.items():
-            if total:
-                raise LedgerImbalanceError(f"postings of {cause} are off by {total} units of {asset}")
+    def post(self, asset: str, postings: Sequence[Posting], *, cause: str) -> None:
+        """Book one event's postings in one asset. Raises LedgerImbalanceError, booking nothing, unless they sum to zero."""
+        total = 0
+        for _, amount in postings:
+            total += amount
+        if total:
+            raise LedgerImbalanceError(f"postings of {cause} are off by {total} units of {asset}")
         balances = self.balances
-        for account, asset, amount in postings:
+        for account, amount in postings:
             key = (account, asset)
             balances[key] = balances.get(key, 0) + amount
 

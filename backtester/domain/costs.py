@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Context, Decimal
+from decimal import Decimal
 from functools import lru_cache
 
-from backtester.domain.money import FEE_STEP, ceil_div
+from backtester.domain.money import CALCULATION, FEE_STEP, ceil_div
 from backtester.domain.vocabulary import Side
 
-_EXACT = Context(prec=60)
 _BPS = 10_000
 OVER_SHARE_IMPACT = Decimal("0.1")
 """zipline's volume-share impact: price x (1 +/- 0.1 x share^2) (exchange_semantics.md, section 5.3; golden I01)."""
@@ -45,5 +44,5 @@ def over_share_impact_bps(qty_e8: int, volume_e8: int) -> Decimal:
 
     A reduce-only order is never held back by the volume cap; this is what it pays instead (exchange_semantics.md, 5.11).
     """
-    share = _EXACT.divide(Decimal(min(qty_e8, volume_e8)), Decimal(max(1, volume_e8)))
-    return _EXACT.multiply(_EXACT.multiply(share, share), _EXACT.multiply(OVER_SHARE_IMPACT, Decimal(_BPS)))
+    share = CALCULATION.divide(Decimal(min(qty_e8, volume_e8)), Decimal(max(1, volume_e8)))
+    return CALCULATION.multiply(CALCULATION.multiply(share, share), CALCULATION.multiply(OVER_SHARE_IMPACT, Decimal(_BPS)))

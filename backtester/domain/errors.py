@@ -146,8 +146,9 @@ class OrderOutcomeUnknownError(VenueError):
 class RunAbortedError(BacktesterError):
     """Wraps what ended a run with the event during which it happened."""
 
-    def __init__(self, cause: BaseException, *, seq: int, time_ms: int, topic: str, handler: str) -> None:
-        super().__init__(f"{cause} (event {seq} on {topic}, handler {handler}, time_ms {time_ms})")
+    def __init__(self, cause: BaseException, *, seq: int, time_ms: int, topic: str, handler: str = "") -> None:
+        by = f", handler {handler}" if handler else ""
+        super().__init__(f"{cause} (event {seq} on {topic}{by}, time_ms {time_ms})")
         self.cause = cause
         self.seq = seq
         self.time_ms = time_ms

@@ -13,6 +13,16 @@ from backtester.domain.money import e8_from_decimal
 from backtester.domain.timeframe import iso_text
 from backtester.domain.vocabulary import Market
 
+_WHOLE = {
+    "tick_size": "tick_e8",
+    "lot_size": "lot_e8",
+    "min_qty": "min_qty_e8",
+    "max_qty": "max_qty_e8",
+    "min_notional": "min_notional_e8",
+    "max_notional": "max_notional_e8",
+}
+"""The same numbers in whole 1e-8, filled in on construction."""
+
 
 class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Trading rules of one instrument over [valid_from_ms, valid_to_ms); prices in quote, sizes in base.
@@ -39,6 +49,10 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     tick_e8: int = 0
     lot_e8: int = 0
+    min_qty_e8: int = 0
+    min_notional_e8: int = 0
+    max_qty_e8: int | None = None
+    max_notional_e8: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("tick_size", "lot_size", "max_qty", "max_notional", "min_qty", "min_notional"):
@@ -53,8 +67,7 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
                 units = e8_from_decimal(value)
             except ValueError as error:
                 raise ConfigError(f"instrument {self.symbol}: {name}: {error}") from None
-            if name in {"tick_size", "lot_size"}:
-                msgspec.structs.force_setattr(self, "tick_e8" if name == "tick_size" else "lot_e8", units)
+            msgspec.structs.force_setattr(self, _WHOLE[name], units)
         if self.max_qty is not None and self.max_qty < self.min_qty:
             raise ConfigError(f"instrument {self.symbol}: max_qty {self.max_qty} is below min_qty {self.min_qty}")
         if self.max_notional is not None and self.max_notional < self.min_notional:

@@ -6,7 +6,8 @@ exact and never rounded. `Decimal` appears only at the edge, made from whole num
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, Rounded
+from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, InvalidOperation, Overflow, Rounded
+from functools import lru_cache
 
 MONEY_DECIMALS = 16
 MONEY_ONE: int = 10**MONEY_DECIMALS
@@ -15,7 +16,19 @@ PRICE_ONE: int = 10**PRICE_DECIMALS
 FEE_STEP = 10**8
 """Fees are whole multiples of 1e-8 of the asset (coin precision): 10**8 money units."""
 
-_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Rounded])
+CALCULATION = Context(
+    prec=60,
+    rounding=ROUND_HALF_EVEN,
+    Emin=-999_999,
+    Emax=999_999,
+    capitals=1,
+    clamp=0,
+    flags=[],
+    traps=[InvalidOperation, DivisionByZero, Overflow],
+)
+"""For quotients and products of rates: every attribute is given, so that nothing comes from settings of the process."""
+_EXACT = CALCULATION.copy()
+_EXACT.traps[Rounded] = True
 
 
 def money_from_decimal(amount: Decimal) -> int:
@@ -49,6 +62,12 @@ def decimal_from_money(units: int) -> Decimal:
 def decimal_from_e8(units: int) -> Decimal:
     """Whole 1e-8 units as a Decimal with 8 decimals, exact."""
     return _EXACT.scaleb(Decimal(units), -PRICE_DECIMALS)
+
+
+@lru_cache(maxsize=8192)
+def size_from_e8(units: int) -> Decimal:
+    """`decimal_from_e8` for sizes, which repeat."""
+    return decimal_from_e8(units)
 
 
 def format_money(units: int) -> str:

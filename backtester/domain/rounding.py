@@ -7,7 +7,7 @@ from decimal import Decimal
 from backtester.domain.errors import InvalidPriceError, InvalidQuantityError
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.intents import Number
-from backtester.domain.money import PRICE_ONE, ceil_div, decimal_from_e8
+from backtester.domain.money import PRICE_ONE, ceil_div, decimal_from_e8, size_from_e8
 from backtester.domain.vocabulary import Side
 
 
@@ -54,4 +54,4 @@ def ticks_decimal(ticks: int, spec: SymbolSpec) -> Decimal:
 
 def lots_decimal(lots: int, spec: SymbolSpec) -> Decimal:
     """The size of whole lots."""
-    return decimal_from_e8(lots * spec.lot_e8)
+    return size_from_e8(lots * spec.lot_e8)

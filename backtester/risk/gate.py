@@ -117,9 +117,7 @@ class RiskGate:
         self._halted: RejectReason | None = None
         self._flatten_count = 0
         rate = limits.orders_per_second_e8
-        self._bucket = (
-            TokenBucket(per_second_e8=rate, burst=limits.order_burst, now_ms=clock.now_ms) if rate is not None else None
-        )
+        self._bucket = TokenBucket(per_second_e8=rate, burst=limits.order_burst, now_ms=clock.now_ms) if rate is not None else None
 
     # -- intents -----------------------------------------------------------------------------------------------------
 
@@ -183,9 +181,7 @@ class RiskGate:
             reason=str(intent.reason),
         )
 
-    def _opening(
-        self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, *, held: int, opening_lots: int
-    ) -> int | Refusal:
+    def _opening(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, *, held: int, opening_lots: int) -> int | Refusal:
         """Money units to reserve for an order that opens, or the first rail that it breaks."""
         limits = self._limits
         if not spec.tradable:
@@ -233,7 +229,8 @@ class RiskGate:
         need = ceil_div(opening_lots * lot_value, limits.leverage) + ceil_div(fee, FEE_STEP) * FEE_STEP
         free = self._account.free_cash() - self.reservations.total
         if need > free:
-            return Refusal(RejectReason.INSUFFICIENT, f"needs {need // 10**14 / 100:.2f}, free is {free // 10**14 / 100:.2f} {spec.quote}")
+            detail = f"needs {need // 10**14 / 100:.2f}, free is {free // 10**14 / 100:.2f} {spec.quote}"
+            return Refusal(RejectReason.INSUFFICIENT, detail)
         if spec.market is Market.SPOT and not is_limit:
             return min(free, need + need // 100)
         return need

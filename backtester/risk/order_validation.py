@@ -7,7 +7,7 @@ from typing import NamedTuple
 from backtester.domain.errors import InvalidPriceError, InvalidQuantityError
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
 from backtester.domain.intents import LimitOrderIntent, OrderIntent
-from backtester.domain.money import PRICE_ONE, e8_from_decimal
+from backtester.domain.money import PRICE_ONE
 from backtester.domain.rounding import price_ticks, qty_lots
 from backtester.domain.vocabulary import RejectReason, Side, TimeInForce
 
@@ -38,7 +38,7 @@ class OrderRounding:
 
     def round(self, intent: OrderIntent, spec: SymbolSpec) -> Rounded | Refusal:
         """Whole lots (down) and ticks (buy down, sell up), or the refusal: INVALID, LOT_STEP, MIN_QTY, TICK."""
-        if not isinstance(intent.side, Side) or not isinstance(intent.tif, TimeInForce):
+        if intent.side.__class__ is not Side or intent.tif.__class__ is not TimeInForce:
             return Refusal(RejectReason.INVALID, "side must be a Side and tif a TimeInForce")
         key = (spec.symbol, intent.qty)
         try:
@@ -52,7 +52,7 @@ class OrderRounding:
             return Refusal(RejectReason.INVALID, str(error))
         if lots == 0:
             return Refusal(RejectReason.LOT_STEP, f"qty {intent.qty} is below one lot of {spec.lot_size}")
-        if lots * spec.lot_e8 < e8_from_decimal(spec.min_qty):
+        if lots * spec.lot_e8 < spec.min_qty_e8:
             return Refusal(RejectReason.MIN_QTY, f"qty {intent.qty} is below the minimum of {spec.min_qty}")
         if not isinstance(intent, LimitOrderIntent):
             return Rounded(lots, 0)
@@ -73,12 +73,12 @@ def round_order(intent: OrderIntent, spec: SymbolSpec) -> Rounded | Refusal:
 def check_opening_size(rounded: Rounded, *, spec: SymbolSpec, price_e8: int) -> Refusal | None:
     """MAX_QTY, MIN_NOTIONAL, MAX_NOTIONAL of an order that opens (exchange_semantics.md, section 2; G18: closing is exempt)."""
     qty_e8 = rounded.qty_lots * spec.lot_e8
-    if spec.max_qty is not None and qty_e8 > e8_from_decimal(spec.max_qty):
+    if spec.max_qty_e8 is not None and qty_e8 > spec.max_qty_e8:
         return Refusal(RejectReason.MAX_QTY, f"quantity above the maximum of {spec.max_qty}")
     notional = qty_e8 * price_e8
-    if notional < e8_from_decimal(spec.min_notional) * PRICE_ONE:
+    if notional < spec.min_notional_e8 * PRICE_ONE:
         return Refusal(RejectReason.MIN_NOTIONAL, f"notional below the minimum of {spec.min_notional} {spec.quote}")
-    if spec.max_notional is not None and notional > e8_from_decimal(spec.max_notional) * PRICE_ONE:
+    if spec.max_notional_e8 is not None and notional > spec.max_notional_e8 * PRICE_ONE:
         return Refusal(RejectReason.MAX_NOTIONAL, f"notional above the maximum of {spec.max_notional} {spec.quote}")
     return None
 

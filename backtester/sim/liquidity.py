@@ -8,6 +8,17 @@ from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import PRICE_ONE
 
+_EXACT_BELOW = 2.0e7
+"""Below this volume, volume x 1e8 in floating point is off by less than half a unit."""
+
+
+def volume_e8(volume: float) -> int:
+    """A bar's volume in whole 1e-8 of the base asset: exact for volumes of up to 8 decimals, rounded down beyond."""
+    if volume < _EXACT_BELOW:
+        return int(round(volume * PRICE_ONE))
+    numerator, denominator = Decimal(repr(volume)).as_integer_ratio()
+    return int(numerator * PRICE_ONE // denominator)
+
 
 class BarLiquidity:
     """The share of each bar's volume that is left to our orders; what one order took, no other takes again."""
@@ -21,8 +32,7 @@ class BarLiquidity:
         """Whole lots still allowed in `bar`; None without a cap (`participation_bps` 0)."""
         if self._numerator == 0:
             return None
-        volume_numerator, volume_denominator = Decimal(repr(bar.volume)).as_integer_ratio()
-        cap = volume_numerator * self._numerator * PRICE_ONE // (volume_denominator * self._denominator * spec.lot_e8)
+        cap = volume_e8(bar.volume) * self._numerator // (self._denominator * spec.lot_e8)
         start_ms, used = self._used.get(bar.symbol, (-1, 0))
         return max(0, int(cap) - used) if start_ms == bar.start_ms else int(cap)
 

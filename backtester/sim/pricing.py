@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Context, Decimal
+from decimal import Decimal
 
 from backtester.domain.candle import Candle
 from backtester.domain.costs import cost_ratio, fee_e8, over_share_impact_bps
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.money import PRICE_ONE, decimal_from_e8, price_e8
+from backtester.domain.money import price_e8, size_from_e8
 from backtester.domain.rounding import fill_price_ticks
 from backtester.domain.vocabulary import Liquidity, Side
-from backtester.sim.sim_models import FeeModel, SlippageModel, checked_bps
-
-_EXACT = Context(prec=60)
+from backtester.sim.liquidity import volume_e8
+from backtester.sim.sim_models import FeeModel, SlippageModel, checked_bps, checked_rate_bps
 
 
 class FillPricing:
     """Prices and fees of one run's fills, in whole ticks and whole 1e-8 of the quote asset."""
 
-    def __init__(
-        self, *, specs: Mapping[str, SymbolSpec], spread_bps: Decimal, slippage: SlippageModel, fees: FeeModel
-    ) -> None:
+    def __init__(self, *, specs: Mapping[str, SymbolSpec], spread_bps: Decimal, slippage: SlippageModel, fees: FeeModel) -> None:
         self._specs = specs
-        self._half_spread_bps = _EXACT.divide(spread_bps, Decimal(2))
+        self._half_spread_bps = CALCULATION.divide(spread_bps, Decimal(2))
         self._slippage = slippage
         self._fees = fees
         self._rates: dict[tuple[str, Liquidity], Decimal] = {}
@@ -34,16 +31,12 @@ class FillPricing:
         `over_share` adds the impact of a fill larger than the share of the bar's volume that is allowed.
         """
         spec = self._specs[symbol]
-        qty = decimal_from_e8(lots * spec.lot_e8)
-        bps = checked_bps(
-            self._slippage.cost(symbol=symbol, side=side, qty=qty, price=reference, bar_volume=bar.volume)
-        )
+        qty = size_from_e8(lots * spec.lot_e8)
+        bps = checked_bps(self._slippage.cost(symbol=symbol, side=side, qty=qty, price=reference, bar_volume=bar.volume))
         if over_share:
-            bps = _EXACT.add(bps, over_share_impact_bps(lots * spec.lot_e8, volume_e8(bar.volume)))
+            bps = CALCULATION.add(bps, over_share_impact_bps(lots * spec.lot_e8, volume_e8(bar.volume)))
         numerator, denominator = cost_ratio(self._half_spread_bps, bps, side)
-        return fill_price_ticks(
-            price_e8(reference), numerator=numerator, denominator=denominator, tick_e8=spec.tick_e8, side=side
-        )
+        return fill_price_ticks(price_e8(reference), numerator=numerator, denominator=denominator, tick_e8=spec.tick_e8, side=side)
 
     def fee_e8(self, *, symbol: str, ticks: int, lots: int, liquidity: Liquidity) -> int:
         """Fee on the value of a fill, rounded up to 1e-8 of the quote asset; negative for a rebate."""
@@ -54,10 +47,5 @@ class FillPricing:
         """The fee model's rate for this symbol, asked once."""
         rate = self._rates.get((symbol, liquidity))
         if rate is None:
-            rate = self._rates[(symbol, liquidity)] = self._fees.rate_bps(symbol=symbol, liquidity=liquidity)
+            rate = self._rates[(symbol, liquidity)] = checked_rate_bps(self._fees.rate_bps(symbol=symbol, liquidity=liquidity))
         return rate
-
-
-def volume_e8(volume: float) -> int:
-    """A bar's volume in whole 1e-8 of the base asset, nearest."""
-    return int(round(volume * PRICE_ONE))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Protocol
 
 from backtester.domain.errors import DomainError
+from backtester.domain.money import CALCULATION
 from backtester.domain.vocabulary import Liquidity, Side
 
 __all__ = [
@@ -18,9 +19,10 @@ __all__ = [
     "SymbolFees",
     "VolumeShareSlippage",
     "checked_bps",
+    "checked_rate_bps",
 ]
 
-_EXACT = Context(prec=60)
+FEE_RATE_BPS_MAX = 10_000
 
 
 class SlippageModel(Protocol):
@@ -39,8 +41,15 @@ class FeeModel(Protocol):
 
 def checked_bps(bps: Decimal) -> Decimal:
     """`bps` when it is a finite Decimal of 0 or more; raises DomainError otherwise, so that no model flatters a fill."""
-    if not isinstance(bps, Decimal) or not bps.is_finite() or bps.is_signed() and bps:
+    if not isinstance(bps, Decimal) or not bps.is_finite() or (bps.is_signed() and bps):
         raise DomainError(f"a slippage model returned {bps!r}; it must return a Decimal of 0 or more basis points")
+    return bps
+
+
+def checked_rate_bps(bps: Decimal) -> Decimal:
+    """`bps` when it is a Decimal between -10,000 and 10,000; raises DomainError otherwise."""
+    if not isinstance(bps, Decimal) or not bps.is_finite() or not -FEE_RATE_BPS_MAX <= bps <= FEE_RATE_BPS_MAX:
+        raise DomainError(f"a fee model returned {bps!r}; it must return a Decimal of at most {FEE_RATE_BPS_MAX} basis points")
     return bps
 
 
@@ -62,22 +71,22 @@ class VolumeShareSlippage:
     """
 
     def __init__(self, impact: Decimal = Decimal("0.1"), base_bps: Decimal = Decimal(0)) -> None:
-        self._impact_bps = _EXACT.multiply(checked_bps(impact), Decimal(10_000))
+        self._impact_bps = CALCULATION.multiply(checked_bps(impact), Decimal(10_000))
         self._base_bps = checked_bps(base_bps)
 
     def cost(self, *, symbol: str, side: Side, qty: Decimal, price: float, bar_volume: float) -> Decimal:
         """The base plus the impact of the share of the bar's volume."""
         if bar_volume <= 0:
-            return _EXACT.add(self._base_bps, self._impact_bps)
-        share = min(Decimal(1), _EXACT.divide(qty, Decimal(repr(bar_volume))))
-        return _EXACT.add(self._base_bps, _EXACT.multiply(self._impact_bps, _EXACT.multiply(share, share)))
+            return CALCULATION.add(self._base_bps, self._impact_bps)
+        share = min(Decimal(1), CALCULATION.divide(qty, Decimal(float.__repr__(bar_volume))))
+        return CALCULATION.add(self._base_bps, CALCULATION.multiply(self._impact_bps, CALCULATION.multiply(share, share)))
 
 
 class FixedFee:
     """One rate for makers and takers."""
 
     def __init__(self, bps: Decimal) -> None:
-        self._bps = bps
+        self._bps = checked_rate_bps(bps)
 
     def rate_bps(self, *, symbol: str, liquidity: Liquidity) -> Decimal:
         """The one rate."""
@@ -88,8 +97,8 @@ class MakerTakerFee:
     """A rate for makers and one for takers."""
 
     def __init__(self, maker_bps: Decimal, taker_bps: Decimal) -> None:
-        self._maker_bps = maker_bps
-        self._taker_bps = taker_bps
+        self._maker_bps = checked_rate_bps(maker_bps)
+        self._taker_bps = checked_rate_bps(taker_bps)
 
     def rate_bps(self, *, symbol: str, liquidity: Liquidity) -> Decimal:
         """The rate of the side of the book."""

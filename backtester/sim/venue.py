@@ -85,9 +85,7 @@ class SimulatedVenue:
 
     def send(self, order: SanitizedOrder) -> None:
         """The order arrives after the order latency."""
-        working = WorkingOrder(
-            order, symbol_index=self._index[order.symbol], spec=self._specs[order.symbol], touch=self._touch
-        )
+        working = WorkingOrder(order, symbol_index=self._index[order.symbol], spec=self._specs[order.symbol], touch=self._touch)
         self._orders[order.order_id] = working
         self._schedule.arrive(
             self._clock.now_ms + self._latency.order_ms(),
@@ -117,9 +115,7 @@ class SimulatedVenue:
         reports: list[Published] = []
         if item.arrived_ms < 0:
             item.arrived_ms = self._clock.now_ms
-            ack = OrderAck(
-                time_ms=item.arrived_ms, order_id=order_id, strategy_id=item.order.strategy_id, symbol=item.order.symbol
-            )
+            ack = OrderAck(time_ms=item.arrived_ms, order_id=order_id, strategy_id=item.order.strategy_id, symbol=item.order.symbol)
             reports.append(on(T_ORDERS_ACK, ack))
         bar = self._bars.bar_from(item.order.symbol, self._clock.now_ms)
         if item.order.order_type is OrderType.MARKET:
@@ -159,9 +155,7 @@ class SimulatedVenue:
     def _wake(self, working: WorkingOrder, time_ms: int | None) -> None:
         """The order meets the market again at `time_ms`; with no further bar it waits for the end of the run."""
         if time_ms is not None:
-            self._schedule.arrive(
-                time_ms, symbol_index=working.symbol_index, order_class=CLASS_MARKET, item=working
-            )
+            self._schedule.arrive(time_ms, symbol_index=working.symbol_index, order_class=CLASS_MARKET, item=working)
 
     def _place_limit(self, working: WorkingOrder, bar: Candle | None, reports: list[Published]) -> None:
         """Take what the limit crosses at its arrival; what is left rests, or ends (IOC)."""
