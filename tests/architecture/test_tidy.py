@@ -41,11 +41,16 @@ def test_no_file_is_too_long() -> None:
 
 def test_no_function_is_too_long() -> None:
     lengths = {
-        f"{source.where(node)} {node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
+        f"{source.where(node)} {node.name}": (node.end_lineno or node.lineno) - node.lineno + 1 - docstring_lines(node)
         for source in sources(*CODE)
         for node in functions(source)
     }
     assert {name: length for name, length in lengths.items() if length > FUNCTION_LINES_MAX} == {}
+
+
+def docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Explaining more does not make a function longer."""
+    return len((ast.get_docstring(node, clean=False) or "").splitlines())
 
 
 def test_every_file_is_named_after_one_thing() -> None:
@@ -70,9 +75,11 @@ def test_nothing_is_left_to_be_implemented() -> None:
 
 def test_only_the_command_line_prints() -> None:
     printing = [
-        source.name
+        source.where(node)
         for source in sources("backtester")
-        if not source.name.startswith("backtester/cli/") and "print" in called_names(source.tree)
+        if not source.name.startswith("backtester/cli/")
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Name) and node.id == "print"
     ]
     assert printing == []
 
