@@ -38,9 +38,7 @@ class MarketData:
         streams = [
             SymbolStream(symbol, read(start_ms, end_ms), f"{self.source} {symbol}") for symbol, read in self._readers.items()
         ]
-        return CandleFeed(
-            streams, execution_ms=self._execution_ms, signal_ms=tuple(signal_ms), start_ms=start_ms, end_ms=end_ms
-        )
+        return CandleFeed(streams, execution_ms=self._execution_ms, signal_ms=tuple(signal_ms), start_ms=start_ms, end_ms=end_ms)
 
 
 def from_catalog(catalog: Catalog, refs: Sequence[SymbolRef], config: RunConfig) -> MarketData:

@@ -137,9 +137,7 @@ def settings_text(config: RunConfig) -> dict[str, str]:
     """What decides the event stream besides seed, symbols and strategy, as text; not the range, nor paths, nor routing."""
     tables: dict[str, Section] = {"sim": config.sim, "account": config.account, "risk": config.risk, "end": config.end}
     flat = {
-        f"{name}.{key}": str(value)
-        for name, section in tables.items()
-        for key, value in msgspec.structs.asdict(section).items()
+        f"{name}.{key}": str(value) for name, section in tables.items() for key, value in msgspec.structs.asdict(section).items()
     }
     for index, section in enumerate(config.strategies):
         flat[f"strategies.{index}.params"] = msgspec.json.encode(section.params, order="sorted").decode()

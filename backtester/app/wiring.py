@@ -80,9 +80,7 @@ TOPOLOGY: tuple[TopologyRow, ...] = (
         ("execution (venue)",),
         ("audit", "risk", "execution", "strategy (on_cancel)"),
     ),
-    TopologyRow(
-        T_FILLS.name, "Fill", ("execution (venue)",), ("audit", "risk", "execution", "account", "strategy (on_fill)")
-    ),
+    TopologyRow(T_FILLS.name, "Fill", ("execution (venue)",), ("audit", "risk", "execution", "account", "strategy (on_fill)")),
     TopologyRow(T_ACCOUNT_SNAPSHOT.name, "AccountSnapshot", ("account",), ("audit",)),
     TopologyRow(T_CONTROL.name, "ControlEvent", ("account",), ("audit", "risk")),
     TopologyRow(T_LOG.name, "LogEvent", ("strategy",), ("audit",)),
@@ -118,9 +116,7 @@ class Engine(NamedTuple):
     plan: Plan
 
 
-def build(
-    plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: Callable[[int, int], None] | None = None
-) -> Engine:
+def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: Callable[[int, int], None] | None = None) -> Engine:
     """Wire a run on the simulated venue. Subscription order is that of TOPOLOGY: audit, risk, execution, account, strategy."""
     config, specs = plan.config, plan.specs
     sim = config.sim
@@ -148,14 +144,7 @@ def build(
         flatten=config.risk.daily_loss_action == "flatten",
     )
     working = WorkingOrders(specs=specs, lots=books.lots)
-    streams = RandomStreams(config.run.seed)
-    latency = Latency(
-        order_ms=sim.order_latency_ms,
-        cancel_ms=sim.cancel_latency_ms,
-        response_ms=sim.response_latency_ms,
-        jitter_ms=sim.latency_jitter_ms,
-        stream=streams.stream("latency"),
-    )
+    latency = _latency(config)
     venue = SimulatedVenue(
         specs=specs,
         bars=feed,
@@ -212,6 +201,17 @@ def _subscribe(bus: Bus, journal: Journal, risk: RiskGate, orders: OrderManager,
     bus.subscribe(T_CONTROL, risk.on_control)
 
 
+def _latency(config: RunConfig) -> Latency:
+    sim = config.sim
+    return Latency(
+        order_ms=sim.order_latency_ms,
+        cancel_ms=sim.cancel_latency_ms,
+        response_ms=sim.response_latency_ms,
+        jitter_ms=sim.latency_jitter_ms,
+        stream=RandomStreams(config.run.seed).stream("latency"),
+    )
+
+
 def _limits(plan: Plan) -> RiskLimits:
     risk, sim = plan.config.risk, plan.config.sim
     return RiskLimits(
@@ -245,7 +245,5 @@ def _hosts(
             history=history,
             streams=RandomStreams(plan.config.run.seed),
         )
-        hosts.append(
-            StrategyHost(strategy=strategy, context=context, history=history, timeframes=frozenset(timeframes))
-        )
+        hosts.append(StrategyHost(strategy=strategy, context=context, history=history, timeframes=frozenset(timeframes)))
     return hosts

@@ -38,11 +38,9 @@ class Intake:
             intents = iter(returned)
         except TypeError:
             raise self._rubbish(strategy_id, hook, returned) from None
-        count = 0
-        for intent in intents:
+        for count, intent in enumerate(intents, start=1):
             if intent.__class__ not in _INTENT_CLASSES:
                 raise self._rubbish(strategy_id, hook, intent)
-            count += 1
             if count > INTENTS_PER_HOOK_MAX:
                 raise StrategyError(f"{strategy_id}.{hook} returned more than {INTENTS_PER_HOOK_MAX:,} intents at once")
             stamped = self._stamp(strategy_id, intent, hook=hook)
@@ -71,9 +69,7 @@ class Intake:
         now_ms = self._clock.now_ms
         if isinstance(intent, (CancelOrderIntent, CancelAllIntent)):
             return replace(intent, strategy_id=strategy_id, time_ms=now_ms)
-        if intent.qty.__class__ not in _PLAIN or (
-            isinstance(intent, LimitOrderIntent) and intent.price.__class__ not in _PLAIN
-        ):
+        if intent.qty.__class__ not in _PLAIN or (isinstance(intent, LimitOrderIntent) and intent.price.__class__ not in _PLAIN):
             intent = self._plain_numbers(strategy_id, intent, hook=hook)
         if not isinstance(intent.reason, str):
             raise StrategyError(f"{strategy_id}.{hook}: reason of an intent must be text, was {intent.reason!r:.100}")

@@ -94,7 +94,7 @@ class Loop:
             if not self._stop and not self._account.bankrupt:
                 self._settle_before(self._end_ms + 1)
             return "interrupted" if self._stop else "bankrupt" if self._account.bankrupt else "data"
-        except Exception as error:  # noqa: BLE001 - every failure ends the run and is wrapped with the event that did it
+        except Exception as error:  # every failure ends the run and is wrapped with the event that did it
             raise self._aborted(error) from error
 
     async def _deliver_feed(self) -> None:
@@ -125,7 +125,7 @@ class Loop:
                 for candle in signals:
                     try:
                         returned = on_candle(candle)
-                    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise anything
+                    except (Exception, SystemExit) as error:  # the user's code may raise anything
                         raise self._strategy_failed(decider, "on_candle", error) from error
                     if returned is not None and (returned.__class__ is not list or returned):
                         self._submit(decider, returned, "on_candle", cause=0, depth=0)
@@ -305,7 +305,7 @@ class Loop:
         """Call one hook and settle what it returns. Raises StrategyError around what the user's code raised."""
         try:
             returned = decider.hooks[hook](*args)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise anything
+        except (Exception, SystemExit) as error:  # the user's code may raise anything
             raise self._strategy_failed(decider, hook, error) from error
         if returned is not None and (returned.__class__ is not list or returned):
             self._submit(decider, returned, hook, cause=cause, depth=depth, retries=retries)
@@ -320,7 +320,7 @@ class Loop:
             self._intake.submit(decider.strategy_id, returned, hook=hook, cause=cause, depth=depth, retries=retries)
         except BacktesterError:
             raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a generator of the user's may raise anything
+        except (Exception, SystemExit) as error:  # a generator of the user's may raise anything
             raise self._strategy_failed(decider, hook, error) from error
         self._bus.drain()
 
@@ -330,14 +330,10 @@ class Loop:
         waiting, decider.outbox[:] = tuple(decider.outbox), []
         for request in waiting:
             if hasattr(request, "event"):
-                note = LogEvent(
-                    time_ms=now_ms, strategy_id=decider.strategy_id, event=request.event, facts=dict(request.facts)
-                )
+                note = LogEvent(time_ms=now_ms, strategy_id=decider.strategy_id, event=request.event, facts=dict(request.facts))
                 self._bus.note(T_LOG, note)
             else:
-                self._timers.set(
-                    decider.strategy_id, request.name, now_ms=now_ms, at_ms=request.at_ms, every_ms=request.every_ms
-                )
+                self._timers.set(decider.strategy_id, request.name, now_ms=now_ms, at_ms=request.at_ms, every_ms=request.every_ms)
 
     # -- endings -----------------------------------------------------------------------------------------------------
 
@@ -351,7 +347,7 @@ class Loop:
         for decider in self._deciders:
             try:
                 decider.hooks["on_end"]()
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise anything
+            except (Exception, SystemExit) as error:  # the user's code may raise anything
                 raise self._aborted(self._strategy_failed(decider, "on_end", error)) from error
             if decider.outbox:
                 self._empty_outbox(decider)
@@ -363,9 +359,7 @@ class Loop:
 
     def _aborted(self, error: Exception) -> RunAbortedError:
         bus = self._bus
-        return RunAbortedError(
-            error, seq=bus.seq, time_ms=self._clock.now_ms, topic=bus.current[0].name
-        )
+        return RunAbortedError(error, seq=bus.seq, time_ms=self._clock.now_ms, topic=bus.current[0].name)
 
 
 def place_of(error: BaseException) -> str:

@@ -24,7 +24,8 @@ class MarketDataSource(Protocol):
     def bar_from(self, symbol: str, time_ms: int) -> Candle | None:
         """The execution bar of `symbol` with end_ms > time_ms that starts first: the one that contains `time_ms`, or the
         next one there is. None when there is no further bar. `time_ms` is never before the last tick yielded by more than
-        one bar."""
+        one bar.
+        """
 
     def fingerprint(self) -> str:
         """sha256 over everything delivered so far; complete after the last batch."""

@@ -16,9 +16,7 @@ HOOKS = ("on_start", "on_candle", "on_fill", "on_reject", "on_cancel", "on_timer
 class StrategyHost:
     """Binds a strategy to its context; satisfies `engine.ports.Decider`."""
 
-    def __init__(
-        self, *, strategy: Strategy, context: StrategyContext, history: CandleHistory, timeframes: frozenset[str]
-    ) -> None:
+    def __init__(self, *, strategy: Strategy, context: StrategyContext, history: CandleHistory, timeframes: frozenset[str]) -> None:
         strategy.ctx = context
         self.strategy_id = context.strategy_id
         self.timeframes = timeframes
