@@ -84,7 +84,7 @@ def _parse_bare(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _parse_data(words: list[str]) -> argparse.Namespace:
     actions = {"import": _import_parser, "list": _list_parser}
-    action = next((word for word in words if not word.startswith("-")), "")
+    action = next((word for word in words if word in actions), next((word for word in words if not word.startswith("-")), ""))
     if action not in actions:
         overview = _parser("bt data", "Candles of the catalog: bt data import FILE ..., or bt data list.")
         if {"-h", "--help"} & set(words):

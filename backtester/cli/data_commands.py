@@ -10,7 +10,7 @@ from pathlib import Path
 from backtester.app.market_choice import market_name
 from backtester.cli.settings import catalog_directory
 from backtester.data.catalog import Catalog
-from backtester.data.importer import import_file
+from backtester.data.importer import ImportReport, import_file
 from backtester.domain.errors import EXIT_DONE
 from backtester.domain.timeframe import iso_text
 from backtester.report.terminal import print_table
@@ -28,10 +28,7 @@ def import_candles(options: Namespace) -> int:
         timeframe=options.timeframe,
     )
     if not options.quiet:
-        print(
-            f"{options.symbol} {options.timeframe} on {options.exchange.lower()} {market_name(options.market)}, in {catalog.base}"
-        )
-        print(report)
+        _print_report(report, catalog.base)
     return EXIT_DONE
 
 
@@ -62,3 +59,11 @@ def list_candles(options: Namespace) -> int:
     if not options.quiet:
         print(f"{len(series)} series in {catalog.base}")
     return EXIT_DONE
+
+
+def _print_report(report: ImportReport, base: Path) -> None:
+    print(f"{report.path} -> {report.exchange} {report.market} {report.symbol} {report.timeframe} in {base}")
+    print(f"  rows   {report.rows_read:,} read, {report.rows_written:,} new, {report.rows_already_stored:,} already stored")
+    if report.rows_duplicated or report.rows_out_of_order:
+        print(f"  tidied {report.rows_duplicated:,} identical repetitions left out, {report.rows_out_of_order:,} rows put in order")
+    print(f"  range  {iso_text(report.first_ms)} to {iso_text(report.last_ms)} UTC, {report.gaps:,} gaps")

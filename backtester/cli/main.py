@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from backtester.cli.arguments import parse
-from backtester.domain.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, BacktesterError
+from backtester.domain.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, BacktesterError, StorageError
 
 _HANDLERS = {
     "run": "backtester.cli.run_command:run",
@@ -19,6 +20,10 @@ _HANDLERS = {
     "new": "backtester.cli.strategy_commands:new_strategy",
 }
 """Where each command lives; imported when it is called, so that `bt --help` stays quick."""
+
+
+_STORAGE_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+"""What the operating system answers when a disk takes no more; ours only where nothing closer to it has said so in words."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,6 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _silence_stdout()
         return EXIT_DONE
+    except OSError as error:
+        if error.errno not in _STORAGE_FAULTS:
+            return _failed(error, debug="--debug" in arguments)
+        _silence_stdout()
+        return _failed(StorageError(f"{error.strerror}: {error.filename or 'standard output'}"), debug="--debug" in arguments)
     except Exception as error:  # noqa: BLE001 - the last line of defence: a message in place of a traceback
         return _failed(error, debug="--debug" in arguments)
     return code

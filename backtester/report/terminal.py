@@ -234,7 +234,8 @@ def _where(facts: RunFacts) -> Section:
     ]
     if facts.path is not None:
         rows.insert(0, Row("directory", str(facts.path)))
-        rows.append(Row("repeat", f"bt verify {facts.path}"))
+        if facts.manifest.status == "complete":
+            rows.append(Row("check", f"bt verify {facts.path}"))
     return Section("Written", tuple(rows))
 
 
