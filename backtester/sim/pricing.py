@@ -8,7 +8,7 @@ from decimal import Decimal
 from backtester.domain.candle import Candle
 from backtester.domain.costs import cost_ratio, fee_e8, over_share_impact_bps
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.money import price_e8, size_from_e8
+from backtester.domain.money import CALCULATION, price_e8, size_from_e8
 from backtester.domain.rounding import fill_price_ticks
 from backtester.domain.vocabulary import Liquidity, Side
 from backtester.sim.liquidity import volume_e8
