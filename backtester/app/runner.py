@@ -79,15 +79,31 @@ def execute(
     _log_start(log, resolved, manifest)
     journal = FileJournal(run_dir.journal_path) if run_dir is not None else MemoryJournal()
     try:
-        return _execute(resolved, planned, market, feed, manifest, run_dir, journal, log, progress, started_s)
+        return _execute(
+            resolved,
+            planned,
+            market=market,
+            feed=feed,
+            manifest=manifest,
+            run_dir=run_dir,
+            journal=journal,
+            log=log,
+            progress=progress,
+            started_s=started_s,
+        )
     except BaseException as error:
         _record_failure(manifest, run_dir, journal, log, error)
         raise
+    finally:
+        log.close()
+        if isinstance(journal, FileJournal):
+            journal.close()
 
 
 def _execute(
     resolved: ResolvedRun,
     planned: PlannedRun,
+    *,
     market: MarketData,
     feed: CandleFeed,
     manifest: Manifest,
