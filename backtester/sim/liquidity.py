@@ -15,7 +15,7 @@ _EXACT_BELOW = 2.0e7
 def volume_e8(volume: float) -> int:
     """A bar's volume in whole 1e-8 of the base asset: exact for volumes of up to 8 decimals, rounded down beyond."""
     if volume < _EXACT_BELOW:
-        return int(round(volume * PRICE_ONE))
+        return round(volume * PRICE_ONE)
     numerator, denominator = Decimal(repr(volume)).as_integer_ratio()
     return int(numerator * PRICE_ONE // denominator)
 
