@@ -19,12 +19,18 @@ def exact_decimal(value: Number, *, what: str) -> Decimal:
     try:
         number = Decimal(float.__repr__(value)) if isinstance(value, float) else Decimal(value)
     except ArithmeticError:
-        raise error(f"{what} {value!r} is not a number") from None
+        raise error(f"{what} {_short(value)} is not a number") from None
     if not number.is_finite() or number.is_signed() or not number:
-        raise error(f"{what} must be finite and above 0, was {value}")
+        raise error(f"{what} must be finite and above 0, was {_short(number)}")
     if number.adjusted() > 18 or number.adjusted() < -18:
-        raise error(f"{what} {value} is out of any market's range")
+        raise error(f"{what} is out of any market's range: its first digit stands at 10^{number.adjusted()}")
     return number
+
+
+def _short(value: object) -> str:
+    """`value` as text for a message, which may have been handed a book."""
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def price_ticks(price: Number, *, spec: SymbolSpec, side: Side) -> int:

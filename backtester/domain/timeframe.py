@@ -16,7 +16,7 @@ MONDAY_OFFSET_MS = 4 * DAY_MS
 """1970-01-05 was the first Monday of the epoch: weeks start there."""
 
 _UNIT_MS = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": WEEK_MS}
-_TIMEFRAME = re.compile(r"([1-9]\d{0,4})([smhdw])")
+_TIMEFRAME = re.compile(r"([1-9][0-9]{0,4})([smhdw])")
 EXAMPLES = "1m, 5m, 15m, 1h, 4h, 1d, 1w"
 
 
@@ -29,15 +29,15 @@ def timeframe_ms(text: str) -> int:
     if match is None:
         raise ConfigError(f"timeframe {text!r} is not known; use a number and one of s m h d w, such as {EXAMPLES}")
     length_ms = int(match[1]) * _UNIT_MS[match[2]]
-    if length_ms < DAY_MS and DAY_MS % length_ms:
-        raise ConfigError(f"timeframe {text!r} does not divide a day; use one such as {EXAMPLES}")
+    if DAY_MS % length_ms and length_ms % DAY_MS:
+        raise ConfigError(f"timeframe {text!r} does not divide a day and is not whole days; use one such as {EXAMPLES}")
     return length_ms
 
 
 def timeframe_text(length_ms: int) -> str:
     """The shortest name of a timeframe of `length_ms`: 3600000 is '1h'."""
     for unit in ("w", "d", "h", "m", "s"):
-        if length_ms % _UNIT_MS[unit] == 0:
+        if length_ms > 0 and length_ms % _UNIT_MS[unit] == 0:
             return f"{length_ms // _UNIT_MS[unit]}{unit}"
     raise ConfigError(f"no timeframe is {length_ms} ms long")
 
