@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,9 +42,14 @@ def read_candle_file(path: Path) -> Iterator[CandleColumns]:
 
     try:
         with _open(path) as file:
+            facts = _stored_facts(file, path)
+            rows = 0
             for batch in file.iter_batches(batch_size=READ_ROWS, columns=list(STORED_NAMES), use_threads=False):
+                rows += batch.num_rows
                 yield _columns_of(batch, path)
-    except (pa.ArrowException, OSError) as error:
+            if rows != (facts.rows if facts else file.metadata.num_rows):
+                raise DataError(_unreadable(path, f"{rows} candles were found in it, not as many as its footer says"))
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(_unreadable(path, error)) from error
 
 
@@ -54,9 +59,8 @@ def candle_file_facts(path: Path, *, length_ms: int) -> CandleFileFacts:
 
     try:
         with _open(path) as file:
-            rows: int = file.metadata.num_rows
-            facts = _stored_facts(file.metadata.metadata or {}, rows)
-    except (pa.ArrowException, OSError) as error:
+            facts = _stored_facts(file, path)
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(_unreadable(path, error)) from error
     if facts is not None:
         return facts
@@ -146,18 +150,23 @@ def _facts_of(columns: CandleColumns, length_ms: int) -> CandleFileFacts:
     return CandleFileFacts(len(start_ms), int(start_ms[0]), int(start_ms[-1]), len(gap_rows(start_ms, length_ms)))
 
 
-def _stored_facts(metadata: Mapping[bytes, bytes], rows: int) -> CandleFileFacts | None:
-    """The facts written with the file; None where there are none or they belong to other rows."""
-    try:
-        facts = CandleFileFacts(*map(int, metadata[_FACTS.encode()].split()))
-    except (KeyError, ValueError, TypeError):
+def _stored_facts(file: pq.ParquetFile, path: Path) -> CandleFileFacts | None:
+    """The facts written with the file; None where another program wrote it. Raises DataError when they are not its own."""
+    stored = (file.metadata.metadata or {}).get(_FACTS.encode())
+    if stored is None:
         return None
-    return facts if facts.rows == rows else None
+    numbers = stored.split()
+    if len(numbers) != len(CandleFileFacts._fields):
+        raise DataError(_unreadable(path, "its footer is damaged"))
+    facts = CandleFileFacts(*map(int, numbers))
+    if facts.rows != file.metadata.num_rows:
+        raise DataError(_unreadable(path, f"it was written with {facts.rows} candles and has {file.metadata.num_rows}"))
+    return facts
 
 
-def _unreadable(path: Path, error: Exception) -> str:
-    lines = str(error).splitlines()
-    return f"{path} cannot be read ({lines[0] if lines else type(error).__name__}); {RESTORE}"
+def _unreadable(path: Path, reason: Exception | str) -> str:
+    lines = str(reason).splitlines()
+    return f"{path} cannot be read ({lines[0] if lines else type(reason).__name__}); {RESTORE}"
 
 
 def same_candles(columns: CandleColumns, other: CandleColumns) -> npt.NDArray[np.bool_]:

@@ -32,6 +32,9 @@ class CandleColumns(NamedTuple):
     volume: FloatColumn
 
 
+NO_CANDLES = CandleColumns(np.empty(0, np.int64), *(np.empty(0) for _ in range(5)))
+
+
 def slice_columns(columns: CandleColumns, first: int, last: int) -> CandleColumns:
     """Views of rows [first, last)."""
     start_ms, open_, high, low, close, volume = columns
@@ -42,8 +45,8 @@ def slice_columns(columns: CandleColumns, first: int, last: int) -> CandleColumn
 
 def join_columns(*parts: CandleColumns) -> CandleColumns:
     """The rows of all parts, one after the other."""
-    if len(parts) == 1:
-        return parts[0]
+    if len(parts) < 2:
+        return parts[0] if parts else NO_CANDLES
     start_ms = np.concatenate([part.start_ms for part in parts])
     return CandleColumns(start_ms, *(np.concatenate(arrays) for arrays in zip(*(part[1:] for part in parts), strict=True)))
 

@@ -86,7 +86,7 @@ def _read(path: Path) -> CandleColumns:
         raise DataUnavailableError(f"there is no file {path}")
     try:
         table = reader(path)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         lines = str(error).splitlines()
         raise DataError(f"{path} cannot be read: {lines[0] if lines else type(error).__name__}; get the file anew") from error
     return unordered_columns(table, source=str(path))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backtester.data.columns import CandleColumns, IntColumn, join_columns, slice_columns
+from backtester.data.columns import NO_CANDLES, CandleColumns, IntColumn, join_columns, slice_columns
 from backtester.data.quality import check_candles, gap_rows
 from backtester.data.resample import BucketStream
 from backtester.domain.candle import Candle
@@ -38,9 +38,6 @@ class Gap(NamedTuple):
     missing_bars: int
 
 
-_NOTHING = CandleColumns(np.empty(0, np.int64), *(np.empty(0) for _ in range(5)))
-
-
 class SymbolCursor:
     """Rows [0, taken) of the held piece are delivered; the rest, and what the stream still has, is to come."""
 
@@ -51,12 +48,12 @@ class SymbolCursor:
         self.buckets = buckets
         self.gaps: list[Gap] = []
         self.gap_count = 0
-        self.window_ms: IntColumn = _NOTHING.start_ms
+        self.window_ms: IntColumn = NO_CANDLES.start_ms
         """Starts of the bars of the current window."""
         self._timeframe = timeframe_text(execution_ms)
         self._execution_ms = execution_ms
         self._pieces = _pieces(stream, execution_ms=execution_ms, start_ms=start_ms, end_ms=end_ms)
-        self._held = _NOTHING
+        self._held = NO_CANDLES
         self._taken = 0
         self._remembered = 0
         self._last_ms: int | None = None

@@ -65,7 +65,10 @@ def test_candles_are_read_as_they_were_written_bit_for_bit(catalog):
 def test_each_month_is_a_file_where_the_layout_says(catalog):
     catalog.write(*SERIES, minutes(20, first_ms=NEW_YEAR - 10 * MINUTE))
     base = "binance/linear/BTCUSDT/candles/1m"
-    assert list(content(catalog.base)) == [f"{base}/year=2024/BTCUSDT-1m-2024-12.parquet", f"{base}/year=2025/BTCUSDT-1m-2025-01.parquet"]
+    assert list(content(catalog.base)) == [
+        f"{base}/year=2024/BTCUSDT-1m-2024-12.parquet",
+        f"{base}/year=2025/BTCUSDT-1m-2025-01.parquet",
+    ]
     file = pq.ParquetFile(catalog.base / base / "year=2025/BTCUSDT-1m-2025-01.parquet")
     assert [(field.name, str(field.type)) for field in file.schema_arrow] == [
         ("start_ms", "int64"),
@@ -243,6 +246,21 @@ def test_a_damaged_file_is_named(catalog, damage):
     assert caught.value.exit_code == 3
 
 
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_an_error_or_changes_no_candle(tmp_path_factory, place, bit):
+    catalog = Catalog(tmp_path_factory.mktemp("flip"))
+    columns = minutes(300)
+    catalog.write(*SERIES, columns)
+    path = next(catalog.base.rglob("*.parquet"))
+    damaged = bytearray(path.read_bytes())
+    damaged[int(place * len(damaged))] ^= 1 << bit
+    path.write_bytes(damaged)
+    try:
+        assert bits(stored(catalog)) == bits(columns)
+    except DataError as error:
+        assert path.name in str(error)
+
+
 def test_a_file_with_other_columns_is_named(catalog):
     catalog.write(*SERIES, minutes(10))
     path = next(catalog.base.rglob("*.parquet"))
@@ -250,6 +268,15 @@ def test_a_file_with_other_columns_is_named(catalog):
     for use in (lambda: stored(catalog), catalog.series):
         with pytest.raises(SchemaMismatchError, match="its columns are start_ms int64, price double"):
             use()
+
+
+def test_a_month_of_another_program_without_rows_is_named_and_can_be_filled(catalog):
+    catalog.write(*SERIES, minutes(10))
+    path = next(catalog.base.rglob("*.parquet"))
+    pq.write_table(pq.ParquetFile(path).read().slice(0, 0).replace_schema_metadata(None), path)
+    with pytest.raises(DataError, match="holds no candles"):
+        catalog.series()
+    assert catalog.write(*SERIES, minutes(10)) == (10, 0)
 
 
 def test_a_file_with_empty_values_is_named(catalog):

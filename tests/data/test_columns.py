@@ -17,7 +17,9 @@ VALUES = {name: getattr(ROWS, name) for name in ("open", "high", "low", "close",
 
 
 def same(columns):
-    return all(mine.dtype == theirs.dtype and mine.tobytes() == theirs.tobytes() for mine, theirs in zip(columns, ROWS, strict=True))
+    return all(
+        mine.dtype == theirs.dtype and mine.tobytes() == theirs.tobytes() for mine, theirs in zip(columns, ROWS, strict=True)
+    )
 
 
 @pytest.mark.parametrize(

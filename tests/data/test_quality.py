@@ -30,7 +30,9 @@ from tests.data.candles import MINUTE, MONDAY, candles_at, minutes, replace_valu
 )
 def test_an_impossible_candle_is_named_with_its_rule(name, value, rule):
     columns = minutes(20)
-    columns = columns._replace(open=np.full(20, 1100.0), close=np.full(20, 1120.0), high=np.full(20, 1125.0), low=np.full(20, 999.0))
+    columns = columns._replace(
+        open=np.full(20, 1100.0), close=np.full(20, 1120.0), high=np.full(20, 1125.0), low=np.full(20, 999.0)
+    )
     check_candles(columns, source="here.csv", length_ms=MINUTE)
     with pytest.raises(DataQualityError) as caught:
         check_candles(replace_value(columns, name, 7, value), source="here.csv", length_ms=MINUTE)
@@ -41,7 +43,9 @@ def test_an_impossible_candle_is_named_with_its_rule(name, value, rule):
 
 
 def test_a_high_that_touches_and_no_volume_are_possible():
-    flat = candles_at([MONDAY])._replace(**{name: np.array([5.0]) for name in ("open", "high", "low", "close")}, volume=np.array([0.0]))
+    flat = candles_at([MONDAY])._replace(
+        **{name: np.array([5.0]) for name in ("open", "high", "low", "close")}, volume=np.array([0.0])
+    )
     check_candles(flat, source="x", length_ms=MINUTE)
 
 

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from backtester.data.catalog import Catalog
+from backtester.data.columns import join_columns
+from backtester.data.importer import ImportReport, import_file
+from backtester.domain.errors import ConfigError, DataError, DataQualityError, DataUnavailableError, SchemaMismatchError
+from tests.data.candles import MINUTE, MONDAY, candles_at, minutes, replace_value
+from tests.support.shared_data import SHARED, needs_shared
+
+NAMES = {"exchange": "binance", "market": "linear", "symbol": "BTCUSDT", "timeframe": "1m"}
+HEADER = "open_time_ms,open,high,low,close,volume\n"
+CANDLES = SHARED / "data/candles"
+FILES = sorted(CANDLES.glob("*/*.parquet")) if CANDLES.is_dir() else []
+
+
+@pytest.fixture
+def catalog(tmp_path) -> Catalog:
+    return Catalog(tmp_path / "data")
+
+
+def write_parquet(path: Path, columns, **more) -> Path:
+    table = {"open_time_ms": columns.start_ms, **dict(zip(columns._fields[1:], columns[1:], strict=True)), **more}
+    pq.write_table(pa.table(table), path)
+    return path
+
+
+def write_csv(path: Path, columns) -> Path:
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    path.write_text(HEADER + "".join(",".join(map(repr, row)) + "\n" for row in rows))
+    return path
+
+
+def everything(catalog: Catalog):
+    pieces = [piece for one in catalog.series() for piece in catalog.read(*one[:4], 0, 10**14)]
+    return [column.tobytes() for column in join_columns(*pieces)]
+
+
+@pytest.mark.parametrize(("name", "write"), [("a.parquet", write_parquet), ("a.csv", write_csv), ("a.CSV", write_csv)])
+def test_a_file_is_stored_bit_for_bit_and_a_second_import_changes_nothing(catalog, tmp_path, name, write):
+    columns = candles_at([MONDAY + index * MINUTE for index in range(500) if index % 100 != 7])
+    path = write(tmp_path / name, columns)
+    first = import_file(path, catalog=catalog, **NAMES)
+    assert first == ImportReport(path, *NAMES.values(), 495, 495, 0, 0, 0, MONDAY, MONDAY + 500 * MINUTE, 5)
+    described, files = catalog.series(), {file: file.read_bytes() for file in catalog.base.rglob("*.parquet")}
+    second = import_file(path, catalog=catalog, **NAMES)
+    assert second == first._replace(rows_written=0, rows_already_stored=495)
+    assert (catalog.series(), {file: file.read_bytes() for file in catalog.base.rglob("*.parquet")}) == (described, files)
+    assert everything(catalog) == [column.tobytes() for column in columns]
+
+
+def test_rows_out_of_order_and_identical_repetitions_are_counted(catalog, tmp_path):
+    text = HEADER + "120000,1,2,1,1,1\n60000,1,2,1,1,1\n120000,1,2,1,1,1\n180000,1,2,1,1,1\n"
+    (tmp_path / "a.csv").write_text(text)
+    report = import_file(tmp_path / "a.csv", catalog=catalog, **NAMES)
+    assert (report.rows_read, report.rows_written, report.rows_out_of_order, report.rows_duplicated) == (4, 3, 1, 1)
+    assert (report.first_ms, report.last_ms) == (60_000, 240_000)
+
+
+def test_other_columns_are_ignored_and_the_start_may_be_called_start_ms(catalog, tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", minutes(3), trades=[1, 2, 3], note=["a", "b", None])
+    assert import_file(path, catalog=catalog, **NAMES).rows_written == 3
+    (tmp_path / "b.csv").write_text(HEADER.replace("open_time_ms", "start_ms") + "60000,1,2,1,1,1\n")
+    assert import_file(tmp_path / "b.csv", catalog=catalog, **NAMES).rows_written == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        (HEADER + "60000,1,2,1,1,1\n120000,1,nan,1,1,1\n", DataQualityError, "column high has empty values, the first in row 2"),
+        (HEADER + "60000,1,2,1,1,1\n120000,1,inf,1,1,1\n", DataQualityError, "row 2 (1970-01-01 00:02:00 UTC) breaks the rule 'prices and volume are finite'"),
+        (HEADER + "60000,1,2,1,1,1\n120000,1,,1,1,1\n", DataQualityError, "column high has empty values, the first in row 2"),
+        (HEADER + "60000,1,2,1,1,1\n120000,1,2,-1,1,1\n", DataQualityError, "row 2 (1970-01-01 00:02:00 UTC) breaks the rule 'prices > 0'"),
+        (HEADER + "60000,1,0.5,0.75,1,1\n", DataQualityError, "row 1 (1970-01-01 00:01:00 UTC) breaks the rule 'high >= low'"),
+        (HEADER + "60000,1,2,1,1,-1\n", DataQualityError, "'volume >= 0'"),
+        (HEADER + "60000,1,2,1,1,1\n60000,1,3,1,1,1\n", DataQualityError, "rows 1 and 2 both start at 1970-01-01 00:01:00 UTC"),
+        (HEADER + "0,1,2,1,1,1\n300000,1,2,1,1,1\n", DataQualityError, "stated as 1m, but the smallest step between candles is 300 s"),
+        (HEADER + "0,1,2,1,1,1\n1000,1,2,1,1,1\n", DataQualityError, "the smallest step between candles is 1 s"),
+        (HEADER + "30000,1,2,1,1,1\n90000,1,2,1,1,1\n", DataQualityError, "row 1 starts at 1970-01-01 00:00:30 UTC, where no bar of 1m starts"),
+        (HEADER + "60000,1,2,1,1,1\n120000,abc,2,1,1,1\n", DataError, "invalid value 'abc'"),
+        (HEADER + "60000,1,2,1,1\n", DataError, "Expected 6 columns, got 5"),
+        (HEADER, DataUnavailableError, "has no rows"),
+        ("", DataError, "Empty CSV"),
+        ("time,open\n1,2\n", SchemaMismatchError, "no column high, low, close, volume"),
+        ("\x00\x01\x02", DataError, "cannot be read"),
+    ],
+)  # fmt: skip
+def test_a_bad_file_is_refused_with_file_and_row_and_nothing_is_stored(catalog, tmp_path, text, error, words):
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(error) as caught:
+        import_file(path, catalog=catalog, **NAMES)
+    assert "bad.csv" in str(caught.value)
+    assert words in str(caught.value)
+    assert caught.value.exit_code == 3
+    assert catalog.is_empty()
+
+
+def test_a_bad_parquet_is_refused_with_file_and_row(catalog, tmp_path):
+    path = write_parquet(tmp_path / "bad.parquet", replace_value(minutes(100), "close", 41, float("nan")))
+    with pytest.raises(DataQualityError, match=r"bad.parquet: row 42 \(2025-01-06 00:41:00 UTC\)"):
+        import_file(path, catalog=catalog, **NAMES)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(DataError, match="bad.parquet cannot be read"):
+        import_file(path, catalog=catalog, **NAMES)
+    assert catalog.is_empty()
+
+
+def test_what_contradicts_the_catalog_is_refused(catalog, tmp_path):
+    import_file(write_parquet(tmp_path / "a.parquet", minutes(100)), catalog=catalog, **NAMES)
+    before = everything(catalog)
+    other = write_parquet(tmp_path / "b.parquet", replace_value(minutes(200), "volume", 30, 99.0))
+    with pytest.raises(DataQualityError, match="the candle of 2025-01-06 00:30:00 UTC is stored with"):
+        import_file(other, catalog=catalog, **NAMES)
+    assert everything(catalog) == before
+
+
+def test_wrong_names_and_missing_files_are_refused(catalog, tmp_path):
+    with pytest.raises(DataUnavailableError, match="no file"):
+        import_file(tmp_path / "none.csv", catalog=catalog, **NAMES)
+    shutil.copy(__file__, tmp_path / "a.txt")
+    with pytest.raises(SchemaMismatchError, match="neither"):
+        import_file(tmp_path / "a.txt", catalog=catalog, **NAMES)
+    path = write_csv(tmp_path / "a.csv", minutes(2))
+    for wrong in ({"exchange": "A B"}, {"market": "futures"}, {"symbol": "../X"}, {"timeframe": "1 minute"}):
+        with pytest.raises(ConfigError):
+            import_file(path, catalog=catalog, **NAMES | wrong)
+    assert catalog.is_empty()
+
+
+@needs_shared
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_real_candles_are_stored_bit_for_bit_and_once(catalog, path):
+    exchange, _, market = path.parent.name.partition("_")
+    symbol, timeframe = path.stem.split("_")[:2]
+    names = {"exchange": exchange, "market": "spot" if market == "spot" else "linear", "symbol": symbol, "timeframe": timeframe}
+    report = import_file(path, catalog=catalog, **names)
+    table = pq.ParquetFile(path).read()
+    assert report.rows_written == report.rows_read == table.num_rows
+    assert (report.rows_out_of_order, report.rows_duplicated, report.rows_already_stored) == (0, 0, 0)
+    assert report.gaps == (1 if path.parent.name == "binance_spot" and timeframe == "1h" else 0)
+    source = [table.column(name).to_numpy().tobytes() for name in ("open_time_ms", "open", "high", "low", "close", "volume")]
+    assert everything(catalog) == source
+    described = catalog.series()
+    assert described[0][4:8] == (report.first_ms, report.last_ms, report.rows_read, report.gaps)
+    again = import_file(path, catalog=catalog, **names)
+    assert (again.rows_written, again.rows_already_stored) == (0, table.num_rows)
+    assert catalog.series() == described
+
+
+def test_the_real_candles_are_there_where_shared_data_is():
+    assert not CANDLES.is_dir() or len(FILES) >= 19
