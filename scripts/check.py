@@ -1,6 +1,7 @@
 """Every check of the project, in the order in which they are cheap: format, ruff, mypy, import contracts, tests.
 
-All of them, stopping at the first that fails; `--fast` leaves out the slow tests; `check.py ruff mypy` runs only these two.
+All of them, whatever the others say; `--fast` leaves out the slow tests; `check.py ruff mypy` runs only these two.
+The tests come last, so that the last lines are those of pytest.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ def run(name: str, command: list[str]) -> bool:
     start_s = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": "random"}, check=False)
     passed = done.returncode == 0
-    if not passed or name != "tests":  # the last lines of a passing run are pytest's own
+    if name != "tests":
         print(f"== {name}: {'ok' if passed else 'FAILED'} in {time.perf_counter() - start_s:.1f} s", flush=True)
     return passed
 
 
 def main() -> int:
-    """0 when every check passed, 1 at the first that did not."""
+    """0 when every check passed, 1 otherwise."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--fast", action="store_true", help="leave out the tests marked slow")
     parser.add_argument("names", nargs="*", metavar="CHECK", help=f"only these: {', '.join(commands(fast=False))}")
@@ -50,7 +51,13 @@ def main() -> int:
     for name in options.names:
         if name not in checks:
             parser.error(f"no check named {name!r}; there are {', '.join(checks)}")
-    return 0 if all(run(name, checks[name]) for name in (options.names or checks)) else 1
+    failed = []
+    for name in options.names or checks:
+        if failed and name == "tests":
+            print(f"== failed so far: {', '.join(failed)}", flush=True)
+        if not run(name, checks[name]):
+            failed.append(name)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
