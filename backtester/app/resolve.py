@@ -182,7 +182,8 @@ def _settled(section: StrategySection, loaded: LoadedStrategy, asked: str, execu
         name=loaded.reference,
         strategy_id=section.strategy_id or loaded.strategy_id,
         timeframe=timeframe,
-        params=_written_out(params, loaded.name),
+        # Twice, because a default may be of another type than its field: 1 for a float is 1.0 once it was written and read.
+        params=_written_out(build_params(loaded.strategy, _written_out(params, loaded.name)), loaded.name),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from backtester.app.resolve import ResolvedRun, resolve
 from backtester.config.run_config import AccountSection, DataSection, RunConfig, RunSection, StrategySection
+from backtester.config.writing import config_hash, dump_toml
 from backtester.data.catalog import Catalog
 from backtester.data.columns import CandleColumns
 from backtester.domain.errors import BacktesterError, ConfigError, DataUnavailableError
@@ -21,6 +22,7 @@ class Idle(Strategy):
         symbols: tuple[str, ...] = ()
         timeframe: str | None = None
         width: int = 3
+        ratio: float = 1
         cap: int | None = 5
 """
 
@@ -66,13 +68,16 @@ def test_everything_left_open_is_decided_and_written_down(idle, base):
     (section,) = config.strategies
     assert section.name == f"{idle}:Idle"
     assert section.strategy_id == "idle"
-    assert section.params == {"symbols": [], "width": 3, "cap": 5}
+    assert section.params == {"symbols": [], "width": 3, "ratio": 1.0, "cap": 5}
 
 
 def test_a_resolved_configuration_resolves_to_itself(idle, base):
     store(base, "binance.linear", "BTCUSDT", "1m", "2025-05-01", 120)
     first = run(idle, base, "BTCUSDT", timeframe="5m")
-    assert resolve(first.config, data_explicit=False).config == first.config
+    again = resolve(first.config, data_explicit=False).config
+    assert again == first.config
+    assert config_hash(again) == config_hash(first.config), "1 and 1.0 are equal, but not to the event stream"
+    assert dump_toml(again) == dump_toml(first.config)
 
 
 def test_symbols_may_come_from_the_strategys_parameters(idle, base):
