@@ -46,6 +46,7 @@ def run(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", blocks("console"), ids=lambda block: " ".join(block.split()[:3]))
 def test_every_command_of_the_tour_runs(block: str, tmp_path: Path) -> None:
     write_candles(tmp_path / "candles.csv")
