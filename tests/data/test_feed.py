@@ -208,6 +208,14 @@ def test_gaps_are_counted_and_told():
     ]
 
 
+def test_all_gaps_are_counted_and_a_thousand_are_kept():
+    feed = feed_of({"A": candles_at([MONDAY + index * 2 * MINUTE for index in range(1500)])})
+    ticks_of(feed)
+    assert feed.gap_count() == 1499
+    assert len(feed.gaps) == 1000
+    assert feed.gaps[-1].from_ms == MONDAY + 1999 * MINUTE
+
+
 def test_gaps_and_fingerprint_cover_what_was_delivered_so_far():
     columns = join_columns(minutes(600), minutes(600, first_ms=MONDAY + 700 * MINUTE))
     feed = feed_of({"A": columns})
