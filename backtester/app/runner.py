@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import msgspec
 
@@ -19,25 +15,21 @@ from backtester import __version__
 from backtester.app.logging import RunLog
 from backtester.app.market_data import MarketData, open_market_data
 from backtester.app.planning import Models, PlannedRun, plan_run, settings_text, strategy_names
+from backtester.app.record import RunRecord
 from backtester.app.resolve import ResolvedRun
 from backtester.app.result import Progress, RunResult
+from backtester.app.stopping import StopSignals
 from backtester.app.wiring import Engine, build
-from backtester.audit.journal import FileJournal, MemoryJournal
 from backtester.audit.run_store import (
-    CONFIG_NAME,
-    LOG_NAME,
     Counts,
     Manifest,
-    RunDir,
     StrategyRecord,
     Timings,
-    create,
     default_run_id,
 )
 from backtester.audit.versions import git_state, versions
 from backtester.config.writing import config_hash, dump_toml
 from backtester.data.feed import CandleFeed
-from backtester.domain.errors import BacktesterError, RunAbortedError
 from backtester.domain.instruments import SymbolSpecs
 from backtester.domain.money import money_from_decimal
 from backtester.domain.run_events import ControlAction, ControlEvent, RunEnded, RunStarted
@@ -67,89 +59,66 @@ def execute(
     `failed` are on disk.
     """
     started_s = perf_counter()
-    planned = plan_run(resolved, specs=specs, models=models)
-    market = market_data or open_market_data(resolved.config, resolved.refs)
-    feed = _open(market, planned)
-    manifest = _manifest(resolved, planned, run_id)
-    run_dir = create(output, manifest.run_id) if output is not None else None
-    if run_dir is not None:
-        run_dir.write_text(CONFIG_NAME, dump_toml(resolved.config))
-        run_dir.write_manifest(manifest)
-    log = RunLog(run_dir.path / LOG_NAME if run_dir is not None else None, run_id=manifest.run_id)
-    _log_start(log, resolved, manifest)
-    journal = FileJournal(run_dir.journal_path) if run_dir is not None else MemoryJournal()
-    try:
-        return _execute(
-            resolved,
-            planned,
-            market=market,
-            feed=feed,
-            manifest=manifest,
-            run_dir=run_dir,
-            journal=journal,
-            log=log,
-            progress=progress,
-            started_s=started_s,
-        )
-    except BaseException as error:
-        _record_failure(manifest, run_dir, journal, log, error)
-        raise
-    finally:
-        log.close()
-        if isinstance(journal, FileJournal):
-            journal.close()
-
-
-def _execute(
-    resolved: ResolvedRun,
-    planned: PlannedRun,
-    *,
-    market: MarketData,
-    feed: CandleFeed,
-    manifest: Manifest,
-    run_dir: RunDir | None,
-    journal: MemoryJournal,
-    log: RunLog,
-    progress: OnProgress | None,
-    started_s: float,
-) -> RunResult:
-    plan = planned.plan
-    engine = build(plan, feed=feed, journal=journal, on_progress=_reporter(progress, resolved))
-    loaded_s = perf_counter()
-    with _stopping(engine.loop):
-        reason = _run(resolved, engine, feed)
-        journal.flush()
-        ran_s = perf_counter()
-        files = MemoryFiles()
-        results = write_results(
-            journal.lines(),
-            open_file=run_dir.whole_file if run_dir is not None else files.whole_file,
-            feed=_open(market, planned),
-            specs=plan.specs,
-            starting_cash=money_from_decimal(resolved.config.account.starting_cash),
-            start_ms=plan.start_ms,
-            end_ms=engine.clock.now_ms,
-        )
-    manifest.status = "interrupted" if reason == "interrupted" else "complete"
-    manifest.end_reason = _END_REASONS[reason]
-    manifest.digest = journal.digest()
-    manifest.ledger_hash = engine.account.ledger.state_hash()
-    manifest.data_fingerprint = feed.fingerprint()
-    manifest.timings = Timings(load_s=loaded_s - started_s, run_s=ran_s - loaded_s, report_s=perf_counter() - ran_s)
-    manifest.counts = _counts(feed, engine, results)
-    _log_end(log, manifest, engine)
-    if run_dir is not None:
-        run_dir.write_manifest(manifest)
+    with StopSignals() as signals:
+        planned = plan_run(resolved, specs=specs, models=models)
+        market = market_data or open_market_data(resolved.config, resolved.refs)
+        feed = _open(market, planned)
+        record = RunRecord(_manifest(resolved, planned, run_id), output=output)
+        try:
+            record.open(dump_toml(resolved.config))
+            _log_start(record.log, resolved, record.manifest)
+            engine = build(planned.plan, feed=feed, journal=record.journal, on_progress=_reporter(progress, resolved))
+            signals.finish(engine.loop)
+            loaded_s = perf_counter()
+            reason = _run(resolved, engine, feed)
+            record.journal.close()
+            ran_s = perf_counter()
+            files, results = _written(record, resolved, planned, market=market, end_ms=engine.clock.now_ms)
+            _complete(record.manifest, reason, engine, feed, results, digest=record.journal.digest())
+            record.manifest.timings = Timings(load_s=loaded_s - started_s, run_s=ran_s - loaded_s, report_s=perf_counter() - ran_s)
+            _log_end(record.log, record.manifest, engine)
+            record.finish()
+        except BaseException as error:
+            record.fail(error)
+            raise
+        finally:
+            record.close()
     return RunResult(
-        manifest=manifest,
+        manifest=record.manifest,
         resolved=resolved,
-        path=run_dir.path if run_dir is not None else None,
+        path=record.path,
         metrics=msgspec.structs.asdict(results.figures),
         summary=results.summary(),
         refusals=dict(results.tally.refusals_by_reason),
         texts=files.texts,
-        lines=() if run_dir is not None else tuple(journal.lines()),
+        lines=() if record.path is not None else tuple(record.journal.lines()),
     )
+
+
+def _written(
+    record: RunRecord, resolved: ResolvedRun, planned: PlannedRun, *, market: MarketData, end_ms: int
+) -> tuple[MemoryFiles, Results]:
+    """The files of a run that has ended at `end_ms`, and what stands in them; the candles are read a second time."""
+    files = MemoryFiles()
+    results = write_results(
+        record.journal.lines(),
+        open_file=record.run_dir.whole_file if record.run_dir is not None else files.whole_file,
+        feed=_open(market, planned),
+        specs=planned.plan.specs,
+        starting_cash=money_from_decimal(resolved.config.account.starting_cash),
+        start_ms=planned.plan.start_ms,
+        end_ms=end_ms,
+    )
+    return files, results
+
+
+def _complete(manifest: Manifest, reason: str, engine: Engine, feed: CandleFeed, results: Results, *, digest: str) -> None:
+    manifest.status = "interrupted" if reason == "interrupted" else "complete"
+    manifest.end_reason = _END_REASONS[reason]
+    manifest.digest = digest
+    manifest.ledger_hash = engine.account.ledger.state_hash()
+    manifest.data_fingerprint = feed.fingerprint()
+    manifest.counts = _counts(feed, engine, results)
 
 
 def _open(market: MarketData, planned: PlannedRun) -> CandleFeed:
@@ -175,7 +144,7 @@ def _run(resolved: ResolvedRun, engine: Engine, feed: CandleFeed) -> str:
         ),
     )
     bus.drain()
-    reason = asyncio.run(loop.run())
+    reason = _to_the_end(loop)
     loop.expire_orders(RejectReason.BANKRUPT if reason == "bankrupt" else RejectReason.END_OF_RUN)
     if config.end.close and reason == "data":
         _close_out(engine)
@@ -196,6 +165,16 @@ def _run(resolved: ResolvedRun, engine: Engine, feed: CandleFeed) -> str:
     return reason
 
 
+def _to_the_end(loop: Loop) -> str:
+    """The loop run to its end; beside the event loop of a notebook, where one is running in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(loop.run())
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        return beside.submit(lambda: asyncio.run(loop.run())).result()
+
+
 def _close_out(engine: Engine) -> None:
     """Positions that are still open are sold at the last closes, with costs."""
     bus = engine.bus
@@ -211,25 +190,6 @@ def _reporter(progress: OnProgress | None, resolved: ResolvedRun) -> Callable[[i
     if progress is None:
         return None
     return lambda now_ms, candles: progress(Progress(now_ms, resolved.start_ms, resolved.end_ms, candles))
-
-
-@contextmanager
-def _stopping(loop: Loop) -> Iterator[None]:
-    """SIGINT and SIGTERM finish the tick and end the run as interrupted; only the main thread may listen."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-
-    def stop(number: int, frame: Any) -> None:
-        loop.request_stop()
-
-    before = [signal.signal(number, stop) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _manifest(resolved: ResolvedRun, planned: PlannedRun, run_id: str | None) -> Manifest:
@@ -310,22 +270,3 @@ def _log_end(log: RunLog, manifest: Manifest, engine: Engine) -> None:
         timings=manifest.timings,
         **facts,
     )
-    log.close()  # the manifest records the hash of the whole log
-
-
-def _record_failure(manifest: Manifest, run_dir: RunDir | None, journal: MemoryJournal, log: RunLog, error: BaseException) -> None:
-    """What there is goes to disk with status `failed`; a second failure must not hide the first."""
-    if run_dir is None:
-        return
-    manifest.status = "failed"
-    manifest.end_reason = "error"
-    manifest.error = str(error) or type(error).__name__
-    where = {"seq": error.seq, "sim_time_ms": error.time_ms} if isinstance(error, RunAbortedError) else {}
-    try:
-        journal.flush()
-        manifest.digest = journal.digest()
-        log.error("run_failed", cause=error, **where)
-        log.close()
-        run_dir.write_manifest(manifest)
-    except BacktesterError as second:
-        sys.stderr.write(f"bt: the failed run could not be recorded: {second}\n")
