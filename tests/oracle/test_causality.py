@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.oracle.driver import run_engine
-from tests.oracle.generate import BAR_MS, START_MS, make_bars, markets, rule_sets, scripts
+from tests.oracle.generate import BAR_MS, START_MS, make_bars, markets, rule_sets, scripts, search
 from tests.oracle.scenario import Bar
 
 SYMBOLS = ("AAAUSDT", "BBBUSDT")
 BARS = 40
-SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def fills_until(result: Any, time_ms: int) -> list[dict[str, Any]]:
@@ -30,6 +29,11 @@ def equity_until(result: Any, time_ms: int) -> list[dict[str, Any]]:
     return [row for row in result.equity.to_dicts() if row["time_ms"] <= time_ms]
 
 
+def events_before(result: Any, time_ms: int) -> list[tuple[int, int, str, bytes]]:
+    """The journal's lines of events before T, byte for byte."""
+    return [(line.seq, line.cause, line.topic, line.raw) for line in result.journal_lines if line.event().time_ms < time_ms]
+
+
 def other_future(bars: Mapping[str, list[Bar]], time_ms: int, seed: int, price_ticks: int) -> dict[str, list[Bar]]:
     """The same candles up to T, others from T on."""
     changed = {}
@@ -39,7 +43,7 @@ def other_future(bars: Mapping[str, list[Bar]], time_ms: int, seed: int, price_t
     return changed
 
 
-@settings(SLOW, max_examples=60)
+@search(60)
 @given(data=st.data())
 def test_another_future_changes_nothing_that_happened_before(data: st.DataObject) -> None:
     bars = data.draw(markets(SYMBOLS, BARS))
@@ -50,9 +54,10 @@ def test_another_future_changes_nothing_that_happened_before(data: st.DataObject
     one, two = run_engine(bars, script, rules), run_engine(changed, script, rules)
     assert fills_until(one, time_ms) == fills_until(two, time_ms)
     assert equity_until(one, time_ms) == equity_until(two, time_ms)
+    assert events_before(one, time_ms) == events_before(two, time_ms)
 
 
-@settings(SLOW, max_examples=40)
+@search(40)
 @given(data=st.data())
 def test_a_run_cut_at_t_is_the_beginning_of_the_longer_run(data: st.DataObject) -> None:
     bars = data.draw(markets(SYMBOLS, BARS))
@@ -61,12 +66,14 @@ def test_a_run_cut_at_t_is_the_beginning_of_the_longer_run(data: st.DataObject) 
     time_ms = START_MS + data.draw(st.integers(5, BARS - 1)) * BAR_MS
     long, short = run_engine(bars, script, rules), run_engine(bars, script, rules, end=time_ms)
     assert short.fills.to_dicts() == fills_until(long, time_ms)
+    ended_ms = short.journal_lines[-1].event().time_ms  # before T where the last candles before T are missing
+    assert events_before(short, ended_ms) == events_before(long, ended_ms)
     rows = short.equity.to_dicts()
     assert rows == long.equity.to_dicts()[: len(rows)]
     assert not rows or rows[-1]["time_ms"] <= time_ms
 
 
-@settings(SLOW, max_examples=40)
+@search(40)
 @given(data=st.data())
 def test_routing_to_everyone_gives_the_same_event_stream(data: st.DataObject) -> None:
     bars = data.draw(markets(SYMBOLS, BARS))
@@ -78,7 +85,7 @@ def test_routing_to_everyone_gives_the_same_event_stream(data: st.DataObject) ->
     assert by_interest.fills.equals(broadcast.fills)
 
 
-@settings(SLOW, max_examples=15)
+@search(15)
 @given(data=st.data())
 def test_two_runs_have_one_digest(data: st.DataObject) -> None:
     bars = data.draw(markets(SYMBOLS, BARS))

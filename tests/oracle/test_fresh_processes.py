@@ -12,6 +12,8 @@ import pytest
 
 from tests.oracle.driver import frame_of
 from tests.oracle.generate import make_bars
+from tests.oracle.real_data import real_path
+from tests.support.shared_data import needs_shared
 
 STRATEGY = '''
 from decimal import Decimal
@@ -80,7 +82,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run_in(folder: Path, environment: dict[str, str], cwd: Path, run_id: str, arguments: list[str]) -> Path:
+def run_in(environment: dict[str, str], cwd: Path, run_id: str, arguments: list[str]) -> Path:
     """The directory of a run made in another process."""
     cwd.mkdir()
     output = cwd / "out"
@@ -100,21 +102,36 @@ def assert_equal_runs(one: Path, two: Path) -> None:
 def test_runs_on_a_catalog_are_equal_under_any_environment(catalog: Path, tmp_path: Path) -> None:
     arguments = ["--strategy", f"{catalog / 'busy.py'}:Busy", "--symbols", "BTCUSDT", "ETHUSDT", "--data", str(catalog / "catalog")]
     arguments += ["--timeframe", "1m", "--cash", "10000000"]
-    runs = [run_in(catalog, env, tmp_path / f"cwd{i}", f"run-{i}", arguments) for i, env in enumerate(ENVIRONMENTS)]
+    runs = [run_in(env, tmp_path / f"cwd{i}", f"run-{i}", arguments) for i, env in enumerate(ENVIRONMENTS)]
     assert_equal_runs(*runs)
     assert len((runs[0] / "fills.csv").read_text().splitlines()) > 100
 
 
 def test_runs_on_the_sample_are_equal_under_any_environment(tmp_path: Path) -> None:
     arguments = ["--strategy", "sma_extended", "--symbols", "BTCUSDT", "ETHUSDT", "--set", "data.sample_days=12"]
-    runs = [run_in(tmp_path, env, tmp_path / f"cwd{i}", f"run-{i}", arguments) for i, env in enumerate(ENVIRONMENTS)]
+    runs = [run_in(env, tmp_path / f"cwd{i}", f"run-{i}", arguments) for i, env in enumerate(ENVIRONMENTS)]
     assert_equal_runs(*runs)
     assert len((runs[0] / "fills.csv").read_text().splitlines()) > 2
 
 
+@needs_shared
+def test_runs_on_the_real_pair_are_equal_and_verified(tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog"
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        what = ["--exchange", "binance", "--market", "futures", "--symbol", symbol, "--timeframe", "1m", "--data", str(catalog)]
+        done = bt("data", "import", str(real_path(symbol)), *what)
+        assert done.returncode == 0, done.stderr
+    arguments = ["--strategy", "sma_extended", "--symbols", "BTCUSDT", "ETHUSDT", "--data", str(catalog)]
+    runs = [run_in(env, tmp_path / f"cwd{i}", f"run-{i}", arguments) for i, env in enumerate(ENVIRONMENTS)]
+    assert_equal_runs(*runs)
+    assert len((runs[0] / "fills.csv").read_text().splitlines()) > 20
+    verified = bt("verify", str(runs[1]), environment=ENVIRONMENTS[0], cwd=tmp_path)
+    assert verified.returncode == 0, verified.stderr + verified.stdout
+
+
 def test_verify_accepts_a_renamed_run_and_changes_nothing_in_it(catalog: Path, tmp_path: Path) -> None:
     arguments = ["--strategy", f"{catalog / 'busy.py'}:Busy", "--symbols", "BTCUSDT", "--data", str(catalog / "catalog")]
-    run = run_in(catalog, ENVIRONMENTS[0], tmp_path / "cwd", "first", [*arguments, "--timeframe", "5m"])
+    run = run_in(ENVIRONMENTS[0], tmp_path / "cwd", "first", [*arguments, "--timeframe", "5m"])
     moved = run.rename(run.with_name("another-name"))
     before = {path.name: path.read_bytes() for path in moved.iterdir() if path.is_file()}
     verified = bt("verify", str(moved), environment=ENVIRONMENTS[1], cwd=tmp_path)

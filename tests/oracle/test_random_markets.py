@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.oracle.driver import compare
-from tests.oracle.generate import markets, rule_sets, scripts
+from tests.oracle.generate import markets, rule_sets, scripts, search
 
 SYMBOLS = ("AAAUSDT", "BBBUSDT")
 BARS = 40
-SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-@settings(SLOW, max_examples=150)
+@search(150)
 @given(data=st.data())
 def test_linear_fills_fees_positions_and_equity_are_those_of_the_oracle(data: st.DataObject) -> None:
     bars = data.draw(markets(SYMBOLS, BARS))
@@ -22,7 +21,7 @@ def test_linear_fills_fees_positions_and_equity_are_those_of_the_oracle(data: st
     compare(bars, script, rules)
 
 
-@settings(SLOW, max_examples=60)
+@search(60)
 @given(data=st.data())
 def test_spot_fills_fees_balances_and_equity_are_those_of_the_oracle(data: st.DataObject) -> None:
     bars = data.draw(markets(SYMBOLS, BARS))

@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import backtester
 from backtester import Candle, MarketOrderIntent, Side, Strategy
+from backtester.cli.main import main
 from tests.oracle.driver import compare, engine_fills
-from tests.oracle.generate import scripts
-from tests.oracle.real_data import real_bars, real_frame, sma_script
+from tests.oracle.generate import scripts, search
+from tests.oracle.real_data import real_bars, real_frame, real_path, sma_script
 from tests.oracle.scenario import Bar, Rules
 from tests.support.shared_data import needs_shared
 
@@ -79,6 +81,14 @@ def test_four_hour_cross_has_the_known_fills_from_a_frame() -> None:
     check_known_table(result)
 
 
+def test_four_hour_cross_has_the_known_fills_from_an_imported_catalog(tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog"
+    what = ["--exchange", "binance", "--market", "futures", "--symbol", SYMBOL, "--timeframe", "1m", "--data", str(catalog)]
+    assert main(["data", "import", str(real_path(SYMBOL)), *what]) == 0
+    result = backtester.run(CrossOf20And50, symbols=[SYMBOL], data=catalog, timeframe="4h", settings=NO_COSTS)
+    check_known_table(result)
+
+
 def test_the_oracle_has_the_known_fills_too() -> None:
     bars = real_bars(SYMBOL)
     script = sma_script(SYMBOL, bars, 4 * HOUR_MS, fast=20, slow=50, lots=10)
@@ -96,7 +106,7 @@ def pair(first: int, count: int) -> dict[str, list[Bar]]:
 SLICE = 240
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@search(25)
 @given(data=st.data())
 def test_slices_of_the_real_pair_agree_with_the_oracle(data: st.DataObject) -> None:
     bars = pair(data.draw(st.integers(0, 70)) * 1000, SLICE)
