@@ -51,6 +51,7 @@ class Account:
         self._routes = routes
         self._traded_lots: dict[str, int] = dict.fromkeys(specs, 0)
         self._guard = EquityGuard()
+        self._bands = self._guard.bands
         self._daily_loss = daily_loss.as_integer_ratio() if daily_loss is not None else None
         self._flatten = flatten
         self._halted_today = False
@@ -96,9 +97,10 @@ class Account:
 
     def on_bar(self, bar: Candle) -> Sequence[Published]:
         """Nothing, unless equity at this close has reached a floor."""
-        if self._guard.inside(bar.symbol, bar.close) or not self.books.lots[bar.symbol]:
+        band = self._bands.get(bar.symbol)
+        if band is not None and band[0] < bar.close < band[1]:
             return ()
-        return self._watch()
+        return self._watch() if self.books.lots[bar.symbol] else ()
 
     def on_day(self) -> Sequence[Published]:
         """A UTC day begins: the daily loss is counted from here, and the rail is armed again."""

@@ -18,29 +18,25 @@ class EquityGuard:
     """
 
     def __init__(self) -> None:
-        self._bands: dict[str, tuple[float, float]] = {}
-
-    def inside(self, symbol: str, close: float) -> bool:
-        """Whether `close` is within the band of `symbol`: equity above the floor for certain."""
-        band = self._bands.get(symbol)
-        return band is not None and band[0] < close < band[1]
+        self.bands: dict[str, tuple[float, float]] = {}
+        """(low, high) by symbol: while the close is strictly between, equity is above the floor for certain."""
 
     def forget(self) -> None:
         """Positions have changed: no close is inside until the bands are set again."""
-        self._bands.clear()
+        self.bands.clear()
 
     def recenter(
         self, *, slack: int, lots_by_symbol: Mapping[str, int], marks: Mapping[str, float], lot_e8: Mapping[str, int]
     ) -> None:
         """Bands for the open positions at the present marks; `slack` is equity minus floor in money units."""
-        self._bands.clear()
+        self.bands.clear()
         open_lots = {symbol: lots for symbol, lots in lots_by_symbol.items() if lots}
         for symbol, lots in open_lots.items():
             room = max(0, slack) / (len(open_lots) * abs(lots) * lot_e8[symbol]) / PRICE_ONE * _MARGIN
             mark = marks.get(symbol)
             if mark is None:
-                self._bands[symbol] = (float("inf"), float("-inf"))
+                self.bands[symbol] = (float("inf"), float("-inf"))
             elif lots > 0:
-                self._bands[symbol] = (mark - room, float("inf"))
+                self.bands[symbol] = (mark - room, float("inf"))
             else:
-                self._bands[symbol] = (float("-inf"), mark + room)
+                self.bands[symbol] = (float("-inf"), mark + room)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from decimal import getcontext, setcontext  # noqa: TID251 - kept and restored around each drain, never used for calculation
 from typing import Any
 
 from backtester.domain.errors import DrainLimitError, StrategySettleError
+from backtester.domain.money import CALCULATION
 from backtester.engine.topics import T_LOG, T_ORDERS_INTENT, TOPICS, M, Published, Topic
+
+_CONTEXT = CALCULATION.copy()
 
 DEPTH_LIMIT = 64
 """How long a chain of messages may become within one instant; beyond it the modules answer each other for ever."""
@@ -69,6 +73,14 @@ class Bus:
 
         Raises DrainLimitError naming the cycle when a chain of causes grows past the depth limit.
         """
+        theirs = getcontext()
+        setcontext(_CONTEXT)  # the text of a Decimal depends on the context; a strategy may have changed its own
+        try:
+            self._drain()
+        finally:
+            setcontext(theirs)
+
+    def _drain(self) -> None:
         queue, observers, handlers = self.queue, self._observers, self._handlers
         while queue:
             self.current = topic, message, seq, cause, depth = queue.popleft()

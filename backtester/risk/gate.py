@@ -11,7 +11,14 @@ from decimal import Decimal
 from typing import Protocol
 
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.intents import AnyIntent, CancelAllIntent, CancelOrderIntent, LimitOrderIntent, OrderIntent
+from backtester.domain.intents import (
+    AnyIntent,
+    CancelAllIntent,
+    CancelOrderIntent,
+    LimitOrderIntent,
+    MarketOrderIntent,
+    OrderIntent,
+)
 from backtester.domain.money import FEE_STEP, PRICE_ONE, ceil_div, e8_from_decimal, price_e8
 from backtester.domain.orders import (
     Fill,
@@ -123,12 +130,12 @@ class RiskGate:
 
     def on_intent(self, intent: AnyIntent) -> Sequence[Published]:
         """One sanitized order or cancel per order asked for, or one refusal."""
-        if isinstance(intent, CancelOrderIntent):
-            return self._cancel(intent)
+        if isinstance(intent, (MarketOrderIntent, LimitOrderIntent)):
+            return self._order(intent)
         if isinstance(intent, CancelAllIntent):
             working = self._orders.working(strategy_id=intent.strategy_id, symbol=intent.symbol or None)
             return [self._cancel_message(row.order_id, intent.strategy_id, row.symbol) for row in working]
-        return self._order(intent)
+        return self._cancel(intent)
 
     def _cancel(self, intent: CancelOrderIntent) -> Sequence[Published]:
         if self._orders.owner(intent.order_id) != intent.strategy_id:

@@ -12,7 +12,7 @@ from backtester.domain.money import CALCULATION, price_e8, size_from_e8
 from backtester.domain.rounding import fill_price_ticks
 from backtester.domain.vocabulary import Liquidity, Side
 from backtester.sim.liquidity import volume_e8
-from backtester.sim.sim_models import FeeModel, SlippageModel, checked_bps, checked_rate_bps
+from backtester.sim.sim_models import FeeModel, FixedSlippage, SlippageModel, checked_bps, checked_rate_bps
 
 
 class FillPricing:
@@ -23,7 +23,8 @@ class FillPricing:
         self._half_spread_bps = CALCULATION.divide(spread_bps, Decimal(2))
         self._slippage = slippage
         self._fees = fees
-        self._rates: dict[tuple[str, Liquidity], Decimal] = {}
+        self._rates: dict[str, tuple[Decimal, Decimal]] = {}
+        self._fixed_bps = slippage.bps if type(slippage) is FixedSlippage else None
 
     def taker_ticks(self, *, symbol: str, side: Side, lots: int, bar: Candle, reference: float, over_share: bool) -> int:
         """reference x (1 +/- half spread) x (1 +/- slippage), rounded once to the tick, against the trader.
@@ -31,8 +32,10 @@ class FillPricing:
         `over_share` adds the impact of a fill larger than the share of the bar's volume that is allowed.
         """
         spec = self._specs[symbol]
-        qty = size_from_e8(lots * spec.lot_e8)
-        bps = checked_bps(self._slippage.cost(symbol=symbol, side=side, qty=qty, price=reference, bar_volume=bar.volume))
+        bps = self._fixed_bps
+        if bps is None:
+            qty = size_from_e8(lots * spec.lot_e8)
+            bps = checked_bps(self._slippage.cost(symbol=symbol, side=side, qty=qty, price=reference, bar_volume=bar.volume))
         if over_share:
             bps = CALCULATION.add(bps, over_share_impact_bps(lots * spec.lot_e8, volume_e8(bar.volume)))
         numerator, denominator = cost_ratio(self._half_spread_bps, bps, side)
@@ -41,11 +44,11 @@ class FillPricing:
     def fee_e8(self, *, symbol: str, ticks: int, lots: int, liquidity: Liquidity) -> int:
         """Fee on the value of a fill, rounded up to 1e-8 of the quote asset; negative for a rebate."""
         spec = self._specs[symbol]
-        return fee_e8(ticks * spec.tick_e8 * lots * spec.lot_e8, self.rate_bps(symbol, liquidity))
+        rates = self._rates.get(symbol) or self._ask_rates(symbol)
+        return fee_e8(ticks * spec.tick_e8 * lots * spec.lot_e8, rates[liquidity is Liquidity.TAKER])
 
-    def rate_bps(self, symbol: str, liquidity: Liquidity) -> Decimal:
-        """The fee model's rate for this symbol, asked once."""
-        rate = self._rates.get((symbol, liquidity))
-        if rate is None:
-            rate = self._rates[(symbol, liquidity)] = checked_rate_bps(self._fees.rate_bps(symbol=symbol, liquidity=liquidity))
-        return rate
+    def _ask_rates(self, symbol: str) -> tuple[Decimal, Decimal]:
+        """The fee model's (maker, taker) rates of a symbol, asked once."""
+        maker, taker = (checked_rate_bps(self._fees.rate_bps(symbol=symbol, liquidity=side)) for side in Liquidity)
+        self._rates[symbol] = (maker, taker)
+        return maker, taker

@@ -57,11 +57,11 @@ class FixedSlippage:
     """The same basis points for every taker fill."""
 
     def __init__(self, bps: Decimal) -> None:
-        self._bps = checked_bps(bps)
+        self.bps = checked_bps(bps)
 
     def cost(self, *, symbol: str, side: Side, qty: Decimal, price: float, bar_volume: float) -> Decimal:
         """The fixed basis points."""
-        return self._bps
+        return self.bps
 
 
 class VolumeShareSlippage:

@@ -13,7 +13,6 @@ from backtester.domain.rounding import lots_decimal, ticks_decimal
 from backtester.domain.vocabulary import (
     FillNote,
     Liquidity,
-    Market,
     OrderStatus,
     OrderType,
     RejectReason,
@@ -109,16 +108,17 @@ class SimulatedVenue:
         """What the venue reports of an order, a cancel or a market order's next bar, all due now."""
         if isinstance(item, SanitizedCancel):
             return self._on_cancel(item)
-        order_id = item.order.order_id
+        order = item.order
+        order_id, symbol, now_ms = order.order_id, order.symbol, self._clock.now_ms
         if self._orders.get(order_id) is not item:
             return []
         reports: list[Published] = []
         if item.arrived_ms < 0:
-            item.arrived_ms = self._clock.now_ms
-            ack = OrderAck(time_ms=item.arrived_ms, order_id=order_id, strategy_id=item.order.strategy_id, symbol=item.order.symbol)
-            reports.append(on(T_ORDERS_ACK, ack))
-        bar = self._bars.bar_from(item.order.symbol, self._clock.now_ms)
-        if item.order.order_type is OrderType.MARKET:
+            item.arrived_ms = now_ms
+            ack = OrderAck(time_ms=now_ms, order_id=order_id, strategy_id=order.strategy_id, symbol=symbol)
+            reports.append((T_ORDERS_ACK, ack))
+        bar = self._bars.bar_from(symbol, now_ms)
+        if order.order_type is OrderType.MARKET:
             self._work_market(item, bar, reports)
         else:
             self._place_limit(item, bar, reports)
@@ -262,12 +262,11 @@ class SimulatedVenue:
     def _allowed(self, working: WorkingOrder, bar: Candle) -> tuple[int, bool]:
         """(lots, over share): what may trade now. Reduce-only is never more than the position, and never held back."""
         order = working.order
-        spec = self._specs[order.symbol]
-        left = self._liquidity.left_lots(bar, spec)
+        left = self._liquidity.left_lots(bar, self._specs[order.symbol])
         lots = working.open_lots
-        if self._closes_only(order):
-            held = self._lots[order.symbol] * -order.side.sign
-            lots = min(lots, max(0, held))
+        if working.closes_only:
+            held = self._lots[order.symbol]
+            lots = min(lots, max(0, -held if order.side is Side.BUY else held))
         if order.reduce_only:
             return lots, left is not None and lots > left
         return (lots if left is None else min(lots, left)), False
@@ -309,7 +308,7 @@ class SimulatedVenue:
         self._liquidity.use(bar, lots)
         working.open_lots -= lots
         working.fills += 1
-        self._lots[order.symbol] += lots * order.side.sign
+        self._lots[order.symbol] += lots if order.side is Side.BUY else -lots
         fill = make_fill(
             order, spec, time_ms=self._clock.now_ms, fill_index=working.fills, lots=lots, ticks=ticks, fee_e8=fee_e8,
             fee_asset=self._quote, open_lots=working.open_lots, liquidity=liquidity, bar_fill=bar_fill,
@@ -325,14 +324,11 @@ class SimulatedVenue:
     def _end_if_pointless(self, working: WorkingOrder, reports: list[Published]) -> None:
         """End an order that may only close when nothing is left to close: reduce-only, or a sale on spot."""
         order = working.order
-        if order.order_id not in self._orders or not self._closes_only(order):
+        if not working.closes_only or not working.open_lots or order.order_id not in self._orders:
             return
-        if self._lots[order.symbol] * -order.side.sign <= 0:
+        held = self._lots[order.symbol]
+        if (held if order.side is Side.SELL else -held) <= 0:
             self._end(working, RejectReason.REDUCE_ONLY if order.reduce_only else RejectReason.INSUFFICIENT, reports)
-
-    def _closes_only(self, order: SanitizedOrder) -> bool:
-        spot = self._specs[order.symbol].market is Market.SPOT
-        return order.reduce_only or (spot and order.side is Side.SELL)
 
     # -- endings -----------------------------------------------------------------------------------------------------
 

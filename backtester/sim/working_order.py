@@ -15,8 +15,19 @@ class WorkingOrder:
     """
 
     __slots__ = (
-        "arrived_ms", "bars_worked", "budget_e8", "fills", "limit_e8", "meets_from_ms", "note", "open_lots", "order",
-        "resting", "symbol_index", "trigger",
+        "arrived_ms",
+        "bars_worked",
+        "budget_e8",
+        "closes_only",
+        "fills",
+        "limit_e8",
+        "meets_from_ms",
+        "note",
+        "open_lots",
+        "order",
+        "resting",
+        "symbol_index",
+        "trigger",
     )  # fmt: skip
 
     def __init__(self, order: SanitizedOrder, *, symbol_index: int, spec: SymbolSpec, touch: bool) -> None:
@@ -25,8 +36,11 @@ class WorkingOrder:
         self.open_lots = order.qty_lots
         self.budget_e8 = order.budget_e8 if spec.market is Market.SPOT and order.side is Side.BUY else None
         self.limit_e8 = order.price_ticks * spec.tick_e8
-        beyond = 0 if touch else spec.tick_e8
-        self.trigger: float = (self.limit_e8 - beyond if order.side is Side.BUY else self.limit_e8 + beyond) / PRICE_ONE
+        self.trigger = 0.0
+        if self.limit_e8:
+            beyond = 0 if touch else spec.tick_e8
+            self.trigger = (self.limit_e8 - beyond if order.side is Side.BUY else self.limit_e8 + beyond) / PRICE_ONE
+        self.closes_only = order.reduce_only or (spec.market is Market.SPOT and order.side is Side.SELL)
         self.arrived_ms = -1
         self.meets_from_ms = -1
         self.resting = False

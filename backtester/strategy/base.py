@@ -35,7 +35,7 @@ class Strategy:
 
     Params: ClassVar[type[StrategyParams]] = StrategyParams
     warmup_bars: int = 0
-    history_bars: int = 1000
+    history_bars: int = 500
     extra_timeframes: tuple[str, ...] = ()
 
     params: Any
