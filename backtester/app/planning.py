@@ -58,7 +58,7 @@ def plan_run(resolved: ResolvedRun, *, specs: SymbolSpecs | None = None, models:
         taker_bps={key: taker for key, (_, taker, _) in rates.items()},
     )
     lengths = sorted({timeframe_ms(name) for _, _, timeframes in strategies for name in timeframes})
-    return PlannedRun(plan, tuple(lengths), _assumptions(resolved, chosen, rates))
+    return PlannedRun(plan, tuple(lengths), _assumptions(resolved, chosen, rates, models))
 
 
 def _specs_at_start(resolved: ResolvedRun, specs: SymbolSpecs | None) -> dict[str, SymbolSpec]:
@@ -108,16 +108,23 @@ def _slippage(config: RunConfig) -> SlippageModel:
 
 
 def _assumptions(
-    resolved: ResolvedRun, specs: Mapping[str, SymbolSpec], rates: Mapping[str, tuple[Decimal, Decimal, str]]
+    resolved: ResolvedRun,
+    specs: Mapping[str, SymbolSpec],
+    rates: Mapping[str, tuple[Decimal, Decimal, str]],
+    models: Models,
 ) -> tuple[str, ...]:
     config = resolved.config
     sim = config.sim
     lines = []
     if config.data.source == "sample":
         lines.append("candles are a synthetic sample, not a market")
-    for key, (maker, taker, source) in rates.items():
-        lines.append(f"{key}: fees maker {maker} bps, taker {taker} bps ({source})")
-    lines.append(f"half of a spread of {sim.spread_bps} bps and slippage of {sim.slippage_bps} bps on taker fills")
+    if models.fees is not None:
+        lines.append(f"fees of {type(models.fees).__name__}, handed over in Python")
+    else:
+        lines += [f"{key}: fees maker {maker} bps, taker {taker} bps ({source})" for key, (maker, taker, source) in rates.items()]
+    own = models.slippage
+    slippage = f"of {sim.slippage_bps} bps" if own is None else f"of {type(own).__name__}, handed over in Python,"
+    lines.append(f"half of a spread of {sim.spread_bps} bps and slippage {slippage} on taker fills")
     lines.append(
         f"latency {sim.order_latency_ms} ms to the venue, {sim.cancel_latency_ms} ms for cancels, {sim.response_latency_ms} ms back"
     )

@@ -128,12 +128,13 @@ class RunResult:
             ("data", f"{source}: {', '.join(run.symbols)}, {run.start} to {run.end} UTC, signals {run.timeframe}"),
             ("status", f"{self.status} ({self.end_reason})"),
             ("equity", f"{summary['start_equity']:,.2f} -> {summary['end_equity']:,.2f}"),
-            ("total return", percent(self.metrics["total_return"])),
+            ("total return", percent(self.metrics["total_return"], sign=True)),
             ("max drawdown", percent(self.metrics["max_drawdown"])),
             ("sharpe", "-" if self.metrics["sharpe"] is None else f"{self.metrics['sharpe']:.2f}"),
             ("closed trades", f"{self.metrics['trades']}, win rate {percent(self.metrics['win_rate'])}"),
             ("fees", f"{self.metrics['fees']:,.2f}"),
             ("digest", self.digest[:16]),
+            *([("directory", str(self.path))] if self.path is not None else []),
         ]
 
     def __repr__(self) -> str:
@@ -151,6 +152,6 @@ class RunResult:
         return f"<table><caption>run {escape(self.run_id)}</caption>{rows}</table>"
 
 
-def percent(fraction: float | None) -> str:
+def percent(fraction: float | None, *, sign: bool = False) -> str:
     """A fraction as percent, `-` where it is undefined."""
-    return "-" if fraction is None else f"{fraction:+.2%}"
+    return "-" if fraction is None else f"{fraction:+.2%}" if sign else f"{fraction:.2%}"

@@ -63,7 +63,7 @@ def execute(
         planned = plan_run(resolved, specs=specs, models=models)
         market = market_data or open_market_data(resolved.config, resolved.refs)
         feed = _open(market, planned)
-        record = RunRecord(_manifest(resolved, planned, run_id), output=output)
+        record = RunRecord(_manifest(resolved, planned, run_id, handed_over=_handed_over(resolved, specs, models)), output=output)
         try:
             record.open(dump_toml(resolved.config))
             _log_start(record.log, resolved, record.manifest)
@@ -192,7 +192,20 @@ def _reporter(progress: OnProgress | None, resolved: ResolvedRun) -> Callable[[i
     return lambda now_ms, candles: progress(Progress(now_ms, resolved.start_ms, resolved.end_ms, candles))
 
 
-def _manifest(resolved: ResolvedRun, planned: PlannedRun, run_id: str | None) -> Manifest:
+def _handed_over(resolved: ResolvedRun, specs: SymbolSpecs | None, models: Models) -> list[str]:
+    """What of the run came as a Python object, so that its configuration does not hold it."""
+    classes = {loaded.name for loaded in resolved.strategies if loaded.source is None or "<locals>" in loaded.reference}
+    given = {
+        "candles": resolved.config.data.source == "memory",
+        "instrument specs": specs is not None,
+        "a slippage model": models.slippage is not None,
+        "a fee model": models.fees is not None,
+        **{f"strategy {name}": True for name in sorted(classes)},
+    }
+    return [name for name, is_given in given.items() if is_given]
+
+
+def _manifest(resolved: ResolvedRun, planned: PlannedRun, run_id: str | None, *, handed_over: list[str]) -> Manifest:
     config = resolved.config
     git = git_state()
     records = [
@@ -202,6 +215,7 @@ def _manifest(resolved: ResolvedRun, planned: PlannedRun, run_id: str | None) ->
             params=dict(section.params),
             source_path=str(loaded.source or ""),
             source_sha256=loaded.sha256,
+            imported=dict(loaded.siblings),
         )
         for section, loaded, (strategy_id, _, _) in zip(
             config.strategies, resolved.strategies, planned.plan.strategies, strict=True
@@ -224,6 +238,7 @@ def _manifest(resolved: ResolvedRun, planned: PlannedRun, run_id: str | None) ->
         strategy_sha256=records[0].source_sha256,
         config_sha256=config_hash(config),
         assumptions=list(planned.assumptions),
+        handed_over=handed_over,
         git_sha=git.sha,
         git_dirty=git.dirty,
         versions=versions(),

@@ -53,13 +53,16 @@ class StrategyRecord(msgspec.Struct, kw_only=True):
     params: dict[str, Any] = {}
     source_path: str = ""
     source_sha256: str = ""
+    imported: dict[str, str] = {}
+    """sha256 of the files that a strategy file imported from its own directory."""
 
 
 class Manifest(msgspec.Struct, kw_only=True):
     """What ran, on what, and how it ended. `end_reason` is `end_of_data`, `bankrupt`, or what stopped the run.
 
     Paths and times of day stand here only; every other file but `config.toml` and `run.log` is a function of configuration,
-    data and seed. `error` is the message that ended a failed run.
+    data and seed. `error` is the message that ended a failed run. `handed_over` names what was given in Python and is not stored,
+    without which the run cannot be executed again.
     """
 
     run_id: str
@@ -84,6 +87,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     strategy_sha256: str = ""
     config_sha256: str = ""
     assumptions: list[str] = []
+    handed_over: list[str] = []
     git_sha: str | None = None
     git_dirty: bool | None = None
     versions: dict[str, str] = {}
