@@ -51,7 +51,7 @@ def main() -> int:
     for name in options.names:
         if name not in checks:
             parser.error(f"no check named {name!r}; there are {', '.join(checks)}")
-    failed = []
+    failed: list[str] = []
     for name in options.names or checks:
         if failed and name == "tests":
             print(f"== failed so far: {', '.join(failed)}", flush=True)
