@@ -47,6 +47,8 @@ def test_a_high_that_touches_and_no_volume_are_possible():
         **{name: np.array([5.0]) for name in ("open", "high", "low", "close")}, volume=np.array([0.0])
     )
     check_candles(flat, source="x", length_ms=MINUTE)
+    with pytest.raises(DataQualityError):  # and a hair less is not
+        check_candles(flat._replace(high=np.array([4.9])), source="x", length_ms=MINUTE)
 
 
 @pytest.mark.parametrize(
