@@ -9,7 +9,7 @@ from backtester.app.resolve import resolve
 from backtester.app.result import RunResult
 from backtester.app.runner import OnProgress, execute
 from backtester.audit.compare import first_difference
-from backtester.audit.journal import read_journal
+from backtester.audit.journal import read_journal, unsealed_lines
 from backtester.audit.run_store import CONFIG_NAME, METRICS_NAME, Manifest, RunDir
 from backtester.config.loading import RunRequest, load_run_config
 from backtester.domain.errors import ConfigError, JournalError
@@ -53,11 +53,10 @@ def verify(run_dir: Path, *, data: Path | None = None, progress: OnProgress | No
 
 def _broken_journal(run: RunDir) -> list[str]:
     try:
-        for _ in read_journal(run.journal_path):
-            pass
+        unsealed = unsealed_lines(run.journal_path)
     except JournalError as error:
         return [f"journal: {error}"]
-    return []
+    return [f"journal: its last {unsealed} messages are not sealed: the end was cut off"] if unsealed else []
 
 
 def _differences(manifest: Manifest, run: RunDir, again: RunResult) -> list[str]:

@@ -1,19 +1,24 @@
-"""The journal: every message of a run in order, one JSON line each, hash-chained.
+"""The journal: every message of a run in order, one JSON line each, sealed in blocks.
 
-A line is `{"seq":n,"cause":c,"topic":"fills","event":{...},"chain":"<16 hex>"}`. With `body` the bytes before `,"chain"`:
+    {"seq":12,"cause":11,"topic":"fills","event":{...}}    a message
+    {"seal":"<64 hex>","lines":256}                        after every 256 messages, and after the last
 
-    events   h_n = sha256(h_{n-1} + body), chain = first 16 hex digits of h_n; the last h is the digest of the run
-    logs     g_n = sha256(g_{n-1} + current h + body): bound to their place, but outside the digest
+The digest of a run is the sha256 of its event lines: without seals, and without the lines on topic `logs`. A seal is
 
-What is chained cannot be changed, removed, added or moved unnoticed, except at the very end; the manifest's file hash covers that.
+    sha256(the seal before it + the digest so far + for each log of the block: its offset in the block, a space, its line)
+
+with hashes as 32 bytes, so that events are hashed once. No byte can be changed and no line or block removed, added or moved
+unnoticed, except at the very end; the manifest's file hash covers that. Where blocks end depends on the number of messages alone:
+the journal's bytes are a function of the run.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,15 +26,21 @@ from backtester.audit.events import JournaledMessage, decode_event
 from backtester.domain.errors import BacktesterError, JournalError, StorageError, StrategyError
 from backtester.domain.intents import Intent
 from backtester.domain.run_events import LogEvent
+from backtester.engine.topics import T_LOG, T_ORDERS_INTENT
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 JOURNAL_NAME = "journal.jsonl"
-LOG_TOPIC = "logs"
+LOG_TOPIC = T_LOG.name
 """The one topic outside the digest."""
+BLOCK_LINES = 256
+"""Messages in a block; only the last block of a journal may hold fewer."""
 
-_GENESIS = sha256(b"backtester journal 1").digest()
-_TAIL = b',"chain":"0123456789abcdef"}\n'
-_TOKEN_BYTES = 8
-_LINES_PER_WRITE = 256
+_FOREIGN_TOPICS = frozenset((LOG_TOPIC, T_ORDERS_INTENT.name))
+"""Their messages hold values that a strategy made."""
+_FIRST_SEAL = sha256(b"backtester journal").digest()
+_SEAL_HEAD = b'{"seal":'
 
 
 class JournalLine(msgspec.Struct, frozen=True, gc=False):
@@ -49,56 +60,110 @@ class MemoryJournal:
     """A journal kept in memory."""
 
     def __init__(self) -> None:
-        self._event_hash = _GENESIS
-        self._log_hash = _GENESIS
-        self._lines: list[bytes] = []
-        self._lines_max = sys.maxsize
-        self._heads: dict[str, bytes] = {}
+        self._block = bytearray()
+        self._room = BLOCK_LINES
+        self._log_spans: list[tuple[int, int]] = []
+        self._event_hash = sha256()
+        self._last_seal = _FIRST_SEAL
+        self._closed = False
+        self._blocks: list[bytes] = []
 
     def append(self, seq: int, cause: int, topic: str, message: JournaledMessage) -> None:
         """Record one message, encoded now: later changes to the object change nothing.
 
-        Raises StrategyError for an intent or log whose values are not JSON, JournalError for any other such message, and
-        StorageError when a file takes no more.
+        Raises StrategyError for an intent or log whose values are not JSON, JournalError for any other such message or after
+        `close`, and StorageError when a file takes no more.
         """
+        block = self._block
         try:
-            head = self._heads.get(topic) or self._head(topic)
-            body = b'{"seq":%d,"cause":%d%b%b' % (seq, cause, head, _encode(message))
+            if topic in _FOREIGN_TOPICS:
+                # Encoding what a strategy made may run its code, which may append: never while the block is being written to.
+                line = _encode(_Entry(seq, cause, topic, message))
+                block = self._block
+                start = len(block)
+                block += line
+                if topic == LOG_TOPIC:
+                    self._log_spans.append((start, len(block) + 1))
+            else:
+                _encode_into(_Entry(seq, cause, topic, message), block, -1)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            self._cut_broken_line()
             raise _unwritable(message, topic, seq, error) from error
-        if topic == LOG_TOPIC:
-            token = self._log_hash = sha256(self._log_hash + self._event_hash + body).digest()
-        else:
-            token = self._event_hash = sha256(self._event_hash + body).digest()
-        lines = self._lines
-        lines.append(b'%b,"chain":"%b"}\n' % (body, token[:_TOKEN_BYTES].hex().encode()))
-        if len(lines) >= self._lines_max:
-            self.flush()
+        block += b"\n"
+        self._room = room = self._room - 1
+        if room <= 0:
+            self._seal_block()
 
     def flush(self) -> None:
         """Nothing is left to hand over."""
 
+    def close(self) -> None:
+        """The last block is sealed, nothing can be appended any more; safe to call twice."""
+        if self._closed:
+            return
+        self._cut_broken_line()  # of an append that a signal interrupted
+        if self._room < BLOCK_LINES:
+            self._seal_block()
+        self._closed = True
+        self._room = 0  # so that an append notices
+
     def digest(self) -> str:
-        """Hex digest of the event stream so far (logs excluded)."""
-        return self._event_hash.hex()
+        """Hex digest of the event stream so far (logs excluded), whatever was flushed or closed."""
+        so_far = self._event_hash.copy()
+        self._hash_events(so_far)
+        return so_far.hexdigest()
 
     def lines(self) -> Iterator[JournalLine]:
         """Everything recorded so far, in order."""
-        return _parsed(self._lines, where="journal in memory")
+        recorded = (line for block in (*self._blocks, bytes(self._block)) for line in BytesIO(block))
+        return iter(_Reading(recorded, where="journal in memory"))
 
-    def _head(self, topic: str) -> bytes:
-        head = self._heads[topic] = b',"topic":%b,"event":' % msgspec.json.encode(topic)
-        return head
+    def _seal_block(self) -> None:
+        block = self._block
+        if self._closed:
+            block.clear()
+            raise JournalError("the journal is closed: an event came after the end of the run")
+        event_hash = self._event_hash.copy()
+        self._hash_events(event_hash)
+        logs = b"".join(b"%d %b" % (start, bytes(block[start:end])) for start, end in self._log_spans)
+        seal = _seal(self._last_seal, event_hash, logs)
+        line = _seal_line(seal, BLOCK_LINES - self._room)
+        self._event_hash, self._last_seal = event_hash, seal
+        self._block, self._log_spans, self._room = bytearray(), [], BLOCK_LINES
+        block += line
+        self._keep(block)
+
+    def _keep(self, sealed: bytearray) -> None:
+        """Store a block that is complete; it is not written to any more."""
+        self._blocks.append(bytes(sealed))
+
+    def _hash_events(self, into: _Hash) -> None:
+        """The lines of the open block go into a hash, logs left out."""
+        position = 0
+        with memoryview(self._block) as view:
+            for start, end in self._log_spans:
+                into.update(view[position:start])
+                position = end
+            into.update(view[position:])
+
+    def _cut_broken_line(self) -> None:
+        """What an append that failed left behind the last whole line is removed (JSON holds no line ends)."""
+        end = 0
+        for _ in range(BLOCK_LINES - self._room):
+            end = self._block.find(b"\n", end) + 1
+        del self._block[end:]
+        self._log_spans = [span for span in self._log_spans if span[1] <= end]
 
 
 class FileJournal(MemoryJournal):
-    """A journal that grows in a new file, a few hundred lines at a time: after a crash it is readable up to there."""
+    """A journal that grows in a new file, a block at a time: after a crash it is readable up to there."""
 
     def __init__(self, path: Path) -> None:
         """Raises StorageError when the file exists or cannot be made."""
         super().__init__()
         self.path = path
-        self._lines_max = _LINES_PER_WRITE
+        self._early_bytes = 0
+        """How much of the open block is in the file already."""
         self._failed = False
         try:
             self._file = path.open("xb", buffering=0)
@@ -107,77 +172,148 @@ class FileJournal(MemoryJournal):
 
     def flush(self) -> None:
         """Hand everything appended to the operating system. Raises StorageError when it takes no more."""
-        if self._failed:
-            raise StorageError(f"{self.path} is incomplete: an earlier write failed")
-        if not self._lines:
-            return
-        block = memoryview(b"".join(self._lines))
-        self._lines.clear()
-        try:
-            while block:
-                block = block[self._file.write(block) :]
-        except OSError as error:
-            self._failed = True
-            raise StorageError(f"cannot write {self.path}: {error.strerror}; make room or choose another --output") from error
+        self._write(memoryview(bytes(self._block))[self._early_bytes :])
+        self._early_bytes = len(self._block)
 
     def lines(self) -> Iterator[JournalLine]:
         """Everything recorded so far, in order, read back from the file."""
-        self.flush()
+        if not self._closed:
+            self.flush()
         return read_journal(self.path)
 
     def close(self) -> None:
-        """Flush what can be flushed and close the file; safe to call twice and after a failure."""
+        """Seal and write what can be written and close the file; safe to call twice and after a failure."""
         if self._file.closed:
             return
         try:
             if not self._failed:
-                self.flush()
+                super().close()
         finally:
             self._file.close()
 
+    def _keep(self, sealed: bytearray) -> None:
+        unwritten, self._early_bytes = memoryview(sealed)[self._early_bytes :], 0
+        self._write(unwritten)
+
+    def _write(self, rest: memoryview) -> None:
+        if self._failed:
+            raise StorageError(f"{self.path} is incomplete: an earlier write failed")
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._failed = True
+            raise StorageError(f"cannot write {self.path}: {error.strerror}; make room or choose another --output") from error
+
 
 def read_journal(path: Path) -> Iterator[JournalLine]:
-    """The lines of a journal in order, streamed and checked against their chain; a line cut off by a crash at the end is left out.
+    """The messages of a journal in order, streamed; a line cut off by a crash at the end is left out.
 
-    Raises StorageError when it cannot be read, JournalError naming the first line that is not as it was written.
+    Each block is checked when its seal is reached, after its messages were handed out. Raises StorageError when the file cannot
+    be read, JournalError naming the line or the block that is not as it was written.
     """
     try:
         with path.open("rb") as file:
-            yield from _parsed(file, where=str(path))
+            yield from _Reading(file, where=str(path))
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
 
 
+def unsealed_lines(path: Path) -> int:
+    """How many messages at the end of a journal no seal covers: 0 unless the run was killed or the end was cut off.
+
+    Everything before them has been checked. Raises as `read_journal`.
+    """
+    try:
+        with path.open("rb") as file:
+            reading = _Reading(file, where=str(path))
+            for _ in reading:
+                pass
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    return reading.unsealed
+
+
+class _Entry(msgspec.Struct, gc=False):
+    """The layout of a message's line when it is written."""
+
+    seq: int
+    cause: int
+    topic: str
+    event: JournaledMessage
+
+
 class _Line(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """The layout of a line."""
+    """The layout of a message's line when it is read."""
 
     seq: int
     cause: int
     topic: str
     event: msgspec.Raw
-    chain: str
 
 
-def _parsed(lines: Iterable[bytes], *, where: str) -> Iterator[JournalLine]:
-    event_hash = log_hash = _GENESIS
-    for number, line in enumerate(lines, start=1):
-        if not line.endswith(b"\n"):
-            return
+class _Reading:
+    """One pass over the lines of a journal."""
+
+    def __init__(self, lines: Iterable[bytes], *, where: str) -> None:
+        self._lines = lines
+        self._where = where
+        self.unsealed = 0
+        """Messages since the last seal."""
+
+    def __iter__(self) -> Iterator[JournalLine]:
+        """The messages. Raises JournalError naming the line or the block that is not as it was written."""
+        last_seal, event_hash, event_seq, is_final = _FIRST_SEAL, sha256(), 0, False
+        offset, logs = 0, b""
+        for number, line in enumerate(self._lines, start=1):
+            if not line.endswith(b"\n"):
+                return
+            if is_final:
+                raise self._error(number, "a line after the final seal: it was added, or lines before it were removed")
+            if line.startswith(_SEAL_HEAD):
+                last_seal = _seal(last_seal, event_hash, logs)
+                if line != _seal_line(last_seal, self.unsealed):
+                    raise self._broken_seal(number)
+                is_final = self.unsealed < BLOCK_LINES
+                self.unsealed, offset, logs = 0, 0, b""
+                continue
+            parsed = self._parse(number, line)
+            if parsed.topic == LOG_TOPIC:
+                logs += b"%d %b" % (offset, line)
+            else:
+                event_hash.update(line)
+                event_seq += 1
+                if parsed.seq != event_seq:
+                    problem = f"event {parsed.seq} stands where event {event_seq} belongs: lines were removed, added or moved"
+                    raise self._error(number, problem)
+            if self.unsealed == BLOCK_LINES:
+                raise self._error(number, f"no seal after {BLOCK_LINES} messages: it was removed, or lines were added before")
+            self.unsealed += 1
+            offset += len(line)
+            yield JournalLine(parsed.seq, parsed.cause, parsed.topic, bytes(parsed.event))
+
+    def _parse(self, number: int, line: bytes) -> _Line:
         try:
-            parsed = _decode_line(line)
+            return _decode_line(line)
         except (msgspec.DecodeError, ValueError) as error:
-            raise JournalError(f"{where}, line {number}: not a journal line ({error})") from error
-        body = line[: -len(_TAIL)]
-        if parsed.topic == LOG_TOPIC:
-            token = log_hash = sha256(log_hash + event_hash + body).digest()
-        else:
-            token = event_hash = sha256(event_hash + body).digest()
-        if token[:_TOKEN_BYTES].hex() != parsed.chain:
-            raise JournalError(
-                f"{where}, line {number}: the chain does not match: this line was changed, "
-                "or lines before it were removed, added or moved"
-            )
-        yield JournalLine(parsed.seq, parsed.cause, parsed.topic, bytes(parsed.event))
+            raise self._error(number, f"not a journal line ({error})") from error
+
+    def _error(self, number: int, problem: str) -> JournalError:
+        return JournalError(f"{self._where}, line {number}: {problem}")
+
+    def _broken_seal(self, number: int) -> JournalError:
+        return JournalError(
+            f"{self._where}, lines {number - self.unsealed} to {number}: the seal does not match: something in these lines was "
+            "changed, or lines before them were removed, added or moved"
+        )
+
+
+def _seal(before: bytes, events: _Hash, logs: bytes) -> bytes:
+    return sha256(before + events.digest() + logs).digest()
+
+
+def _seal_line(seal: bytes, lines: int) -> bytes:
+    return b'{"seal":"%b","lines":%d}\n' % (seal.hex().encode(), lines)
 
 
 def _foreign_value(value: object) -> str:
@@ -185,7 +321,9 @@ def _foreign_value(value: object) -> str:
     return f"<{type(value).__module__}.{type(value).__qualname__}>"
 
 
-_encode = msgspec.json.Encoder(order="deterministic", enc_hook=_foreign_value).encode
+_encoder = msgspec.json.Encoder(order="deterministic", enc_hook=_foreign_value)
+_encode = _encoder.encode
+_encode_into = _encoder.encode_into
 _decode_line = msgspec.json.Decoder(_Line).decode
 
 

@@ -30,9 +30,9 @@ def a_journal() -> MemoryJournal:
     journal.append(2, 0, "orders.sanitized", SanitizedCancel(time_ms=1, **order))
     for seq, reason in enumerate((RejectReason.MIN_QTY, RejectReason.DAILY_LOSS, RejectReason.DAILY_LOSS), start=3):
         journal.append(seq, 0, "orders.refused", OrderRefused(time_ms=1, reason=reason, detail="", **order))
-    journal.append(6, 0, "logs", LogEvent(time_ms=1, strategy_id="s", event="e", facts={}))
-    journal.append(7, 1, "fills", fill(MINUTE + 125, "AAAUSDT", 2, 1000, fee_e8=100))
-    journal.append(8, 1, "fills", fill(2 * MINUTE, "AAAUSDT", -1, 1010, fee_e8=100, bar_fill=True))
+    journal.append(5, 0, "logs", LogEvent(time_ms=1, strategy_id="s", event="e", facts={}))
+    journal.append(6, 1, "fills", fill(MINUTE + 125, "AAAUSDT", 2, 1000, fee_e8=100))
+    journal.append(7, 1, "fills", fill(2 * MINUTE, "AAAUSDT", -1, 1010, fee_e8=100, bar_fill=True))
     return journal
 
 
