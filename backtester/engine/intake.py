@@ -1,7 +1,8 @@
-"""What hooks return: checked, stamped with id, time and strategy, and put on the bus."""
+"""What hooks return: checked, and stamped with id, time and strategy."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from numbers import Integral
 from typing import Any
@@ -9,10 +10,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from backtester.domain.errors import StrategyError, StrategySettleError
-from backtester.domain.intents import INTENT_TYPES, CancelAllIntent, CancelOrderIntent, LimitOrderIntent
-from backtester.engine.bus import DEPTH_LIMIT, Bus
+from backtester.domain.intents import INTENT_TYPES, AnyIntent, CancelAllIntent, CancelOrderIntent, LimitOrderIntent
+from backtester.engine.bus import DEPTH_LIMIT
 from backtester.engine.clock import Clock
-from backtester.engine.topics import T_ORDERS_INTENT
 
 INTENTS_PER_HOOK_MAX = 100_000
 """A hook that returns more at once is taken to be out of control."""
@@ -24,29 +24,36 @@ _PLAIN = (Decimal, int, float, str)
 class Intake:
     """Stamps intents. Ids are `<strategy id>-<n>`, n counting that strategy's orders: a function of what it did, no more."""
 
-    def __init__(self, *, bus: Bus, clock: Clock) -> None:
-        self._bus = bus
+    def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._counts: dict[str, int] = {}
         self._retries: dict[str, int] = {}
 
-    def submit(self, strategy_id: str, returned: Any, *, hook: str, cause: int, depth: int, retries: int = 0) -> None:
-        """Publish every intent of `returned`, in order. Raises StrategyError for anything that is no intent."""
+    def intents(
+        self, strategy_id: str, returned: Any, *, hook: str, retries: int = 0, discard: bool = False
+    ) -> Iterator[AnyIntent]:
+        """Every intent of `returned`, stamped, in order. Raises StrategyError for anything that is no intent.
+
+        With `discard` they are only looked at: what is not sent uses no id.
+        """
         if returned.__class__ in _INTENT_CLASSES:
             returned = (returned,)
         try:
-            intents = iter(returned)
+            given = iter(returned)
         except TypeError:
             raise self._rubbish(strategy_id, hook, returned) from None
-        for count, intent in enumerate(intents, start=1):
+        for count, intent in enumerate(given, start=1):
             if intent.__class__ not in _INTENT_CLASSES:
                 raise self._rubbish(strategy_id, hook, intent)
             if count > INTENTS_PER_HOOK_MAX:
                 raise StrategyError(f"{strategy_id}.{hook} returned more than {INTENTS_PER_HOOK_MAX:,} intents at once")
+            if discard:
+                yield intent
+                continue
             stamped = self._stamp(strategy_id, intent, hook=hook)
             if retries:
                 self._retries[stamped.order_id] = retries
-            self._bus.publish(T_ORDERS_INTENT, stamped, cause=cause, depth=depth)
+            yield stamped
 
     def retries_of(self, order_id: str, *, reason: str) -> int:
         """How many refusals in a row led to this order, counting its own now. Raises StrategySettleError past the limit."""

@@ -20,7 +20,7 @@ from backtester.engine.ports import BooksPort, Decider, MarketDataSource, VenueP
 from backtester.engine.routes import Routes
 from backtester.engine.schedule import HOOK_DAY, HOOK_FILL, HOOK_REJECT, Schedule
 from backtester.engine.timers import TimerDue, Timers
-from backtester.engine.topics import T_LOG
+from backtester.engine.topics import T_LOG, T_ORDERS_INTENT
 
 YIELD_S = 0.005
 """Wall time between two yields to asyncio's own work; never per event."""
@@ -63,7 +63,7 @@ class Loop:
         self._deciders = tuple(deciders)
         self._by_id = {decider.strategy_id: decider for decider in self._deciders}
         self._tick_enders = tuple(decider for decider in self._deciders if decider.has_tick_end)
-        self._intake = Intake(bus=bus, clock=clock)
+        self._intake = Intake(clock=clock)
         self._timers = Timers(schedule)
         self._start_ms = start_ms
         self._end_ms = end_ms
@@ -313,16 +313,23 @@ class Loop:
             self._empty_outbox(decider)
 
     def _submit(self, decider: Decider, returned: Any, hook: str, *, cause: int, depth: int, retries: int = 0) -> None:
-        if self._warming:
-            self.discarded_count += 1
-            return
-        try:
-            self._intake.submit(decider.strategy_id, returned, hook=hook, cause=cause, depth=depth, retries=retries)
-        except BacktesterError:
-            raise
-        except (Exception, SystemExit) as error:  # a generator of the user's may raise anything
-            raise self._strategy_failed(decider, hook, error) from error
-        self._bus.drain()
+        """Each intent is settled before the next is looked at, so that limits and ids see those before it in the list."""
+        warming = self._warming
+        intents = self._intake.intents(decider.strategy_id, returned, hook=hook, retries=retries, discard=warming)
+        while True:
+            try:
+                intent = next(intents, None)
+            except BacktesterError:
+                raise
+            except (Exception, SystemExit) as error:  # a generator of the user's may raise anything
+                raise self._strategy_failed(decider, hook, error) from error
+            if intent is None:
+                return
+            if warming:
+                self.discarded_count += 1
+                continue
+            self._bus.publish(T_ORDERS_INTENT, intent, cause=cause, depth=depth)
+            self._bus.drain()
 
     def _empty_outbox(self, decider: Decider) -> None:
         """Timers and notes that a hook asked for."""

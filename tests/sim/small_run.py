@@ -1,0 +1,256 @@
+"""Small runs told as text: bars and orders in, what became of them out.
+
+A bar is `HH:MM open high low close volume` and lasts a minute; a minute without a row is a gap. An order is
+`HH:MM id buy|sell qty [at price] [ioc] [reduce]` or `HH:MM cancel id|all`, sent when the minute before HH:MM has closed.
+Unless a scenario says otherwise: no latency, no costs, no cap on volume, a linear market with ticks of 0.1 and lots of 0.001.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backtester import Candle, Strategy
+from backtester.app.wiring import Engine, Plan, build
+from backtester.config.run_config import AccountSection, EngineSection, RiskSection, RunConfig, RunSection, SimSection
+from backtester.data.columns import CandleColumns
+from backtester.data.feed import CandleFeed, SymbolStream
+from backtester.domain.account import AccountSnapshot
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.intents import (
+    AnyIntent,
+    CancelAllIntent,
+    CancelOrderIntent,
+    LimitOrderIntent,
+    MarketOrderIntent,
+)
+from backtester.domain.orders import Fill, OrderAck, OrderCanceled, OrderRefused, OrderRejected
+from backtester.domain.run_events import ControlEvent
+from backtester.domain.timeframe import timeframe_ms
+from backtester.domain.vocabulary import Market, RejectReason, Side, TimeInForce
+from backtester.sim.sim_models import FixedSlippage, SymbolFees
+
+MINUTE = 60_000
+MIDNIGHT = 1_736_121_600_000
+"""2025-01-06 00:00 UTC, a Monday."""
+A, B = "AAAUSDT", "BBBUSDT"
+
+
+def ms(text: str) -> int:
+    """Epoch milliseconds of `HH:MM[:SS[.mmm]]` on the day of the scenario; hours may go past 24."""
+    hours, minutes, *seconds = text.split(":")
+    return MIDNIGHT + int(hours) * 3_600_000 + int(minutes) * MINUTE + round(float(seconds[0] if seconds else 0) * 1000)
+
+
+def clock_text(time_ms: int) -> str:
+    """`HH:MM`, with seconds only where there are some."""
+    minutes, rest = divmod(time_ms - MIDNIGHT, MINUTE)
+    seconds = f":{rest // 1000:02d}" + (f".{rest % 1000:03d}" if rest % 1000 else "") if rest else ""
+    return f"{minutes // 60:02d}:{minutes % 60:02d}{seconds}"
+
+
+def rows(text: str) -> list[list[str]]:
+    """The words of each line; what follows a # is a remark."""
+    lines = (line.partition("#")[0].split() for line in text.splitlines())
+    return [line for line in lines if line]
+
+
+def columns(text: str) -> CandleColumns:
+    """The bars of a text."""
+    table = rows(text)
+    starts = np.array([ms(row[0]) for row in table], dtype=np.int64)
+    return CandleColumns(starts, *(np.array([float(row[index]) for row in table]) for index in range(1, 6)))
+
+
+def flat(first: str, count: int, *, price: float = 100, volume: float = 1000) -> str:
+    """`count` minutes at one price."""
+    start = (ms(first) - MIDNIGHT) // MINUTE
+    return "\n".join(
+        f"{(start + n) // 60:02d}:{(start + n) % 60:02d} {price} {price} {price} {price} {volume}" for n in range(count)
+    )
+
+
+def intent_of(words: Sequence[str], symbol: str = A) -> AnyIntent:
+    """The intent that a line of orders asks for (without its time)."""
+    if words[0] == "cancel":
+        return CancelAllIntent() if words[1] == "all" else CancelOrderIntent(symbol=symbol, order_id=words[1])
+    order_id, side, qty, *rest = words
+    if ":" in order_id:
+        order_id, symbol = order_id.split(":")
+    tif = TimeInForce.IOC if "ioc" in rest else TimeInForce.GTC
+    facts: dict[str, Any] = {"symbol": symbol, "order_id": order_id, "side": Side(side), "qty": qty, "tif": tif}
+    facts["reduce_only"] = "reduce" in rest
+    return LimitOrderIntent(price=rest[rest.index("at") + 1], **facts) if "at" in rest else MarketOrderIntent(**facts)
+
+
+def script_of(text: str) -> dict[int, list[AnyIntent]]:
+    """Intents by the time at which they are sent."""
+    script: dict[int, list[AnyIntent]] = {}
+    for time, *words in rows(text):
+        script.setdefault(ms(time), []).append(intent_of(words))
+    return script
+
+
+def follows(text: str) -> type[Strategy]:
+    """A strategy that sends the orders of a text."""
+    script = script_of(text)
+
+    class Follower(Strategy):
+        def on_candle(self, candle: Candle) -> list[AnyIntent] | None:
+            return script.pop(candle.end_ms, None)
+
+    return Follower
+
+
+def spec(symbol: str = A, *, market: Market = Market.LINEAR, **rules: Any) -> SymbolSpec:
+    """Trading rules of a symbol: ticks of 0.1, lots of 0.001, no minimums."""
+    given = {"tick_size": Decimal("0.1"), "lot_size": Decimal("0.001"), "min_qty": Decimal("0.001")} | rules
+    return SymbolSpec(symbol=symbol, exchange="test", market=market, base=symbol[:-4], quote="USDT", **given)
+
+
+class Recorder:
+    """A journal that keeps what it is handed."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, int, str, Any]] = []
+
+    def append(self, seq: int, cause: int, topic: str, message: Any) -> None:
+        self.entries.append((seq, cause, topic, message))
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+    def digest(self) -> str:
+        return ""
+
+
+class SmallRun(NamedTuple):
+    """What happened, as messages and as text."""
+
+    reason: str
+    engine: Engine
+    entries: list[tuple[int, int, str, Any]]
+
+    def messages(self, *kinds: type) -> list[Any]:
+        """The messages of these kinds, in order."""
+        return [message for _, _, _, message in self.entries if isinstance(message, kinds)]
+
+    @property
+    def fills(self) -> list[Fill]:
+        """All fills."""
+        return self.messages(Fill)
+
+    @property
+    def snapshots(self) -> list[AccountSnapshot]:
+        """All snapshots."""
+        return self.messages(AccountSnapshot)
+
+    def told(self, *kinds: type) -> list[str]:
+        """One line per fill, end, refusal and rejection (or per message of `kinds`)."""
+        wanted = kinds or (Fill, OrderCanceled, OrderRefused, OrderRejected)
+        return [_line(message) for message in self.messages(*wanted)]
+
+
+def _line(message: Any) -> str:
+    when = clock_text(message.time_ms)
+    if isinstance(message, Fill):
+        words = [
+            when,
+            message.order_id,
+            message.side.value,
+            _short(message.qty),
+            "@",
+            _short(message.price),
+            message.liquidity.value,
+        ]
+        words += ["bar"] * message.bar_fill + [message.note.value] * bool(message.note.value) + ["over_share"] * message.over_share
+        return " ".join(words)
+    if isinstance(message, OrderCanceled):
+        return f"{when} {message.order_id} ends {message.reason.value} {_short(message.open_qty)}"
+    if isinstance(message, OrderRefused):
+        return f"{when} {message.order_id} refused {message.reason.value}"
+    if isinstance(message, OrderRejected):
+        return f"{when} {message.order_id} rejected {message.reason.value}"
+    if isinstance(message, OrderAck):
+        return f"{when} {message.order_id} ack"
+    assert isinstance(message, ControlEvent)
+    return f"{when} {message.action.value}"
+
+
+def _short(number: Decimal) -> str:
+    text = format(number, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def small_run(
+    bars: str | Mapping[str, str],
+    orders: str | type[Strategy] | Sequence[type[Strategy]] = "",
+    *,
+    specs: Sequence[SymbolSpec] = (),
+    market: Market = Market.LINEAR,
+    cash: str = "1000000",
+    fee_bps: tuple[str, str] = ("0", "0"),
+    start: str = "",
+    timeframe: str = "1m",
+    snapshot_every: str = "1h",
+    risk: Mapping[str, Any] | None = None,
+    routing: str = "interest",
+    seed: int = 42,
+    **sim: Any,
+) -> SmallRun:
+    """Run orders (or strategies) on bars; `fee_bps` is (maker, taker), `sim` are keys of [sim], `start` ends a warm-up."""
+    tables = {symbol: columns(text) for symbol, text in ({A: bars} if isinstance(bars, str) else bars).items()}
+    rules = {rule.symbol: rule for rule in specs or [spec(symbol, market=market) for symbol in tables]}
+    free = {"order_latency_ms": 0, "cancel_latency_ms": 0, "response_latency_ms": 0, "spread_bps": 0, "slippage_bps": 0}
+    config = RunConfig(
+        run=RunSection(seed=seed),
+        sim=SimSection(**(free | {"participation_bps": 0} | sim)),
+        account=AccountSection(starting_cash=Decimal(cash), snapshot_every=snapshot_every),
+        risk=RiskSection(**({"price_collar_bps": None} | dict(risk or {}))),
+        engine=EngineSection(routing=routing),  # type: ignore[arg-type] # a wrong word is refused by the section
+    )
+    classes = [follows(orders)] if isinstance(orders, str) else [orders] if isinstance(orders, type) else list(orders)
+    names = ["s", "t", "u", "v"]
+    strategies = [
+        (name, made, tuple(dict.fromkeys((timeframe, *made.extra_timeframes))))
+        for name, made in zip(names, [made() for made in classes], strict=False)
+    ]
+    feed_start_ms = min(int(table.start_ms[0]) for table in tables.values())
+    end_ms = max(int(table.start_ms[-1]) for table in tables.values()) + MINUTE
+    rates = {symbol: (Decimal(fee_bps[0]), Decimal(fee_bps[1])) for symbol in rules}
+    plan = Plan(
+        config=config,
+        specs=rules,
+        strategies=strategies,
+        feed_start_ms=feed_start_ms,
+        start_ms=ms(start) if start else feed_start_ms,
+        end_ms=end_ms,
+        slippage=FixedSlippage(config.sim.slippage_bps),
+        fees=SymbolFees(rates),
+        taker_bps={symbol: taker for symbol, (_, taker) in rates.items()},
+    )
+    lengths = sorted({timeframe_ms(name) for _, _, names_ in strategies for name in names_})
+    feed = CandleFeed(
+        [SymbolStream(symbol, iter([table]), symbol) for symbol, table in tables.items()],
+        execution_ms=MINUTE,
+        signal_ms=tuple(lengths),
+        start_ms=feed_start_ms,
+        end_ms=end_ms,
+    )
+    recorder = Recorder()
+    engine = build(plan, feed=feed, journal=recorder)
+    reason = asyncio.run(engine.loop.run())
+    engine.loop.expire_orders(RejectReason.BANKRUPT if reason == "bankrupt" else RejectReason.END_OF_RUN)
+    engine.loop.end_strategies()
+    engine.bus.post(engine.account.on_snapshot_due())
+    engine.bus.drain()
+    return SmallRun(reason, engine, recorder.entries)
+
+
+def expect(text: str) -> list[str]:
+    """The lines of a text, one space between words."""
+    return [" ".join(row) for row in rows(text)]
