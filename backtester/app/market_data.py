@@ -28,16 +28,15 @@ class SymbolRef(NamedTuple):
 class MarketData:
     """Readers of a run's symbols in the run's order; `open` gives a fresh feed."""
 
-    def __init__(self, readers: Mapping[str, ColumnsReader], *, config: RunConfig, source: str) -> None:
-        self.source = source
+    def __init__(self, readers: Mapping[str, ColumnsReader], *, config: RunConfig, sources: Mapping[str, str]) -> None:
+        """`sources` says of each symbol where its candles stand, for messages about them."""
         self._readers = readers
+        self._sources = sources
         self._execution_ms = timeframe_ms(config.run.execution_timeframe)
 
     def open(self, *, signal_ms: Sequence[int], start_ms: int, end_ms: int) -> CandleFeed:
         """A feed over [start_ms, end_ms) from the beginning."""
-        streams = [
-            SymbolStream(symbol, read(start_ms, end_ms), f"{self.source} {symbol}") for symbol, read in self._readers.items()
-        ]
+        streams = [SymbolStream(symbol, read(start_ms, end_ms), self._sources[symbol]) for symbol, read in self._readers.items()]
         return CandleFeed(streams, execution_ms=self._execution_ms, signal_ms=tuple(signal_ms), start_ms=start_ms, end_ms=end_ms)
 
 
@@ -49,7 +48,9 @@ def from_catalog(catalog: Catalog, refs: Sequence[SymbolRef], config: RunConfig)
             ref.exchange, ref.market, ref.name, config.run.execution_timeframe, start_ms, end_ms
         )
 
-    return MarketData({ref.key: reader(ref) for ref in refs}, config=config, source="catalog")
+    timeframe = config.run.execution_timeframe
+    sources = {ref.key: f"{catalog.base}: {ref.exchange} {ref.market} {ref.name} {timeframe}" for ref in refs}
+    return MarketData({ref.key: reader(ref) for ref in refs}, config=config, sources=sources)
 
 
 def from_sample(refs: Sequence[SymbolRef], config: RunConfig) -> MarketData:
@@ -61,7 +62,8 @@ def from_sample(refs: Sequence[SymbolRef], config: RunConfig) -> MarketData:
     def reader(ref: SymbolRef) -> ColumnsReader:
         return lambda start_ms, end_ms: sample_columns(ref.name, seed=seed, start_ms=start_ms, end_ms=end_ms)
 
-    return MarketData({ref.key: reader(ref) for ref in refs}, config=config, source="synthetic sample")
+    sources = {ref.key: f"synthetic sample {ref.name}" for ref in refs}
+    return MarketData({ref.key: reader(ref) for ref in refs}, config=config, sources=sources)
 
 
 def from_columns(columns: Mapping[str, CandleColumns], config: RunConfig) -> MarketData:
@@ -75,7 +77,8 @@ def from_columns(columns: Mapping[str, CandleColumns], config: RunConfig) -> Mar
 
         return read
 
-    return MarketData({key: reader(held) for key, held in columns.items()}, config=config, source="memory")
+    sources = {key: f"the frame of {key}" for key in columns}
+    return MarketData({key: reader(held) for key, held in columns.items()}, config=config, sources=sources)
 
 
 def open_market_data(config: RunConfig, refs: Sequence[SymbolRef]) -> MarketData:

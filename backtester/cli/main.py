@@ -65,7 +65,8 @@ def _failed(error: Exception, *, debug: bool) -> int:
         sys.stderr.write("".join(traceback.format_exception(error)))
     code = error.exit_code if isinstance(error, BacktesterError) else EXIT_BUG
     what = str(error) if isinstance(error, BacktesterError) else f"{type(error).__name__}: {error}"
-    sys.stderr.write(f"bt: error: {what}\n")
+    where = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+    sys.stderr.write(f"bt: error: {what}{where}\n")
     if code == EXIT_BUG:
         again = "" if debug else " Run it again with --debug to see where it happened."
         sys.stderr.write(

@@ -29,3 +29,9 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
         where = ("--exchange", "binance", "--market", "futures", "--symbol", symbol, "--timeframe", "1m")
         bt("data", "import", str(file), *where, "--data", str(folder / "catalog"), cwd=folder)
     return folder / "catalog"
+
+
+@pytest.fixture(autouse=True)
+def no_named_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No catalog is named by whoever runs the tests."""
+    monkeypatch.delenv("BT_DATA", raising=False)
