@@ -20,6 +20,7 @@ from backtester.domain.timeframe import iso_text, timeframe_ms
 from backtester.domain.vocabulary import Market
 from backtester.sim.sim_models import FeeModel, FixedSlippage, SlippageModel, SymbolFees, VolumeShareSlippage
 from backtester.strategy.base import Strategy, build_params
+from backtester.strategy.importing import CreationGuard
 
 USER_INSTRUMENTS = Path("configs/instruments.toml")
 
@@ -77,7 +78,8 @@ def _strategies(resolved: ResolvedRun) -> list[tuple[str, Strategy, tuple[str, .
     made: list[tuple[str, Strategy, tuple[str, ...]]] = []
     taken: dict[str, int] = {}
     for section, loaded in zip(resolved.config.strategies, resolved.strategies, strict=True):
-        strategy = loaded.strategy(build_params(loaded.strategy, section.params))
+        with CreationGuard(f"strategy {loaded.name}"):
+            strategy = loaded.strategy(build_params(loaded.strategy, section.params))
         base = section.strategy_id or loaded.strategy_id
         taken[base] = taken.get(base, 0) + 1
         strategy_id = base if taken[base] == 1 else f"{base}_{taken[base]}"

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from backtester.account.account import Account
 from backtester.account.books import Books
 from backtester.config.run_config import RunConfig
@@ -237,7 +239,7 @@ def _hosts(
             strategy_id=strategy_id,
             symbols=tuple(plan.specs),
             timeframe=timeframes[0],
-            specs=plan.specs,
+            specs={symbol: replace(spec) for symbol, spec in plan.specs.items()},
             clock=clock,
             positions=positions[strategy_id],
             books=books,

@@ -36,14 +36,17 @@ class Schedule:
         self._count = 0
         self._held = False
 
-    def arrive(self, time_ms: int, *, symbol_index: int, order_class: int, item: Any) -> None:
-        """`item` reaches the venue at `time_ms`."""
-        self._count += 1
+    def arrive(self, time_ms: int, *, symbol_index: int, order_class: int, item: Any, sequence: int = 0) -> int:
+        """`item` reaches the venue at `time_ms`. Its sequence number is returned; one it had before is kept."""
+        if not sequence:
+            self._count += 1
+            sequence = self._count
         _, _, cause, _, depth = self._bus.current
         depth = depth + 1 if time_ms == self._clock.now_ms else 0
-        heappush(self.arrivals, (time_ms, symbol_index, order_class, self._count, item, cause, depth))
+        heappush(self.arrivals, (time_ms, symbol_index, order_class, sequence, item, cause, depth))
         if time_ms < self.next_ms:
             self.next_ms = time_ms
+        return sequence
 
     def hook(self, time_ms: int, *, hook_class: int, item: Any) -> None:
         """`item` is delivered to its strategy at `time_ms`."""

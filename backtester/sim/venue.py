@@ -86,7 +86,7 @@ class SimulatedVenue:
         """The order arrives after the order latency."""
         working = WorkingOrder(order, symbol_index=self._index[order.symbol], spec=self._specs[order.symbol], touch=self._touch)
         self._orders[order.order_id] = working
-        self._schedule.arrive(
+        working.sequence = self._schedule.arrive(
             self._clock.now_ms + self._latency.order_ms(),
             symbol_index=working.symbol_index,
             order_class=CLASS_MARKET if order.order_type is OrderType.MARKET else CLASS_LIMIT,
@@ -155,7 +155,13 @@ class SimulatedVenue:
     def _wake(self, working: WorkingOrder, time_ms: int | None) -> None:
         """The order meets the market again at `time_ms`; with no further bar it waits for the end of the run."""
         if time_ms is not None:
-            self._schedule.arrive(time_ms, symbol_index=working.symbol_index, order_class=CLASS_MARKET, item=working)
+            self._schedule.arrive(
+                time_ms,
+                symbol_index=working.symbol_index,
+                order_class=CLASS_MARKET,
+                item=working,
+                sequence=working.sequence,
+            )
 
     def _place_limit(self, working: WorkingOrder, bar: Candle | None, reports: list[Published]) -> None:
         """Take what the limit crosses at its arrival; what is left rests, or ends (IOC)."""

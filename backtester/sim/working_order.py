@@ -26,6 +26,7 @@ class WorkingOrder:
         "open_lots",
         "order",
         "resting",
+        "sequence",
         "symbol_index",
         "trigger",
     )  # fmt: skip
@@ -46,6 +47,7 @@ class WorkingOrder:
         self.resting = False
         self.bars_worked = 0
         self.fills = 0
+        self.sequence = 0
         self.note = FillNote.NONE
 
     def is_reached(self, price: float) -> bool:

@@ -10,7 +10,7 @@ from types import ModuleType, TracebackType
 
 import msgspec
 
-from backtester.domain.errors import BacktesterError, ConfigError
+from backtester.domain.errors import BacktesterError, ConfigError, StrategyError
 
 _SIBLINGS: set[str] = set()
 """Names of modules that came from the directory of a strategy file: forgotten before the next file is executed, so that
@@ -76,6 +76,23 @@ class ImportGuard:
         else:
             frames = [frame for frame in frames if frame.filename != __file__][1:]
         return f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
+
+
+class CreationGuard:
+    """Whatever making a user's strategy raises leaves as a StrategyError with file and line; nothing is swallowed."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, BacktesterError) or not isinstance(error, (Exception, SystemExit)):
+            return
+        frames = traceback.extract_tb(trace)
+        place = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
+        raise StrategyError(f"{self._what} cannot be made: {place}{_fault(error)}") from error
 
 
 def run_file(path: Path) -> ImportedFile:

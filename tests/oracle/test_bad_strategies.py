@@ -85,9 +85,6 @@ def test_a_bad_strategy_ends_with_exit_code_two_and_a_message(name: str, run_bad
     assert "internal error" not in message.lower()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="__init__ of a strategy that raises counts as our fault (70); delete this mark when it is the user's"
-)
 def test_a_strategy_that_cannot_be_made_is_the_users_mistake(run_bad: Callable[..., tuple[int, str]]) -> None:
     code, message = run_bad("    def __init__(self, params=None):\n        raise ValueError('bad birth')\n")
     assert (code, "bad birth" in message) == (2, True), message

@@ -5,8 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from fractions import Fraction
 
-import pytest
-
 from tests.oracle.driver import compare, engine_fills
 from tests.oracle.scenario import Action, Bar, Rules, Script
 
@@ -42,9 +40,6 @@ def test_a_working_order_meets_an_open_before_one_that_arrives_then() -> None:
     ]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the arrival is taken first, although the working order was sent earlier; delete this mark when it is not"
-)
 def test_a_latency_of_a_whole_bar_does_not_change_that() -> None:
     script = Script(
         {(SYMBOL, 0): [Action("market", "first", True, 1_500)], (SYMBOL, 1): [Action("market", "second", True, 1_000)]}, {}
