@@ -10,7 +10,7 @@ from backtester.config.run_config import RunConfig
 from backtester.data.catalog import Catalog
 from backtester.data.columns import CandleColumns, slice_columns
 from backtester.data.feed import CandleFeed, SymbolStream
-from backtester.domain.timeframe import timeframe_ms
+from backtester.domain.timeframe import parse_time_ms, timeframe_ms
 
 ColumnsReader = Callable[[int, int], Iterator[CandleColumns]]
 """Candles of one symbol that start in [start_ms, end_ms), in chunks."""
@@ -54,16 +54,16 @@ def from_catalog(catalog: Catalog, refs: Sequence[SymbolRef], config: RunConfig)
 
 
 def from_sample(refs: Sequence[SymbolRef], config: RunConfig) -> MarketData:
-    """The synthetic sample market."""
-    from backtester.data.sources.sample import sample_columns
+    """The synthetic sample market: it begins with its quarter year, or with the run where that starts earlier."""
+    from backtester.data.sources.sample import SAMPLE_START_MS, sample_columns
 
     seed = config.data.sample_seed
+    begin_ms = min(SAMPLE_START_MS, parse_time_ms(config.run.start, what="run.start"))
 
     def reader(ref: SymbolRef) -> ColumnsReader:
-        return lambda start_ms, end_ms: sample_columns(ref.name, seed=seed, start_ms=start_ms, end_ms=end_ms)
+        return lambda start_ms, end_ms: sample_columns(ref.name, seed=seed, start_ms=max(start_ms, begin_ms), end_ms=end_ms)
 
-    sources = {ref.key: f"synthetic sample {ref.name}" for ref in refs}
-    return MarketData({ref.key: reader(ref) for ref in refs}, config=config, sources=sources)
+    return MarketData({ref.key: reader(ref) for ref in refs}, config=config, source="synthetic sample")
 
 
 def from_columns(columns: Mapping[str, CandleColumns], config: RunConfig) -> MarketData:
