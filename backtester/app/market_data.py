@@ -63,7 +63,8 @@ def from_sample(refs: Sequence[SymbolRef], config: RunConfig) -> MarketData:
     def reader(ref: SymbolRef) -> ColumnsReader:
         return lambda start_ms, end_ms: sample_columns(ref.name, seed=seed, start_ms=max(start_ms, begin_ms), end_ms=end_ms)
 
-    return MarketData({ref.key: reader(ref) for ref in refs}, config=config, source="synthetic sample")
+    sources = {ref.key: f"synthetic sample {ref.name}" for ref in refs}
+    return MarketData({ref.key: reader(ref) for ref in refs}, config=config, sources=sources)
 
 
 def from_columns(columns: Mapping[str, CandleColumns], config: RunConfig) -> MarketData:
