@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from backtester.app.resolve import resolve
+from backtester.app.resolve import ResolvedRun, resolve
 from backtester.app.result import RunResult
 from backtester.app.runner import OnProgress, execute
 from backtester.audit.compare import first_difference
 from backtester.audit.journal import read_journal, unsealed_lines
 from backtester.audit.run_store import CONFIG_NAME, METRICS_NAME, Manifest, RunDir
 from backtester.config.loading import RunRequest, load_run_config
-from backtester.domain.errors import ConfigError, JournalError
+from backtester.domain.errors import BacktesterError, ConfigError, JournalError
 from backtester.report.csv_files import FILLS_NAME, TRADES_NAME
 from backtester.report.equity import EQUITY_NAME
 
@@ -35,14 +35,21 @@ def verify(run_dir: Path, *, data: Path | None = None, progress: OnProgress | No
     manifest = run.read_manifest()
     if manifest.status != "complete":
         return VerifyReport(False, f"run {manifest.run_id} is not complete: its status is {manifest.status}", ())
+    if manifest.handed_over:
+        raise ConfigError(
+            f"run {manifest.run_id} cannot be executed again here: {', '.join(manifest.handed_over)} came from Python and are not "
+            "stored with it. Call backtester.run again there and compare the digests"
+        )
     lines = [f"files: {sentence}" for sentence in run.changed_files()]
     lines += _broken_journal(run)
-    flags = (("--data", "data.data_path", str(data)),) if data is not None else ()
-    loaded = load_run_config(RunRequest(config_file=run_dir / CONFIG_NAME, flags=flags))
-    if loaded.config.data.source == "memory":
-        raise ConfigError(f"run {manifest.run_id} used candles handed over in Python, which were not stored; run it again there")
-    resolved = resolve(loaded.config, data_explicit=data is not None)
-    again = execute(resolved, progress=progress)
+    try:
+        resolved = _resolved_again(run_dir, data)
+        lines += _changed_sources(manifest, resolved)
+        again = execute(resolved, progress=progress)
+    except BacktesterError as error:
+        if not lines:
+            raise
+        return VerifyReport(False, f"run {manifest.run_id} does not repeat", (*lines, f"executed again it ends with: {error}"))
     lines += _differences(manifest, run, again)
     if lines:
         return VerifyReport(False, f"run {manifest.run_id} does not repeat", tuple(lines))
@@ -59,12 +66,28 @@ def _broken_journal(run: RunDir) -> list[str]:
     return [f"journal: its last {unsealed} messages are not sealed: the end was cut off"] if unsealed else []
 
 
+def _resolved_again(run_dir: Path, data: Path | None) -> ResolvedRun:
+    flags = (("--data", "data.data_path", str(data)),) if data is not None else ()
+    loaded = load_run_config(RunRequest(config_file=run_dir / CONFIG_NAME, flags=flags))
+    return resolve(loaded.config, data_explicit=data is not None)
+
+
+def _changed_sources(manifest: Manifest, resolved: ResolvedRun) -> list[str]:
+    """The strategies, and what they imported from beside them, that are not what ran."""
+    lines = []
+    for recorded, found in zip(manifest.strategies, resolved.strategies, strict=False):
+        if recorded.source_sha256 != found.sha256:
+            lines.append(f"strategy: the source of {recorded.name} was changed since ({found.source})")
+        now = dict(found.siblings)
+        changed = [name for name in recorded.imported if recorded.imported[name] != now.get(name)]
+        changed += [name for name in now if name not in recorded.imported]
+        lines += [f"strategy: {name}, which {recorded.name} imports, was changed since" for name in changed]
+    return lines
+
+
 def _differences(manifest: Manifest, run: RunDir, again: RunResult) -> list[str]:
     """What the second execution has otherwise than the run recorded; the cause before the symptom."""
     lines = []
-    for recorded, repeated in zip(manifest.strategies, again.manifest.strategies, strict=False):
-        if recorded.source_sha256 != repeated.source_sha256:
-            lines.append(f"strategy: the source of {recorded.name} was changed since ({repeated.source_path})")
     if manifest.config_sha256 != again.manifest.config_sha256:
         lines.append("configuration: config.toml is not the one that was run")
     if manifest.data_fingerprint != again.manifest.data_fingerprint:
