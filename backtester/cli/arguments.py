@@ -128,7 +128,11 @@ def run_parser() -> Parser:
     rest.add_argument("--seed", metavar="N", help="of all random streams (default 42)")
     rest.add_argument("--output", metavar="DIR", help="the run is written to DIR/<run id> (default runs)")
     rest.add_argument("--run-id", metavar="ID", help="name of the run (default: time, strategy and a few letters)")
-    rest.add_argument("--json", action="store_true", help="the summary as one JSON object on stdout, nothing else there")
+    rest.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON object on stdout and nothing else: the summary, or status, exit code and error",
+    )
     rest.add_argument("--version", action="version", version=f"bt {__version__}")
     return parser
 

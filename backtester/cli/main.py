@@ -34,19 +34,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except SystemExit as request:  # argparse has answered --help or --version
         return request.code if isinstance(request.code, int) else EXIT_DONE
-    except KeyboardInterrupt:
-        sys.stderr.write("bt: interrupted\n")
+    except KeyboardInterrupt as stop:
+        sys.stderr.write(f"bt: interrupted{_notes(stop)}\n")
+        _tell_json(arguments, "interrupted", EXIT_INTERRUPTED, "")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         _silence_stdout()
         return EXIT_DONE
     except OSError as error:
         if error.errno not in _STORAGE_FAULTS:
-            return _failed(error, debug="--debug" in arguments)
+            return _failed(error, arguments)
         _silence_stdout()
-        return _failed(StorageError(f"{error.strerror}: {error.filename or 'standard output'}"), debug="--debug" in arguments)
+        return _failed(StorageError(f"{error.strerror}: {error.filename or 'standard output'}"), arguments)
     except Exception as error:  # noqa: BLE001 - the last line of defence: a message in place of a traceback
-        return _failed(error, debug="--debug" in arguments)
+        return _failed(error, arguments)
     return code
 
 
@@ -57,23 +58,41 @@ def _dispatch(arguments: list[str]) -> int:
     return code
 
 
-def _failed(error: Exception, *, debug: bool) -> int:
-    """The error is told on stderr; its exit code."""
+def _failed(error: Exception, arguments: Sequence[str]) -> int:
+    """The error is told on stderr, and to a script that asked for JSON on stdout; its exit code."""
+    debug = "--debug" in arguments
     if debug:
         import traceback
 
         sys.stderr.write("".join(traceback.format_exception(error)))
     code = error.exit_code if isinstance(error, BacktesterError) else EXIT_BUG
     what = str(error) if isinstance(error, BacktesterError) else f"{type(error).__name__}: {error}"
-    where = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-    sys.stderr.write(f"bt: error: {what}{where}\n")
+    sys.stderr.write(f"bt: error: {what}{_notes(error)}\n")
     if code == EXIT_BUG:
         again = "" if debug else " Run it again with --debug to see where it happened."
         sys.stderr.write(
             f"bt: this is a fault of the program, not yours.{again} Please report the command, the last lines of the run's "
             "run.log, and what `bt --version` says.\n"
         )
+    _tell_json(arguments, "failed", code, what)
     return code
+
+
+def _notes(error: BaseException) -> str:
+    """What was added to an error on its way, such as where its run is."""
+    return "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+
+
+def _tell_json(arguments: Sequence[str], status: str, code: int, message: str) -> None:
+    """With --json, one object stands on stdout however the command ends."""
+    if "--json" not in arguments:
+        return
+    import json
+
+    try:
+        print(json.dumps({"status": status, "exit_code": code, "error": message}), flush=True)
+    except BrokenPipeError:
+        _silence_stdout()
 
 
 def _silence_stdout() -> None:

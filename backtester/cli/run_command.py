@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 
 def run(options: Namespace) -> int:
     """The run is on disk and its summary shown; the exit code says whether it came to its end."""
+    # What a strategy prints must not stand between a script and the JSON that it asked for.
+    with redirect_stdout(sys.stderr) if options.json else nullcontext():
+        result = _executed(options)
+    if options.json:
+        sys.stdout.write(summary_json(result) + "\n")
+    elif not options.quiet:
+        print_sections(run_sections(run_facts(result)), sys.stdout)
+    return result.exit_code
+
+
+def _executed(options: Namespace) -> RunResult:
     loaded = load_run_config(
         RunRequest(
             flags=flag_settings(options),
@@ -33,7 +45,7 @@ def run(options: Namespace) -> int:
     resolved = resolve(loaded.config, data_explicit=loaded.data_explicit)
     line = ProgressLine(sys.stderr) if sys.stderr.isatty() and not (options.quiet or options.json) else None
     try:
-        result = execute(
+        return execute(
             resolved,
             output=Path(resolved.config.run.output),
             run_id=options.run_id,
@@ -42,11 +54,6 @@ def run(options: Namespace) -> int:
     finally:
         if line is not None:
             line.close()
-    if options.json:
-        sys.stdout.write(summary_json(result) + "\n")
-    elif not options.quiet:
-        print_sections(run_sections(run_facts(result)), sys.stdout)
-    return result.exit_code
 
 
 def run_facts(result: RunResult) -> RunFacts:
