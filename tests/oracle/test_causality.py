@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from hypothesis import given
@@ -10,10 +11,11 @@ from hypothesis import strategies as st
 
 from tests.oracle.driver import run_engine
 from tests.oracle.generate import BAR_MS, START_MS, make_bars, markets, rule_sets, scripts, search
-from tests.oracle.scenario import Bar
+from tests.oracle.scenario import Bar, Rules, Script
 
 SYMBOLS = ("AAAUSDT", "BBBUSDT")
 BARS = 40
+NOTHING = Script({}, {})
 
 
 def fills_until(result: Any, time_ms: int) -> list[dict[str, Any]]:
@@ -38,8 +40,10 @@ def other_future(bars: Mapping[str, list[Bar]], time_ms: int, seed: int, price_t
     """The same candles up to T, others from T on."""
     changed = {}
     for number, (symbol, rows) in enumerate(bars.items()):
-        others = make_bars(seed + number, BARS, missing=0.2, empty=0.1, price_ticks=price_ticks)
-        changed[symbol] = [bar for bar in rows if bar.start_ms < time_ms] + [bar for bar in others if bar.start_ms >= time_ms]
+        others = make_bars(seed + number, 300, missing=0.2, empty=0.1, price_ticks=price_ticks)
+        changed[symbol] = [bar for bar in rows if bar.start_ms < time_ms] + [
+            bar for bar in others if time_ms <= bar.start_ms <= rows[-1].start_ms
+        ]
     return changed
 
 
@@ -83,6 +87,22 @@ def test_routing_to_everyone_gives_the_same_event_stream(data: st.DataObject) ->
     broadcast = run_engine(bars, script, rules, settings={"engine.routing": "broadcast"})
     assert by_interest.digest == broadcast.digest
     assert by_interest.fills.equals(broadcast.fills)
+
+
+@search(10)
+@given(seed=st.integers(0, 10**6), cut=st.integers(40, 280), tight=st.booleans())
+def test_the_shipped_strategy_acts_on_the_past_alone(seed: int, cut: int, tight: bool) -> None:
+    bars = {symbol: make_bars(seed + number, 300) for number, symbol in enumerate(SYMBOLS)}
+    time_ms = START_MS + cut * BAR_MS
+    rules = Rules(signal_ms=300_000, tick=Decimal("0.01"))
+    exits = {"tp_pct": 0.004, "sl_pct": 0.002, "trail_pct": 0.003} if tight else {}
+    how = {"strategy": "sma_extended", "params": {"fast": 2, "slow": 5, "allow_short": True, "allow_reentry": True, **exits}}
+    one = run_engine(bars, NOTHING, rules, **how)
+    two = run_engine(other_future(bars, time_ms, seed + 7, 11_000), NOTHING, rules, **how)
+    assert len(one.fills) > 0
+    assert fills_until(one, time_ms) == fills_until(two, time_ms)
+    assert equity_until(one, time_ms) == equity_until(two, time_ms)
+    assert events_before(one, time_ms) == events_before(two, time_ms)
 
 
 @search(15)
