@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from backtester.account.books import Books
-from backtester.account.guard import EquityGuard
+from backtester.account.guard import equity_bands
 from backtester.account.ledger import CAPITAL, FEES, INVENTORY, TRADING, WALLET, Ledger, Posting
 from backtester.domain.candle import Candle
 from backtester.domain.errors import LedgerImbalanceError, require
@@ -50,8 +50,6 @@ class Account:
         self._clock = clock
         self._routes = routes
         self._traded_lots: dict[str, int] = dict.fromkeys(specs, 0)
-        self._guard = EquityGuard()
-        self._bands = self._guard.bands
         self._daily_loss = daily_loss.as_integer_ratio() if daily_loss is not None else None
         self._flatten = flatten
         self._halted_today = False
@@ -83,12 +81,13 @@ class Account:
         books.fees += fee
         self._traded_lots[symbol] += signed_lots
         self._book_strategy(fill.strategy_id, symbol, signed_lots)
-        self._guard.forget()
         if booked.lots:
             self._routes.enter_books(symbol, self.on_bar)
-            return ()
-        self._routes.leave_books(symbol)
-        return self._watch() if books.cash <= self._day_floor else ()
+        else:
+            self._routes.leave_books(symbol)
+        for other in tuple(self._routes.books):  # equity is another now: every band is to be set again
+            self._routes.enter_books(other, self.on_bar)
+        return self._watch() if not booked.lots and books.cash <= self._day_floor else ()
 
     def _book_strategy(self, strategy_id: str, symbol: str, signed_lots: int) -> None:
         lots_by = self.books.strategy_lots
@@ -96,10 +95,7 @@ class Account:
         self._positions[strategy_id][symbol] = size_from_e8(lots * self.books.lot_e8[symbol]) if lots else ZERO
 
     def on_bar(self, bar: Candle) -> Sequence[Published]:
-        """Nothing, unless equity at this close has reached a floor."""
-        band = self._bands.get(bar.symbol)
-        if band is not None and band[0] < bar.close < band[1]:
-            return ()
+        """Nothing, unless equity at this close has reached a floor; called when the close has left its band."""
         return self._watch() if self.books.lots[bar.symbol] else ()
 
     def on_day(self) -> Sequence[Published]:
@@ -142,7 +138,9 @@ class Account:
             published = (self._control(action, f"the day's floor is {decimal_from_money(self._day_floor)}"),)
         floor = 0 if self._halted_today else self._day_floor
         books = self.books
-        self._guard.recenter(slack=equity - floor, lots_by_symbol=books.lots, marks=books.marks, lot_e8=books.lot_e8)
+        bands = equity_bands(slack=equity - floor, lots_by_symbol=books.lots, marks=books.marks, lot_e8=books.lot_e8)
+        for symbol, band in bands.items():
+            self._routes.enter_books(symbol, self.on_bar, band)
         return published
 
     def _control(self, action: ControlAction, detail: str) -> Published:

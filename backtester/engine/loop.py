@@ -106,16 +106,21 @@ class Loop:
         yielded_s = perf_counter()
         for batch in self._feed.batches():
             for time_ms, bars, signals in batch:
-                if careful or time_ms >= schedule.next_ms:
-                    self._full_tick(time_ms, bars, signals)
-                    if self._stop or self._account.bankrupt:
+                if time_ms >= schedule.next_ms or careful:
+                    if 0 <= schedule.next_ms < time_ms:
+                        self._settle_before(time_ms)
+                    if schedule.next_ms <= time_ms or careful:
+                        self._full_tick(time_ms, bars, signals)
+                        if self._stop or self._account.bankrupt:
+                            return
+                        continue
+                    if self._account.bankrupt:
                         return
-                    continue
                 clock.now_ms = time_ms
                 for bar in bars:
                     marks[bar.symbol] = bar.close
                 if routes.venue or routes.books:
-                    self._meet(time_ms, bars)
+                    self._meet(bars)
                     if self._account.bankrupt:
                         return
                     if schedule.next_ms <= time_ms:
@@ -165,7 +170,7 @@ class Loop:
         self._clock.advance(time_ms)
         for bar in bars:
             self._marks[bar.symbol] = bar.close
-        self._meet(time_ms, bars)
+        self._meet(bars)
         if self._account.bankrupt:
             return
         schedule = self._schedule
@@ -216,19 +221,28 @@ class Loop:
         if schedule.snapshot_ms <= time_ms:
             self._snapshot(time_ms)
 
-    def _meet(self, time_ms: int, bars: Sequence[Candle]) -> None:
+    def _meet(self, bars: Sequence[Candle]) -> None:
         """Stages venue and books: bars that end now meet what has business with them."""
-        bus = self._bus
-        for routes in (self._routes.venue, self._routes.books):
-            if routes:
-                for bar in bars:
-                    handler = routes.get(bar.symbol)
-                    if handler is not None:
-                        published = handler(bar)
-                        if published:
-                            bus.post(published)
-                if bus.queue:
-                    bus.drain()
+        bus, venue = self._bus, self._routes.venue
+        if venue:
+            for bar in bars:
+                route = venue.get(bar.symbol)
+                if route is not None and not (route[1] < bar.low and bar.high < route[2]):
+                    published = route[0](bar)
+                    if published:
+                        bus.post(published)
+            if bus.queue:
+                bus.drain()
+        books = self._routes.books
+        if books:
+            for bar in bars:
+                route = books.get(bar.symbol)
+                if route is not None and not route[1] < bar.close < route[2]:
+                    published = route[0](bar)
+                    if published:
+                        bus.post(published)
+            if bus.queue:
+                bus.drain()
 
     def _snapshot(self, time_ms: int) -> None:
         """The account says what it is, on the grid, where its invariants are checked too."""

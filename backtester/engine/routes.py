@@ -9,37 +9,48 @@ from backtester.engine.topics import Published
 
 BarHandler = Callable[[Candle], Sequence[Published]]
 
+Band = tuple[float, float]
+"""(low, high): a bar strictly between has nothing for the handler, which need not be called."""
+
+ALWAYS: Band = (float("inf"), float("-inf"))
+"""The band that no bar is within."""
+
+Route = tuple[BarHandler, float, float]
+
 
 class Routes:
-    """Tables of the venue and the books stage. A module enters a symbol while it has business there.
+    """Tables of the venue and the books stage. A module enters a symbol while it has business there, with the band of prices
+    that do not matter to it: the venue is called unless the bar's whole range is within, the account unless the close is.
 
-    With `broadcast`, everyone stays on every route; results are the same, only slower.
+    With `broadcast`, everyone is called with every bar; results are the same, only slower.
     """
 
     def __init__(self, *, symbols: Iterable[str] = (), broadcast: bool = False) -> None:
-        self.venue: dict[str, BarHandler] = {}
-        self.books: dict[str, BarHandler] = {}
+        self.venue: dict[str, Route] = {}
+        self.books: dict[str, Route] = {}
         self._symbols = tuple(symbols)
         self._broadcast = broadcast
 
     def open_to_all(self, *, venue: BarHandler, books: BarHandler) -> None:
         """Put both modules on all routes when broadcasting; nothing otherwise."""
         if self._broadcast:
-            self.venue = dict.fromkeys(self._symbols, venue)
-            self.books = dict.fromkeys(self._symbols, books)
+            self.venue = dict.fromkeys(self._symbols, (venue, *ALWAYS))
+            self.books = dict.fromkeys(self._symbols, (books, *ALWAYS))
 
-    def enter_venue(self, symbol: str, handler: BarHandler) -> None:
-        """Bars of `symbol` go to the venue from now on."""
-        self.venue[symbol] = handler
+    def enter_venue(self, symbol: str, handler: BarHandler, band: Band) -> None:
+        """Bars of `symbol` go to the venue from now on, but those within the band."""
+        if not self._broadcast:
+            self.venue[symbol] = (handler, *band)
 
     def leave_venue(self, symbol: str) -> None:
         """The venue has no order left that a bar of `symbol` could meet."""
         if not self._broadcast:
             self.venue.pop(symbol, None)
 
-    def enter_books(self, symbol: str, handler: BarHandler) -> None:
-        """Bars of `symbol` go to the account from now on."""
-        self.books[symbol] = handler
+    def enter_books(self, symbol: str, handler: BarHandler, band: Band = ALWAYS) -> None:
+        """Bars of `symbol` go to the account from now on, but those that close within the band."""
+        if not self._broadcast:
+            self.books[symbol] = (handler, *band)
 
     def leave_books(self, symbol: str) -> None:
         """No position is left in `symbol`."""

@@ -77,7 +77,6 @@ class SimulatedVenue:
         self._work_bars = work_bars
         self._orders: dict[str, WorkingOrder] = {}
         self._resting: dict[str, list[WorkingOrder]] = {symbol: [] for symbol in specs}
-        self._triggers: dict[str, tuple[float, float]] = {}
         self._lots: dict[str, int] = dict.fromkeys(specs, 0)
 
     # -- gateway: requests on their way ------------------------------------------------------------------------------
@@ -185,8 +184,7 @@ class SimulatedVenue:
         working.resting = True
         symbol = working.order.symbol
         self._resting[symbol].append(working)
-        self._set_triggers(symbol)
-        self._routes.enter_venue(symbol, self.on_bar)
+        self._watch(symbol)
 
     def _on_cancel(self, cancel: SanitizedCancel) -> list[Published]:
         reports: list[Published] = []
@@ -230,8 +228,7 @@ class SimulatedVenue:
 
     def on_bar(self, bar: Candle) -> Sequence[Published]:
         """Resting limits that the closed bar traded through are filled at their price, in order of arrival."""
-        triggers = self._triggers.get(bar.symbol)
-        if triggers is None or (bar.low > triggers[0] and bar.high < triggers[1]) or bar.volume <= 0:
+        if bar.volume <= 0:
             return ()
         reports: list[Published] = []
         for working in tuple(self._resting[bar.symbol]):
@@ -358,17 +355,16 @@ class SimulatedVenue:
             symbol = working.order.symbol
             self._resting[symbol].remove(working)
             if self._resting[symbol]:
-                self._set_triggers(symbol)
+                self._watch(symbol)
             else:
-                self._triggers.pop(symbol, None)
                 self._routes.leave_venue(symbol)
 
-    def _set_triggers(self, symbol: str) -> None:
-        """The next prices that matter: a bar between them fills nothing."""
+    def _watch(self, symbol: str) -> None:
+        """Be called with the bars that reach the next price that matters: one between those of both sides fills nothing."""
         resting = self._resting[symbol]
         highest_buy = max((w.trigger for w in resting if w.order.side is Side.BUY), default=float("-inf"))
         lowest_sell = min((w.trigger for w in resting if w.order.side is Side.SELL), default=float("inf"))
-        self._triggers[symbol] = (highest_buy, lowest_sell)
+        self._routes.enter_venue(symbol, self.on_bar, (highest_buy, lowest_sell))
 
     def expire_all(self, reason: RejectReason) -> list[Published]:
         """Every order that still works ends now, in the order they were sent."""
