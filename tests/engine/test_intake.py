@@ -60,7 +60,7 @@ def test_any_iterable_of_intents_will_do(returned: Any) -> None:
 @pytest.mark.parametrize(
     "rubbish",
     [1, 0, True, "buy", b"x", object(), [None], [buy(), "sell"], [[buy()]], {"side": "buy"}, buy, MarketOrderIntent, float("nan")],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_rubbish_is_named_with_strategy_and_hook(rubbish: Any) -> None:
     with pytest.raises(StrategyError, match=r"s\.on_candle returned .* which is no intent; return a list of MarketOrderIntent"):
@@ -92,7 +92,11 @@ def test_scalars_of_numpy_become_plain_numbers(given: Any, plain: Any) -> None:
     assert type(row.qty) is type(row.price) is type(plain)
 
 
-@pytest.mark.parametrize("value", [None, True, np.bool_(True), [1], 1j, np.array([1.0]), np.float32(0.1), object()], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    [None, True, np.bool_(True), [1], 1j, np.array([1.0]), np.float32(0.1), object()],
+    ids=lambda value: type(value).__name__,
+)
 def test_what_is_no_number_is_named(value: Any) -> None:
     with pytest.raises(StrategyError, match=r"s\.on_candle: qty must be a Decimal, int, float or text, was \w+"):
         stamped(buy(qty=value))
