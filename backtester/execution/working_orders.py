@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.orders import OpenOrder, SanitizedOrder
 from backtester.domain.rounding import lots_decimal, ticks_decimal
-from backtester.domain.vocabulary import OrderStatus
+from backtester.domain.vocabulary import OrderStatus, Side
 
 
 class OrderRecord:
@@ -52,6 +52,14 @@ class WorkingOrders:
         held = self._lots[record.order.symbol]
         opposite = held * record.order.side.sign < 0
         return not (record.order.reduce_only or (opposite and record.open_lots <= abs(held)))
+
+    def entry_lots(self, symbol: str, side: Side) -> int:
+        """Open lots of all working orders of this side that may open a position (not reduce-only)."""
+        return sum(
+            record.open_lots
+            for record in self.records.values()
+            if record.order.symbol == symbol and record.order.side is side and not record.order.reduce_only
+        )
 
     def working(self, *, strategy_id: str | None = None, symbol: str | None = None) -> Sequence[OpenOrder]:
         """Working orders in the order they were sent, each a value of its own."""

@@ -65,6 +65,9 @@ class OrderReader(Protocol):
     def is_entry(self, order_id: str) -> bool:
         """Whether the working order was not sent as reduce-only and would enlarge the position if filled."""
 
+    def entry_lots(self, symbol: str, side: Side) -> int:
+        """Open lots of all working orders of this side that may open a position."""
+
     def count(self) -> int:
         """Number of working orders."""
 
@@ -217,9 +220,9 @@ class RiskGate:
         if limits.max_open_orders is not None and self._orders.count() >= limits.max_open_orders:
             return Refusal(RejectReason.MAX_OPEN_ORDERS, f"{limits.max_open_orders} orders are working already")
         if limits.max_position is not None:
-            after = abs(held + (rounded.qty_lots if side is Side.BUY else -rounded.qty_lots))
+            after = held * side.sign + self._orders.entry_lots(spec.symbol, side) + rounded.qty_lots
             if after * spec.lot_e8 * price_e8_ > limits.max_position:
-                return Refusal(RejectReason.MAX_POSITION, "the position would exceed risk.max_position_notional")
+                return Refusal(RejectReason.MAX_POSITION, "the position, with what works, would exceed risk.max_position_notional")
         if self._bucket is not None and not self._bucket.take(self._clock.now_ms):
             return Refusal(RejectReason.ORDER_RATE, "orders come faster than risk.orders_per_second allows")
         return None

@@ -34,15 +34,16 @@ class OrderRounding:
     _REMEMBERED = 4096
 
     def __init__(self) -> None:
-        self._lots: dict[tuple[str, object], int] = {}
+        self._lots: dict[tuple[str, type, object], int] = {}
+        """By type too: the float 0.3 means 0.3, while Decimal(0.3), which equals it, is a little less."""
 
     def round(self, intent: OrderIntent, spec: SymbolSpec) -> Rounded | Refusal:
         """Whole lots (down) and ticks (buy down, sell up), or the refusal: INVALID, LOT_STEP, MIN_QTY, TICK."""
         if intent.side.__class__ is not Side or intent.tif.__class__ is not TimeInForce:
             return Refusal(RejectReason.INVALID, "side must be a Side and tif a TimeInForce")
-        key = (spec.symbol, intent.qty)
+        key = (spec.symbol, intent.qty.__class__, intent.qty)
         try:
-            lots = self._lots.get(key) if intent.qty.__class__ is not bool else None
+            lots = self._lots.get(key)
             if lots is None:
                 lots = qty_lots(intent.qty, spec=spec)
                 if len(self._lots) >= self._REMEMBERED:
@@ -50,10 +51,10 @@ class OrderRounding:
                 self._lots[key] = lots
         except (InvalidQuantityError, TypeError) as error:
             return Refusal(RejectReason.INVALID, str(error))
-        if lots == 0:
-            return Refusal(RejectReason.LOT_STEP, f"qty {intent.qty} is below one lot of {spec.lot_size}")
         if lots * spec.lot_e8 < spec.min_qty_e8:
             return Refusal(RejectReason.MIN_QTY, f"qty {intent.qty} is below the minimum of {spec.min_qty}")
+        if lots == 0:
+            return Refusal(RejectReason.LOT_STEP, f"qty {intent.qty} is below one lot of {spec.lot_size}")
         if not isinstance(intent, LimitOrderIntent):
             return Rounded(lots, 0)
         try:
