@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
@@ -13,7 +15,7 @@ from backtester.domain.errors import ConfigError
 
 COMMANDS = ("data", "verify", "strategies", "new")
 _EVERYWHERE = ("--debug", "--quiet")
-_WIDTH = 110
+_WIDTH_MAX = 110
 
 _EPILOG = """\
 commands:
@@ -25,11 +27,14 @@ commands:
 
 examples:
   bt --strategy sma_extended --symbols BTCUSDT ETHUSDT
-  bt --strategy my_strategy.py:Cross --symbols BTCUSDT --params '{"fast": 10}' --set sim.slippage_bps=0 --seed 7
+  bt --strategy my_strategy.py:Cross --symbols BTCUSDT --params '{"fast": 10}'
+  bt --strategy my_strategy.py --symbols BTCUSDT --set sim.slippage_bps=0 --seed 7
   bt --config runs/<id>/config.toml
 
-A flag beats --set, which beats --config, the strategy's configs/<name>.toml and configs/backtest.toml, in this order.
-Exit codes: 0 done, 1 a check found something, 2 your mistake, 3 data, 70 our fault, 130 interrupted.
+A flag beats --set, which beats --config, the strategy's configs/<name>.toml and
+configs/backtest.toml, in this order. Ctrl-C finishes the tick and writes what there is.
+Exit codes: 0 done, 1 a check found something, 2 your mistake, 3 data, 70 our fault,
+130 interrupted.
 """
 
 
@@ -86,7 +91,9 @@ def _parse_data(words: list[str]) -> argparse.Namespace:
     actions = {"import": _import_parser, "list": _list_parser}
     action = next((word for word in words if word in actions), next((word for word in words if not word.startswith("-")), ""))
     if action not in actions:
-        overview = _parser("bt data", "Candles of the catalog: bt data import FILE ..., or bt data list.")
+        overview = _parser(
+            "bt data", "Candles of the catalog: `bt data import FILE ...` stores some, `bt data list` shows what is stored."
+        )
         if {"-h", "--help"} & set(words):
             overview.print_help()
             overview.exit()
@@ -121,7 +128,7 @@ def run_parser() -> Parser:
     _add_data(data)
     money = parser.add_argument_group("money and costs")
     money.add_argument("--cash", metavar="AMOUNT", help="starting cash in the quote asset (default 10000)")
-    money.add_argument("--leverage", metavar="X", help="default 1")
+    money.add_argument("--leverage", metavar="X", help="of derivatives (default 1; more comes later)")
     money.add_argument("--fees", metavar="BPS", help="one fee rate for all fills (default: the venue's entry tier)")
     money.add_argument("--slippage", metavar="BPS", help="slippage of marketable orders")
     rest = parser.add_argument_group("the run")
@@ -133,7 +140,7 @@ def run_parser() -> Parser:
         action="store_true",
         help="one JSON object on stdout and nothing else: the summary, or status, exit code and error",
     )
-    rest.add_argument("--version", action="version", version=f"bt {__version__}")
+    rest.add_argument("--version", action="version", version=f"bt {__version__}", help="show the version")
     return parser
 
 
@@ -142,7 +149,7 @@ def _verify_parser() -> Parser:
         "bt verify", "Execute a run again and compare its events. Writes nothing into the run. Exit code 1: they differ."
     )
     parser.add_argument("run", metavar="RUN", help="a run's directory, also a copied or renamed one")
-    _add_data(parser)
+    _add_data(parser, default="the catalog that the run used; BT_DATA where that is gone")
     return parser
 
 
@@ -182,22 +189,21 @@ def _list_parser() -> Parser:
 
 
 def _parser(prog: str, description: str, epilog: str | None = None) -> Parser:
+    width = min(shutil.get_terminal_size().columns - 2, _WIDTH_MAX)
     parser = Parser(
         prog=prog,
-        description=description,
+        description=textwrap.fill(description, width),
         epilog=epilog,
         allow_abbrev=False,
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=_WIDTH, max_help_position=34),
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=width, max_help_position=34),
     )
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
     parser.add_argument("--debug", action="store_true", help="show where an error happened")
     return parser
 
 
-def _add_data(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument(
-        "--data", metavar="DIR", help="the candle catalog (also BT_DATA; default: data_path of configs/backtest.toml)"
-    )
+def _add_data(parser: argparse._ActionsContainer, *, default: str = "BT_DATA, else data_path of configs/backtest.toml") -> None:
+    parser.add_argument("--data", metavar="DIR", help=f"the candle catalog (default: {default})")
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
