@@ -16,7 +16,7 @@ LINES_MAX = 500
 LINES_AIM = 350
 FUNCTION_LINES_MAX = 70
 GRAB_BAGS = frozenset({"utils", "util", "helpers", "common", "types", "core", "misc", "other", "base_utils"})
-UNFINISHED = re.compile("|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK", "W" + "IP")))
+UNFINISHED = re.compile(rf"\b({'|'.join(('TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X', 'HA' + 'CK', 'W' + 'IP'))})\b")
 BROAD_HANDLERS = {"backtester/engine/loop.py", "backtester/cli/main.py"}
 CODE = ("backtester", "scripts", "tests")
 
