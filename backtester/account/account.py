@@ -53,6 +53,9 @@ class Account:
         self._daily_loss = daily_loss.as_integer_ratio() if daily_loss is not None else None
         self._flatten = flatten
         self._halted_today = False
+        self._stake = 0
+        self._shorts = 0
+        """Longs of derivatives can lose their entry value at most; only a short, or less cash than that, can use up equity."""
         self._day_floor = 0
         self._set_day_floor()
 
@@ -65,15 +68,15 @@ class Account:
         signed_lots = fill.qty_lots if fill.side is Side.BUY else -fill.qty_lots
         lot_value = fill.price_ticks * spec.tick_e8 * spec.lot_e8
         fee = fill.fee_e8 * FEE_STEP
-        before = books.cost[symbol]
-        booked = book_fill(lots=books.lots[symbol], cost=before, signed_lots=signed_lots, lot_value=lot_value)
+        lots, cost = books.lots[symbol], books.cost[symbol]
+        booked = book_fill(lots=lots, cost=cost, signed_lots=signed_lots, lot_value=lot_value)
         is_spot = books.spot[symbol]
         if is_spot and booked.lots < 0:
             raise LedgerImbalanceError(f"spot holdings of {symbol} fell below zero")
         flow = -signed_lots * lot_value if is_spot else booked.realised
         postings: tuple[Posting, ...] = ((WALLET, flow - fee), (FEES, fee), (TRADING, -booked.realised))
         if is_spot:
-            postings = (*postings, (f"{INVENTORY}:{symbol}", booked.cost - before))
+            postings = (*postings, (f"{INVENTORY}:{symbol}", booked.cost - cost))
         self.ledger.post(books.quote, postings, cause=fill.fill_id)
         books.lots[symbol], books.cost[symbol] = booked.lots, booked.cost
         books.cash += flow - fee
@@ -81,12 +84,18 @@ class Account:
         books.fees += fee
         self._traded_lots[symbol] += signed_lots
         self._book_strategy(fill.strategy_id, symbol, signed_lots)
-        if booked.lots:
-            self._routes.enter_books(symbol, self.on_bar)
-        else:
-            self._routes.leave_books(symbol)
-        for other in tuple(self._routes.books):  # equity is another now: every band is to be set again
-            self._routes.enter_books(other, self.on_bar)
+        if not is_spot:
+            self._stake += max(0, booked.cost if booked.lots > 0 else 0) - (cost if lots > 0 else 0)
+            self._shorts += (booked.lots < 0) - (lots < 0)
+        if not self._shorts and not self._day_floor and books.cash > self._stake:
+            if self._routes.books:
+                self._routes.clear_books()
+            return ()
+        for other, held in books.lots.items():  # equity is another now: every band is to be set again
+            if held:
+                self._routes.enter_books(other, self.on_bar)
+            else:
+                self._routes.leave_books(other)
         return self._watch() if not booked.lots and books.cash <= self._day_floor else ()
 
     def _book_strategy(self, strategy_id: str, symbol: str, signed_lots: int) -> None:

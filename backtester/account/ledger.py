@@ -18,10 +18,11 @@ INVENTORY = "inventory"
 
 
 class Ledger:
-    """Balances by (account, asset). The sum over all accounts of an asset is zero at any time."""
+    """Balances by asset and account. The sum over all accounts of an asset is zero at any time."""
 
     def __init__(self) -> None:
-        self.balances: dict[tuple[str, str], int] = {}
+        self.balances: dict[str, dict[str, int]] = {}
+        """Money units by asset and account."""
 
     def post(self, asset: str, postings: Sequence[Posting], *, cause: str) -> None:
         """Book one event's postings in one asset. Raises LedgerImbalanceError, booking nothing, unless they sum to zero."""
@@ -30,25 +31,24 @@ class Ledger:
             total += amount
         if total:
             raise LedgerImbalanceError(f"postings of {cause} are off by {total} units of {asset}")
-        balances = self.balances
+        balances = self.balances.get(asset)
+        if balances is None:
+            balances = self.balances[asset] = {}
         for account, amount in postings:
-            key = (account, asset)
-            balances[key] = balances.get(key, 0) + amount
+            balances[account] = balances.get(account, 0) + amount
 
     def balance(self, account: str, asset: str) -> int:
         """Money units held by `account` in `asset`; 0 when nothing was ever posted."""
-        return self.balances.get((account, asset), 0)
+        return self.balances.get(asset, {}).get(account, 0)
 
     def check(self) -> None:
         """Raise LedgerImbalanceError unless all accounts of each asset sum to zero."""
-        sums: dict[str, int] = {}
-        for (_, asset), amount in self.balances.items():
-            sums[asset] = sums.get(asset, 0) + amount
-        off = {asset: total for asset, total in sums.items() if total}
-        if off:
-            raise LedgerImbalanceError(f"the ledger is off by {off}")
+        for asset, balances in self.balances.items():
+            if total := sum(balances.values()):
+                raise LedgerImbalanceError(f"the ledger is off by {total} units of {asset}")
 
     def state_hash(self) -> str:
         """sha256 of all balances: equal books, equal hash."""
-        text = "\n".join(f"{account}\t{asset}\t{amount}" for (account, asset), amount in sorted(self.balances.items()))
+        rows = [(account, asset, amount) for asset, held in self.balances.items() for account, amount in held.items()]
+        text = "\n".join(f"{account}\t{asset}\t{amount}" for account, asset, amount in sorted(rows))
         return hashlib.sha256(text.encode()).hexdigest()

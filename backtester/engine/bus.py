@@ -16,6 +16,8 @@ _CONTEXT = CALCULATION.copy()
 DEPTH_LIMIT = 64
 """How long a chain of messages may become within one instant; beyond it the modules answer each other for ever."""
 
+_NOTED_DEPTH = DEPTH_LIMIT // 2
+
 Handler = Callable[[M], Iterable[Published] | None]
 Observer = Callable[[int, int, str, Any], None]
 Entry = tuple[Topic[Any], Any, int, int, int]
@@ -81,23 +83,26 @@ class Bus:
             setcontext(theirs)
 
     def _drain(self) -> None:
-        queue, observers, handlers = self.queue, self._observers, self._handlers
+        queue, observers, handlers, taps = self.queue, self._observers, self._handlers, self._taps
         while queue:
             self.current = topic, message, seq, cause, depth = queue.popleft()
-            if depth > DEPTH_LIMIT // 2:
-                self._deep.append((seq, cause, topic.name))
-                if depth > DEPTH_LIMIT:
-                    raise self._cycle(seq)
+            if depth > _NOTED_DEPTH:
+                self._note_depth(seq, cause, topic.name, depth)
             for observe in observers:
                 observe(seq, cause, topic.name, message)
             for handler in handlers[topic.index]:
                 following = handler(message)
                 if following:
                     for next_topic, next_message in following:
-                        self.seq += 1
-                        queue.append((next_topic, next_message, self.seq, seq, depth + 1))
-            if self._taps and topic.index in self._taps:
+                        self.seq = number = self.seq + 1
+                        queue.append((next_topic, next_message, number, seq, depth + 1))
+            if taps and topic.index in taps:
                 self._tapped.append((topic.index, message))
+
+    def _note_depth(self, seq: int, cause: int, name: str, depth: int) -> None:
+        self._deep.append((seq, cause, name))
+        if depth > DEPTH_LIMIT:
+            raise self._cycle(seq)
 
     @property
     def has_tapped(self) -> bool:

@@ -52,6 +52,11 @@ class Routes:
         if not self._broadcast:
             self.books[symbol] = (handler, *band)
 
+    def clear_books(self) -> None:
+        """The account has nothing to watch in any symbol."""
+        if not self._broadcast:
+            self.books.clear()
+
     def leave_books(self, symbol: str) -> None:
         """No position is left in `symbol`."""
         if not self._broadcast:

@@ -76,25 +76,26 @@ class Schedule:
         """Recompute `next_ms` after something was taken out."""
         if self._held:
             return
-        due_ms = self.snapshot_ms
-        if self.arrivals and self.arrivals[0][0] < due_ms:
-            due_ms = self.arrivals[0][0]
-        if self.hooks and self.hooks[0][0] < due_ms:
-            due_ms = self.hooks[0][0]
+        due_ms, arrivals, hooks = self.snapshot_ms, self.arrivals, self.hooks
+        if arrivals and arrivals[0][0] < due_ms:
+            due_ms = arrivals[0][0]
+        if hooks and hooks[0][0] < due_ms:
+            due_ms = hooks[0][0]
         self.next_ms = due_ms
 
     def take_arrivals(self, time_ms: int) -> list[tuple[Any, int, int]]:
         """(item, cause, depth) of everything that arrives at `time_ms`, in order; taken out."""
+        arrivals = self.arrivals
         taken = []
-        while self.arrivals and self.arrivals[0][0] <= time_ms:
-            entry = heappop(self.arrivals)
-            taken.append((entry[4], entry[5], entry[6]))
+        while arrivals and arrivals[0][0] <= time_ms:
+            taken.append(heappop(arrivals)[4:])
         return taken
 
     def take_hook(self, time_ms: int) -> tuple[int, Any, int, int] | None:
         """(class, item, cause, depth) of the first hook due by `time_ms`, taken out; None when there is none."""
-        if self.hooks and self.hooks[0][0] <= time_ms:
-            _, hook_class, _, item, cause, depth = heappop(self.hooks)
+        hooks = self.hooks
+        if hooks and hooks[0][0] <= time_ms:
+            _, hook_class, _, item, cause, depth = heappop(hooks)
             return hook_class, item, cause, depth
         return None
 

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.money import decimal_from_e8, price_e8
+from backtester.domain.money import decimal_from_e8, price_e8, size_from_e8
 from backtester.domain.orders import Fill, OrderAck, OrderCanceled, OrderRejected, SanitizedCancel, SanitizedOrder
-from backtester.domain.rounding import lots_decimal, ticks_decimal
+from backtester.domain.rounding import lots_decimal
 from backtester.domain.vocabulary import (
     FillNote,
     Liquidity,
@@ -260,7 +260,8 @@ class SimulatedVenue:
             if paid_lots < lots:
                 self._end(working, RejectReason.INSUFFICIENT, reports)
                 return
-        self._end_if_pointless(working, reports)
+        if working.closes_only and working.open_lots:
+            self._end_if_pointless(working, reports)
 
     def _allowed(self, working: WorkingOrder, bar: Candle) -> tuple[int, bool]:
         """(lots, over share): what may trade now. Reduce-only is never more than the position, and never held back."""
@@ -304,24 +305,42 @@ class SimulatedVenue:
         bar_fill: bool,
     ) -> None:
         order = working.order
-        spec = self._specs[order.symbol]
-        fee_e8 = self._pricing.fee_e8(symbol=order.symbol, ticks=ticks, lots=lots, liquidity=liquidity)
+        symbol, side = order.symbol, order.side
+        spec = self._specs[symbol]
+        fee_e8 = self._pricing.fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=liquidity)
         if working.budget_e8 is not None:
-            working.budget_e8 -= self._cost_e8(order.symbol, spec, ticks, lots)
+            working.budget_e8 -= self._cost_e8(symbol, spec, ticks, lots)
         self._liquidity.use(bar, lots)
         working.open_lots -= lots
         working.fills += 1
-        self._lots[order.symbol] += lots if order.side is Side.BUY else -lots
-        fill = make_fill(
-            order, spec, time_ms=self._clock.now_ms, fill_index=working.fills, lots=lots, ticks=ticks, fee_e8=fee_e8,
-            fee_asset=self._quote, open_lots=working.open_lots, liquidity=liquidity, bar_fill=bar_fill,
-            note=working.note, over_share=over_share,
-        )  # fmt: skip
-        reports.append(on(T_FILLS, fill))
+        held = self._lots[symbol] = self._lots[symbol] + (lots if side is Side.BUY else -lots)
+        fill = Fill(
+            time_ms=self._clock.now_ms,
+            symbol=symbol,
+            side=side,
+            qty=size_from_e8(lots * spec.lot_e8),
+            price=decimal_from_e8(ticks * spec.tick_e8),
+            fee=decimal_from_e8(fee_e8),
+            fee_asset=self._quote,
+            liquidity=liquidity,
+            order_id=order.order_id,
+            fill_id=f"{order.order_id}-f{working.fills}",
+            strategy_id=order.strategy_id,
+            reason=order.reason,
+            order_type=order.order_type,
+            bar_fill=bar_fill,
+            note=working.note,
+            over_share=over_share,
+            price_ticks=ticks,
+            qty_lots=lots,
+            fee_e8=fee_e8,
+            open_lots=working.open_lots,
+        )
+        reports.append((T_FILLS, fill))
         if not working.open_lots:
             self._forget(working)
-        if not self._lots[order.symbol]:
-            for resting in tuple(self._resting[order.symbol]):
+        if not held and self._resting[symbol]:
+            for resting in tuple(self._resting[symbol]):
                 self._end_if_pointless(resting, reports)
 
     def _end_if_pointless(self, working: WorkingOrder, reports: list[Published]) -> None:
@@ -389,44 +408,3 @@ class SimulatedVenue:
             lots = working.open_lots
             self._fill(working, bar, lots, ticks, Liquidity.TAKER, reports, over_share=False, bar_fill=False)
         return reports
-
-
-def make_fill(
-    order: SanitizedOrder,
-    spec: SymbolSpec,
-    *,
-    time_ms: int,
-    fill_index: int,
-    lots: int,
-    ticks: int,
-    fee_e8: int,
-    fee_asset: str,
-    open_lots: int,
-    liquidity: Liquidity,
-    bar_fill: bool,
-    note: FillNote,
-    over_share: bool,
-) -> Fill:
-    """The message of one fill; its id is the order's with the number of the fill."""
-    return Fill(
-        time_ms=time_ms,
-        symbol=order.symbol,
-        side=order.side,
-        qty=lots_decimal(lots, spec),
-        price=ticks_decimal(ticks, spec),
-        fee=decimal_from_e8(fee_e8),
-        fee_asset=fee_asset,
-        liquidity=liquidity,
-        order_id=order.order_id,
-        fill_id=f"{order.order_id}-f{fill_index}",
-        strategy_id=order.strategy_id,
-        reason=order.reason,
-        order_type=order.order_type,
-        bar_fill=bar_fill,
-        note=note,
-        over_share=over_share,
-        price_ticks=ticks,
-        qty_lots=lots,
-        fee_e8=fee_e8,
-        open_lots=open_lots,
-    )
