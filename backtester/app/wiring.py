@@ -45,7 +45,7 @@ from backtester.sim.pricing import FillPricing
 from backtester.sim.sim_models import FeeModel, SlippageModel
 from backtester.sim.venue import SimulatedVenue
 from backtester.strategy.base import Strategy
-from backtester.strategy.context import StrategyContext
+from backtester.strategy.context import PositionTable, StrategyContext
 from backtester.strategy.history import CandleHistory
 from backtester.strategy.host import StrategyHost
 
@@ -135,7 +135,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         marks=marks,
         leverage=int(config.account.leverage),
     )
-    positions = {strategy_id: dict.fromkeys(specs, Decimal(0)) for strategy_id, _, _ in plan.strategies}
+    positions = {strategy_id: PositionTable(dict.fromkeys(specs, Decimal(0))) for strategy_id, _, _ in plan.strategies}
     account = Account(
         books=books,
         specs=specs,
@@ -229,7 +229,7 @@ def _limits(plan: Plan) -> RiskLimits:
 
 
 def _hosts(
-    plan: Plan, clock: Clock, positions: dict[str, dict[str, Decimal]], books: Books, working: WorkingOrders
+    plan: Plan, clock: Clock, positions: dict[str, PositionTable], books: Books, working: WorkingOrders
 ) -> list[StrategyHost]:
     """Each strategy has its own history and its own random streams, so that none can disturb another or the engine."""
     hosts = []

@@ -117,8 +117,16 @@ class Loop:
                     if self._account.bankrupt:
                         return
                 clock.now_ms = time_ms
-                for bar in bars:
-                    marks[bar.symbol] = bar.close
+                if bars is signals:
+                    for bar in bars:
+                        symbol = bar.symbol
+                        marks[symbol] = bar.close
+                        keep[symbol](bar)
+                else:
+                    for bar in bars:
+                        marks[bar.symbol] = bar.close
+                    for candle in signals:
+                        keep[candle.symbol](candle)
                 if routes.venue or routes.books:
                     self._meet(bars)
                     if self._account.bankrupt:
@@ -126,13 +134,12 @@ class Loop:
                     if schedule.next_ms <= time_ms:
                         self._deliver_due(time_ms)
                 for candle in signals:
-                    keep[candle.symbol](candle)
-                for candle in signals:
                     try:
                         returned = on_candle(candle)
+                        has_intents = returned and True
                     except (Exception, SystemExit) as error:  # the user's code may raise anything
                         raise self._strategy_failed(decider, "on_candle", error) from error
-                    if returned is not None and (returned.__class__ is not list or returned):
+                    if has_intents:
                         self._submit(decider, returned, "on_candle", cause=0, depth=0)
                 if outbox:
                     self._empty_outbox(decider)
@@ -319,9 +326,10 @@ class Loop:
         """Call one hook and settle what it returns. Raises StrategyError around what the user's code raised."""
         try:
             returned = decider.hooks[hook](*args)
+            has_intents = returned and True
         except (Exception, SystemExit) as error:  # the user's code may raise anything
             raise self._strategy_failed(decider, hook, error) from error
-        if returned is not None and (returned.__class__ is not list or returned):
+        if has_intents:
             self._submit(decider, returned, hook, cause=cause, depth=depth, retries=retries)
         if decider.outbox:
             self._empty_outbox(decider)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple, NoReturn, Protocol
 
@@ -82,12 +82,29 @@ class AccountInfo:
         return self._books.snapshot(self._clock.now_ms)
 
 
+class PositionTable(dict[str, Decimal]):
+    """A strategy's own signed quantities by symbol; reading one that is not of the run is a StrategyError."""
+
+    def __missing__(self, symbol: str) -> NoReturn:
+        raise StrategyError(f"{symbol!r} is not a symbol of this run ({', '.join(self)})")
+
+
 class StrategyContext:
     """`self.ctx` of a strategy. Values are current when a hook runs: this instant's fills and closes are in them."""
 
     __slots__ = (
-        "_clock", "_history", "_orders", "_positions", "_specs", "_streams", "account", "outbox", "strategy_id", "symbols",
-        "timeframe", "warming",
+        "_clock",
+        "_history",
+        "_orders",
+        "_specs",
+        "_streams",
+        "account",
+        "outbox",
+        "position",
+        "strategy_id",
+        "symbols",
+        "timeframe",
+        "warming",
     )  # fmt: skip
 
     def __init__(
@@ -98,7 +115,7 @@ class StrategyContext:
         timeframe: str,
         specs: Mapping[str, SymbolSpec],
         clock: Clock,
-        positions: dict[str, Decimal],
+        positions: PositionTable,
         books: BooksReader,
         orders: OrdersReader,
         history: CandleHistory,
@@ -111,7 +128,8 @@ class StrategyContext:
         self.account = AccountInfo(books, clock)
         self.outbox: list[TimerRequest | Note] = []
         self._clock = clock
-        self._positions = positions
+        self.position: Callable[[str], Decimal] = positions.__getitem__
+        """This strategy's own signed quantity of a symbol, from its fills."""
         self._orders = orders
         self._history = history
         self._specs = specs
@@ -121,11 +139,6 @@ class StrategyContext:
     def now_ms(self) -> int:
         """The instant of the hook, UTC epoch milliseconds."""
         return self._clock.now_ms
-
-    def position(self, symbol: str) -> Decimal:
-        """This strategy's own signed quantity of `symbol`, from its fills."""
-        held = self._positions.get(symbol)
-        return held if held is not None else self._unknown(symbol)
 
     @property
     def cash(self) -> Decimal:
