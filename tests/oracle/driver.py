@@ -65,6 +65,7 @@ def settings_of(rules: Rules) -> dict[str, Any]:
         "sim.remainder": "carry" if rules.carry else "cancel",
         "sim.work_bars": rules.work_bars,
         "sim.limit_fill": "through" if rules.through else "touch",
+        "risk.price_collar_bps": 9_000,  # wide: a closing order alone in a thin bar pays up to 1,000 bps
     }
 
 
@@ -184,9 +185,9 @@ def assert_same_equity(result: Any, expected: Result) -> None:
 def assert_same_trades(result: Any, expected: Result) -> None:
     """Trades flat to flat: sides, sizes, times, weighted prices, profit and fees."""
     rows = sorted(
-        result.trades.to_dicts(), key=lambda row: (row["symbol"], row["entry_time_ms"], row["exit_time_ms"], row["is_open"])
+        result.trades.to_dicts(), key=lambda row: (row["symbol"], row["is_open"], row["entry_time_ms"], row["exit_time_ms"])
     )
-    mine = sorted(expected.trades, key=lambda trade: (trade.symbol, trade.entry_time_ms, trade.exit_time_ms, trade.is_open))
+    mine = sorted(expected.trades, key=lambda trade: (trade.symbol, trade.is_open, trade.entry_time_ms, trade.exit_time_ms))
     assert len(rows) == len(mine), (rows, mine)
     for row, trade in zip(rows, mine, strict=True):
         sign = 1 if trade.side == "buy" else -1

@@ -109,7 +109,7 @@ def rule_sets(draw: st.DrawFn, *, spot: bool = False) -> Rules:
             "taker_bps": draw(st.sampled_from((Decimal(0), Decimal("5.5"), Decimal(10)))),
         }
     # no latency is a whole number of bars: what is sent then meets the work of earlier orders at the very instant of an open
-    order_ms = draw(st.sampled_from((0, 1, 125, 29_999, 30_000, 59_999, 90_000)))
+    order_ms = draw(st.sampled_from((0, 1, 125, 29_999, 30_000, 59_999, 60_000, 90_000)))
     return Rules(
         signal_ms=draw(st.sampled_from((60_000, 60_000, 180_000, 300_000))),
         order_latency_ms=order_ms,
