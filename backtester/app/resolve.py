@@ -209,6 +209,8 @@ def _range(config: RunConfig, series: Sequence[StoredSeries]) -> tuple[int, int]
     run = config.run
     start_ms = parse_time_ms(run.start, what="start") if run.start else min(one.first_ms for one in series)
     end_ms = parse_time_ms(run.end, what="end") if run.end else max(one.last_ms for one in series)
+    if start_ms < 0:
+        raise ConfigError(f"start {iso_text(start_ms)} is before 1970; leave it out to begin with the first stored candle")
     if start_ms >= end_ms and run.start and run.end:
         raise ConfigError(f"start {iso_text(start_ms)} is not before end {iso_text(end_ms)} (UTC, end exclusive)")
     return start_ms, end_ms

@@ -167,7 +167,7 @@ def create(output: Path, run_id: str) -> RunDir:
 
     Raises StorageError when the run id exists, is no plain directory name, or the place cannot be written.
     """
-    if not run_id or run_id in {".", ".."} or run_id.startswith(".") or "\0" in run_id or Path(run_id).name != run_id:
+    if not run_id or run_id in {".", ".."} or run_id.startswith(".") or not run_id.isprintable() or Path(run_id).name != run_id:
         raise StorageError(f"run id {run_id!r} is no directory name; use letters, digits, - and _")
     path = output / run_id
     try:

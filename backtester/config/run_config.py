@@ -11,6 +11,8 @@ from backtester.domain.errors import ConfigError
 from backtester.domain.timeframe import timeframe_ms
 
 MAX_BPS = Decimal(10_000)
+MAX_AMOUNT = Decimal(10**15)
+"""More than any market holds; beyond it exact decimals would no longer fit what results are written with."""
 
 
 def _exact(key: str, value: object) -> Decimal:
@@ -32,8 +34,14 @@ def _check_bps(key: str, value: Decimal | None, *, least: Decimal) -> None:
     _check(fits, f"{key} must be between {least} and {MAX_BPS} basis points", value)
 
 
-def _above_zero(value: Decimal) -> bool:
-    return value.is_finite() and value > 0
+def _check_amount(key: str, value: Decimal | None, *, off: str = "") -> None:
+    """An amount is above 0 and of a size that money has."""
+    if value is None:
+        return
+    _check(value.is_finite() and value > 0, f"{key} must be above 0{off}", value)
+    exponent = value.as_tuple().exponent
+    fits = value <= MAX_AMOUNT and isinstance(exponent, int) and exponent >= -8
+    _check(fits, f"{key} must be at most {MAX_AMOUNT:,}, with at most 8 decimals", value)
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -142,7 +150,7 @@ class AccountSection(Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         self._make_exact("starting_cash", "leverage")
-        _check(_above_zero(self.starting_cash), "account.starting_cash must be above 0", self.starting_cash)
+        _check_amount("account.starting_cash", self.starting_cash)
         whole = self.leverage.is_finite() and self.leverage >= 1
         _check(whole, "account.leverage must be at least 1", self.leverage)
         timeframe_ms(self.snapshot_every)
@@ -162,8 +170,7 @@ class RiskSection(Section, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         self._make_exact("price_collar_bps", "max_position_notional", "daily_loss_limit", "orders_per_second")
         for key in ("price_collar_bps", "max_position_notional", "orders_per_second"):
-            value = getattr(self, key)
-            _check(value is None or _above_zero(value), f"risk.{key} must be above 0, or 'off'", value)
+            _check_amount(f"risk.{key}", getattr(self, key), off=", or 'off'")
         limit = self.daily_loss_limit
         fraction = limit is None or (limit.is_finite() and 0 < limit < 1)
         _check(fraction, "risk.daily_loss_limit is a fraction between 0 and 1 (0.02 means 2 %), or 'off'", limit)
