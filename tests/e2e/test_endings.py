@@ -59,7 +59,7 @@ def test_a_signal_finishes_the_tick_writes_what_there_is_and_ends_with_130(tmp_p
     assert manifest["counts"]["fills"] == len((run / "fills.csv").read_text().splitlines()) - 1 > 0
     assert set(manifest["files"]) == set(files_of(run)) - {"manifest.json"}
     last_ms = int((run / "equity.csv").read_text().splitlines()[-1].split(",")[0])
-    assert last_ms == json.loads(lines[-1].raw)["time_ms"]
+    assert last_ms <= json.loads(lines[-1].raw)["time_ms"] < last_ms + 60_000
     assert "not complete" in bt_here("verify", "runs/one", cwd=tmp_path, code=1).stdout
 
 
