@@ -27,6 +27,7 @@ from backtester.domain.instruments import SymbolSpec, SymbolSpecs
 from backtester.domain.timeframe import iso_text, parse_time_ms, timeframe_ms, timeframe_text
 from backtester.sim.sim_models import FeeModel, SlippageModel
 from backtester.strategy.base import Strategy, StrategyParams
+from backtester.strategy.importing import file_at_work
 from backtester.strategy.registry import LoadedStrategy, loaded_from_class
 
 MEMORY_EXCHANGE = "binance"
@@ -68,6 +69,12 @@ def run(
             output - a directory in which the run gets its own; left out, the run stays in memory.
     Raises: ConfigError, DataError before the run; RunAbortedError around what ended it.
     """
+    script = file_at_work()
+    if script is not None:
+        raise ConfigError(
+            f"{script} starts a run of its own while its strategy is loaded; "
+            "put backtester.run(...) under `if __name__ == '__main__':`"
+        )
     names = (symbols,) if isinstance(symbols, str) else tuple(symbols)
     is_path = data is None or isinstance(data, (str, Path))
     frames = {} if is_path else _frames(data, names)

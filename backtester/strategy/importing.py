@@ -16,6 +16,9 @@ _SIBLINGS: set[str] = set()
 """Names of modules that came from the directory of a strategy file: forgotten before the next file is executed, so that
 two strategies may each have a `signals.py` and an edited one is read again."""
 
+_AT_WORK: list[Path] = []
+"""Strategy files that are being executed right now, the innermost last."""
+
 
 class ImportedFile(msgspec.Struct, frozen=True):
     """A file executed as a module, with hashes of exactly the text that ran."""
@@ -95,6 +98,11 @@ class CreationGuard:
         raise StrategyError(f"{self._what} cannot be made: {place}{_fault(error)}") from error
 
 
+def file_at_work() -> Path | None:
+    """The strategy file that is being executed right now; None outside an import."""
+    return _AT_WORK[-1] if _AT_WORK else None
+
+
 def run_file(path: Path) -> ImportedFile:
     """The module of the file at `path` (absolute), executed now from its text; modules beside it can be imported by it.
 
@@ -113,6 +121,7 @@ def run_file(path: Path) -> ImportedFile:
     module.__file__ = str(path)
     before = sys.modules.copy()
     sys.modules[module.__name__] = module  # typed parameters look up their annotations here
+    _AT_WORK.append(path)
     try:
         with SearchPath(path.parent), ImportGuard(f"strategy file {path}", directory=path.parent):
             exec(compile(text, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102 - running the user's file is the task
@@ -120,6 +129,7 @@ def run_file(path: Path) -> ImportedFile:
         del sys.modules[module.__name__]
         raise
     finally:
+        _AT_WORK.pop()
         siblings = _new_siblings(before, path)
     return ImportedFile(module, hashlib.sha256(text).hexdigest(), siblings)
 

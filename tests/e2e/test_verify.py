@@ -174,3 +174,17 @@ def test_what_was_handed_over_in_python_is_named(stored, tmp_path):
     subprocess.run([sys.executable, "models.py"], cwd=tmp_path, check=True, capture_output=True)
     assert manifest_of(tmp_path / "runs/own")["handed_over"] == ["a fee model"]
     assert "a fee model" in bt_here("verify", "runs/own", cwd=tmp_path, code=2).stderr
+
+
+def test_a_script_that_runs_whenever_it_is_loaded_is_told_where_to_put_its_run(stored, tmp_path):
+    asked = f"backtester.run(Idle, symbols='BTCUSDT', data={str(stored)!r}, timeframe='1h', output='runs', run_id='own')"
+    head = "import backtester\n\nclass Idle(backtester.Strategy):\n    pass\n\n"
+    script = tmp_path / "script.py"
+    script.write_text(head + asked + "\n")
+    subprocess.run([sys.executable, "script.py"], cwd=tmp_path, check=True, capture_output=True)
+    before = files_of(tmp_path / "runs")
+    assert "under `if __name__ == '__main__':`" in bt_here("verify", "runs/own", cwd=tmp_path, code=2).stderr
+    assert files_of(tmp_path / "runs") == before
+    script.write_text(f"{head}if __name__ == '__main__':\n    {asked.replace('own', 'two')}\n")
+    subprocess.run([sys.executable, "script.py"], cwd=tmp_path, check=True, capture_output=True)
+    assert "repeats" in bt_here("verify", "runs/two", cwd=tmp_path).stdout
