@@ -56,7 +56,6 @@ def plan_run(resolved: ResolvedRun, *, specs: SymbolSpecs | None = None, models:
         end_ms=resolved.end_ms,
         slippage=models.slippage or _slippage(config),
         fees=models.fees or SymbolFees({key: (maker, taker) for key, (maker, taker, _) in rates.items()}),
-        taker_bps={key: taker for key, (_, taker, _) in rates.items()},
     )
     lengths = sorted({timeframe_ms(name) for _, _, timeframes in strategies for name in timeframes})
     return PlannedRun(plan, tuple(lengths), _assumptions(resolved, chosen, rates, models))

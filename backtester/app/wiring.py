@@ -14,6 +14,7 @@ from backtester.config.run_config import RunConfig
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import money_from_decimal
 from backtester.domain.timeframe import timeframe_ms
+from backtester.domain.vocabulary import Liquidity
 from backtester.engine.bus import Bus
 from backtester.engine.clock import Clock
 from backtester.engine.loop import Loop
@@ -42,7 +43,7 @@ from backtester.risk.gate import RiskGate, RiskLimits
 from backtester.sim.latency import Latency
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
-from backtester.sim.sim_models import FeeModel, SlippageModel
+from backtester.sim.sim_models import FeeModel, SlippageModel, checked_rate_bps
 from backtester.sim.venue import SimulatedVenue
 from backtester.strategy.base import Strategy
 from backtester.strategy.context import PositionTable, StrategyContext
@@ -102,7 +103,6 @@ class Plan(NamedTuple):
     end_ms: int
     slippage: SlippageModel
     fees: FeeModel
-    taker_bps: Mapping[str, Decimal]
 
 
 class Engine(NamedTuple):
@@ -223,9 +223,13 @@ def _limits(plan: Plan) -> RiskLimits:
         orders_per_second=risk.orders_per_second,
         order_burst=risk.order_burst,
         leverage=int(plan.config.account.leverage),
-        taker_bps=plan.taker_bps,
+        fee_bps={symbol: max(_rate_bps(plan.fees, symbol, liquidity) for liquidity in Liquidity) for symbol in plan.specs},
         market_bps=sim.spread_bps + sim.slippage_bps,
     )
+
+
+def _rate_bps(fees: FeeModel, symbol: str, liquidity: Liquidity) -> Decimal:
+    return checked_rate_bps(fees.rate_bps(symbol=symbol, liquidity=liquidity))
 
 
 def _hosts(

@@ -37,6 +37,9 @@ from backtester.risk.order_rate import TokenBucket
 from backtester.risk.order_validation import OrderRounding, Refusal, Rounded, check_collar, check_opening_size
 from backtester.risk.reservations import Reservations
 
+_PARTS_MAX = 10_000
+"""A spot buy filled in parts pays for each rounding of value and fee: held for as many parts as this, where there is cash."""
+
 
 class AccountReader(Protocol):
     """What the gate asks of the account."""
@@ -84,7 +87,7 @@ class RiskLimits:
         orders_per_second: Decimal | None = None,
         order_burst: int = 100,
         leverage: int = 1,
-        taker_bps: Mapping[str, Decimal] | None = None,
+        fee_bps: Mapping[str, Decimal] | None = None,
         market_bps: Decimal = Decimal(0),
     ) -> None:
         self.collar_e8 = _bps_e8(collar_bps) if collar_bps is not None else None
@@ -93,7 +96,7 @@ class RiskLimits:
         self.orders_per_second_e8 = e8_from_decimal(orders_per_second) if orders_per_second is not None else None
         self.order_burst = order_burst
         self.leverage = leverage
-        self.taker_e8 = {symbol: _bps_e8(bps) for symbol, bps in (taker_bps or {}).items()}
+        self.fee_e8 = {symbol: _bps_e8(bps) for symbol, bps in (fee_bps or {}).items()}
         self.market_e8 = _bps_e8(market_bps)
 
 
@@ -230,19 +233,20 @@ class RiskGate:
     def _reserve(
         self, spec: SymbolSpec, rounded: Rounded, opening_lots: int, *, order_e8: int, is_limit: bool, side: Side
     ) -> int | Refusal:
-        """notional / leverage + taker fee on the whole order, from the cash that is free."""
+        """notional / leverage + the higher of the two fees on the whole order, from the cash that is free."""
         limits = self._limits
         if not is_limit and side is Side.BUY:
             order_e8 = ceil_div(order_e8 * (PRICE_ONE + limits.market_e8), PRICE_ONE)
         lot_value = order_e8 * spec.lot_e8
-        fee = ceil_div(rounded.qty_lots * lot_value * max(0, limits.taker_e8.get(spec.symbol, 0)), PRICE_ONE)
+        fee = ceil_div(rounded.qty_lots * lot_value * max(0, limits.fee_e8.get(spec.symbol, 0)), PRICE_ONE)
         need = ceil_div(opening_lots * lot_value, limits.leverage) + ceil_div(fee, FEE_STEP) * FEE_STEP
         free = self._account.free_cash() - self.reservations.total
         if need > free:
             detail = f"needs {need // 10**14 / 100:.2f}, free is {free // 10**14 / 100:.2f} {spec.quote}"
             return Refusal(RejectReason.INSUFFICIENT, detail)
-        if spec.market is Market.SPOT and not is_limit:
-            return min(free, need + need // 100)
+        if spec.market is Market.SPOT and side is Side.BUY:
+            more = 2 * FEE_STEP * min(rounded.qty_lots, _PARTS_MAX) if is_limit else need // 100
+            return min(free, need + more)
         return need
 
     def _refuse(self, intent: AnyIntent, refusal: Refusal) -> Sequence[Published]:
@@ -259,8 +263,13 @@ class RiskGate:
     # -- what became of orders ---------------------------------------------------------------------------------------
 
     def on_fill(self, fill: Fill) -> None:
-        """The filled part holds no cash any more."""
-        self.reservations.fill(fill.order_id, open_lots=fill.open_lots)
+        """The filled part holds no cash any more; a spot buy goes on holding what it may still spend."""
+        spent = None
+        if fill.side is Side.BUY and self._specs[fill.symbol].market is Market.SPOT:
+            spec = self._specs[fill.symbol]
+            value = fill.price_ticks * spec.tick_e8 * fill.qty_lots * spec.lot_e8
+            spent = (ceil_div(value, FEE_STEP) + fill.fee_e8) * FEE_STEP
+        self.reservations.fill(fill.order_id, open_lots=fill.open_lots, spent=spent)
 
     def on_canceled(self, canceled: OrderCanceled) -> None:
         """The ended order holds no cash any more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Reservations:
-    """Money units by order. A fill releases its share; the last fill or the order's end releases the rest."""
+    """Money units by order. A fill releases its share or what it spent; the last fill or the order's end releases the rest."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -15,8 +15,10 @@ class Reservations:
         self._by_order[order_id] = (amount, lots)
         self.total += amount
 
-    def fill(self, order_id: str, *, open_lots: int) -> None:
-        """Release what the filled part held: what stays is in proportion to the open lots, rounded up."""
+    def fill(self, order_id: str, *, open_lots: int, spent: int | None = None) -> None:
+        """Release what was `spent`, where that is known: the rest may still be used by the order. Otherwise release what the
+        filled part held: what stays is in proportion to the open lots, rounded up.
+        """
         held = self._by_order.get(order_id)
         if held is None:
             return
@@ -24,7 +26,7 @@ class Reservations:
         if open_lots == 0:
             self.release(order_id)
             return
-        stays = -(-amount * open_lots // lots)
+        stays = -(-amount * open_lots // lots) if spent is None else max(0, amount - spent)
         self._by_order[order_id] = (stays, open_lots)
         self.total -= amount - stays
 

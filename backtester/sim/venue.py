@@ -236,9 +236,12 @@ class SimulatedVenue:
                 continue
             if working.is_reached(bar.low if working.order.side is Side.BUY else bar.high):
                 lots, over = self._allowed(working, bar)
-                if lots:
-                    ticks = working.order.price_ticks
-                    self._fill(working, bar, lots, ticks, Liquidity.MAKER, reports, over_share=over, bar_fill=True)
+                ticks = working.order.price_ticks
+                paid_lots = self._affordable(working, lots, ticks, Liquidity.MAKER)
+                if paid_lots:
+                    self._fill(working, bar, paid_lots, ticks, Liquidity.MAKER, reports, over_share=over, bar_fill=True)
+                if paid_lots < lots:
+                    self._end(working, RejectReason.INSUFFICIENT, reports)
                 self._end_if_pointless(working, reports)
         return reports
 
@@ -254,7 +257,7 @@ class SimulatedVenue:
             )
             if order.price_ticks:
                 ticks = min(ticks, order.price_ticks) if order.side is Side.BUY else max(ticks, order.price_ticks)
-            paid_lots = self._affordable(working, lots, ticks)
+            paid_lots = self._affordable(working, lots, ticks, Liquidity.TAKER)
             if paid_lots:
                 self._fill(working, bar, paid_lots, ticks, Liquidity.TAKER, reports, over_share=over, bar_fill=False)
             if paid_lots < lots:
@@ -275,22 +278,22 @@ class SimulatedVenue:
             return lots, left is not None and lots > left
         return (lots if left is None else min(lots, left)), False
 
-    def _affordable(self, working: WorkingOrder, lots: int, ticks: int) -> int:
+    def _affordable(self, working: WorkingOrder, lots: int, ticks: int, liquidity: Liquidity) -> int:
         """A spot buy spends at most what was reserved for it (value and fee)."""
         if working.budget_e8 is None:
             return lots
         symbol = working.order.symbol
-        spec = self._specs[symbol]
         while lots:
-            cost_e8 = self._cost_e8(symbol, spec, ticks, lots)
+            cost_e8 = self._cost_e8(symbol, ticks, lots, liquidity)
             if cost_e8 <= working.budget_e8:
                 return lots
             lots = min(lots - 1, lots * working.budget_e8 // cost_e8)
         return 0
 
-    def _cost_e8(self, symbol: str, spec: SymbolSpec, ticks: int, lots: int) -> int:
+    def _cost_e8(self, symbol: str, ticks: int, lots: int, liquidity: Liquidity) -> int:
+        spec = self._specs[symbol]
         value = ticks * spec.tick_e8 * lots * spec.lot_e8
-        return -(-value // 10**8) + self._pricing.fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=Liquidity.TAKER)
+        return -(-value // 10**8) + self._pricing.fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=liquidity)
 
     def _fill(
         self,
@@ -309,7 +312,7 @@ class SimulatedVenue:
         spec = self._specs[symbol]
         fee_e8 = self._pricing.fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=liquidity)
         if working.budget_e8 is not None:
-            working.budget_e8 -= self._cost_e8(symbol, spec, ticks, lots)
+            working.budget_e8 -= self._cost_e8(symbol, ticks, lots, liquidity)
         self._liquidity.use(bar, lots)
         working.open_lots -= lots
         working.fills += 1

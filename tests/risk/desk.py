@@ -47,7 +47,7 @@ class Desk:
         self.orders = WorkingOrders(specs=specs, lots=self.books.lots)
         self.gate = RiskGate(
             specs=specs,
-            limits=RiskLimits(taker_bps={symbol: Decimal(fee_bps)}, **limits),
+            limits=RiskLimits(fee_bps={symbol: Decimal(fee_bps)}, **limits),
             account=self.books,
             orders=self.orders,
             marks=self.marks,

@@ -231,7 +231,6 @@ def small_run(
         end_ms=end_ms,
         slippage=FixedSlippage(config.sim.slippage_bps),
         fees=SymbolFees(rates),
-        taker_bps={symbol: taker for symbol, (_, taker) in rates.items()},
     )
     lengths = sorted({timeframe_ms(name) for _, _, names_ in strategies for name in names_})
     feed = CandleFeed(
