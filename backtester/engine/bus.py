@@ -58,8 +58,10 @@ class Bus:
 
     def post(self, published: Iterable[Published], *, cause: int = 0, depth: int = 0) -> None:
         """Queue several messages of one cause."""
+        queue = self.queue
         for topic, message in published:
-            self.publish(topic, message, cause=cause, depth=depth)
+            self.seq = seq = self.seq + 1
+            queue.append((topic, message, seq, cause, depth))
 
     def note(self, topic: Topic[M], message: M) -> None:
         """Show a commentary to the observers at once. It takes no number of its own, so that events keep theirs without it."""

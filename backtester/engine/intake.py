@@ -43,17 +43,23 @@ class Intake:
         except TypeError:
             raise self._rubbish(strategy_id, hook, returned) from None
         for count, intent in enumerate(given, start=1):
-            if intent.__class__ not in _INTENT_CLASSES:
-                raise self._rubbish(strategy_id, hook, intent)
             if count > INTENTS_PER_HOOK_MAX:
                 raise StrategyError(f"{strategy_id}.{hook} returned more than {INTENTS_PER_HOOK_MAX:,} intents at once")
-            if discard:
+            if not discard:
+                yield self.only(strategy_id, intent, hook=hook, retries=retries)
+            elif intent.__class__ in _INTENT_CLASSES:
                 yield intent
-                continue
-            stamped = self._stamp(strategy_id, intent, hook=hook)
-            if retries:
-                self._retries[stamped.order_id] = retries
-            yield stamped
+            else:
+                raise self._rubbish(strategy_id, hook, intent)
+
+    def only(self, strategy_id: str, intent: Any, *, hook: str, retries: int = 0) -> AnyIntent:
+        """One intent, stamped. Raises StrategyError when it is none."""
+        if intent.__class__ not in _INTENT_CLASSES:
+            raise self._rubbish(strategy_id, hook, intent)
+        stamped: AnyIntent = self._stamp(strategy_id, intent, hook=hook)
+        if retries:
+            self._retries[stamped.order_id] = retries
+        return stamped
 
     def retries_of(self, order_id: str, *, reason: str) -> int:
         """How many refusals in a row led to this order, counting its own now. Raises StrategySettleError past the limit."""

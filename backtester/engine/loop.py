@@ -136,11 +136,11 @@ class Loop:
                 for candle in signals:
                     try:
                         returned = on_candle(candle)
-                        has_intents = returned and True
+                        if not returned:
+                            continue
                     except (Exception, SystemExit) as error:  # the user's code may raise anything
                         raise self._strategy_failed(decider, "on_candle", error) from error
-                    if has_intents:
-                        self._submit(decider, returned, "on_candle", cause=0, depth=0)
+                    self._submit(decider, returned, "on_candle", cause=0, depth=0)
                 if outbox:
                     self._empty_outbox(decider)
                 if schedule.next_ms <= time_ms:
@@ -218,9 +218,10 @@ class Loop:
         self._clock.advance(time_ms)
         bus, schedule = self._bus, self._schedule
         if schedule.arrivals and schedule.arrivals[0][0] <= time_ms:
+            on_arrival = self._venue.on_arrival
             for item, cause, depth in schedule.take_arrivals(time_ms):
                 bus.resume(cause, depth)
-                bus.post(self._venue.on_arrival(item), cause=cause, depth=depth)
+                bus.post(on_arrival(item), cause=cause, depth=depth)
             schedule.refresh()
             bus.drain()
         if schedule.next_ms <= time_ms:
@@ -336,7 +337,12 @@ class Loop:
 
     def _submit(self, decider: Decider, returned: Any, hook: str, *, cause: int, depth: int, retries: int = 0) -> None:
         """Each intent is settled before the next is looked at, so that limits and ids see those before it in the list."""
-        warming = self._warming
+        warming, bus = self._warming, self._bus
+        if returned.__class__ is list and len(returned) == 1 and not warming:  # by far the most frequent
+            only = self._intake.only(decider.strategy_id, returned[0], hook=hook, retries=retries)
+            bus.publish(T_ORDERS_INTENT, only, cause=cause, depth=depth)
+            bus.drain()
+            return
         intents = self._intake.intents(decider.strategy_id, returned, hook=hook, retries=retries, discard=warming)
         while True:
             try:
@@ -350,8 +356,8 @@ class Loop:
             if warming:
                 self.discarded_count += 1
                 continue
-            self._bus.publish(T_ORDERS_INTENT, intent, cause=cause, depth=depth)
-            self._bus.drain()
+            bus.publish(T_ORDERS_INTENT, intent, cause=cause, depth=depth)
+            bus.drain()
 
     def _empty_outbox(self, decider: Decider) -> None:
         """Timers and notes that a hook asked for."""
