@@ -109,6 +109,8 @@ def write_equity(
             file.writelines(curve.read([tick for tick in batch if tick[0] <= last_ms]))
             break
         file.writelines(curve.read(batch))
+    if end_ms is not None:
+        curve.settle(end_ms)
     return curve.finished()
 
 
@@ -169,6 +171,16 @@ class _Curve:
         self._equity, self._lowest, self._highest, self._row_is_new = equity, lowest, highest, row_is_new
         self._rows += len(rows)
         return rows
+
+    def settle(self, end_ms: int) -> None:
+        """What filled after the last close and up to `end_ms`, where a run was stopped between two bars, is in the books."""
+        replay = self._replay
+        if replay.due_ms > end_ms:
+            return
+        replay.advance(end_ms + 1)
+        marks = ((size, cost, self._closes.get(symbol)) for symbol, size, cost in replay.held)
+        self._equity = replay.base + sum(cost if close is None else size * price_e8(close) for size, cost, close in marks)
+        self._fall.see(self._equity)
 
     def finished(self) -> EquityCurve:
         """What metrics need, once everything has been read."""

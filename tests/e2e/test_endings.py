@@ -52,8 +52,11 @@ def test_a_signal_finishes_the_tick_writes_what_there_is_and_ends_with_130(tmp_p
     run = tmp_path / "runs/one"
     manifest = manifest_of(run)
     assert (manifest["status"], manifest["end_reason"]) == ("interrupted", "interrupted")
-    assert json.loads(out)["status"] == "interrupted"
+    summary = json.loads(out)
+    assert summary["status"] == "interrupted"
     lines = list(read_journal(run / "journal.jsonl"))
+    snapshots = [json.loads(line.raw) for line in lines if line.topic == "account.snapshot"]
+    assert summary["end_equity"] == pytest.approx(float(snapshots[-1]["equity"]), abs=1e-8)
     assert b'"interrupted"' in lines[-1].raw
     assert manifest["counts"]["events"] == len(lines) == lines[-1].seq
     assert manifest["counts"]["fills"] == len((run / "fills.csv").read_text().splitlines()) - 1 > 0
@@ -61,6 +64,28 @@ def test_a_signal_finishes_the_tick_writes_what_there_is_and_ends_with_130(tmp_p
     last_ms = int((run / "equity.csv").read_text().splitlines()[-1].split(",")[0])
     assert last_ms <= json.loads(lines[-1].raw)["time_ms"] < last_ms + 60_000
     assert "not complete" in bt_here("verify", "runs/one", cwd=tmp_path, code=1).stdout
+
+
+def test_what_filled_between_the_last_close_and_the_stop_is_in_the_result(tmp_path, stored):
+    body = """
+    def on_candle(self, candle):
+        return MarketOrderIntent(symbol=candle.symbol, side=Side.BUY, qty=Decimal("0.01"))
+
+    def on_fill(self, fill):
+        os.kill(os.getpid(), signal.SIGINT)
+"""
+    write_strategy(tmp_path / "mine.py", body)
+    (tmp_path / "mine.py").write_text("import os\nimport signal\n" + (tmp_path / "mine.py").read_text())
+    done = bt("--strategy", "mine.py", *SAMPLE, "--data", str(stored), "--json", cwd=tmp_path, code=130)
+    summary = json.loads(done.stdout)
+    (snapshot,) = [
+        json.loads(line.raw)
+        for line in list(read_journal(tmp_path / "runs/one/journal.jsonl"))[-3:]
+        if line.topic == "account.snapshot"
+    ]
+    assert summary["fills"] == 1
+    assert summary["end_equity"] == pytest.approx(float(snapshot["equity"]), abs=1e-8)
+    assert summary["end_equity"] < 10_000 - summary["fees"] < 10_000
 
 
 def test_a_second_signal_ends_a_strategy_that_hangs(tmp_path):
