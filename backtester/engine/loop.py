@@ -106,10 +106,10 @@ class Loop:
         yielded_s = perf_counter()
         for batch in self._feed.batches():
             for time_ms, bars, signals in batch:
-                if time_ms >= schedule.next_ms or careful:
+                if time_ms >= schedule.halt_ms or careful:
                     if 0 <= schedule.next_ms < time_ms:
                         self._settle_before(time_ms)
-                    if schedule.next_ms <= time_ms or careful:
+                    if schedule.halt_ms <= time_ms or careful:
                         self._full_tick(time_ms, bars, signals)
                         if self._stop or self._account.bankrupt:
                             return
@@ -131,7 +131,7 @@ class Loop:
                     self._meet(bars)
                     if self._account.bankrupt:
                         return
-                    if schedule.next_ms <= time_ms:
+                    if schedule.halt_ms <= time_ms:
                         self._deliver_due(time_ms)
                 for candle in signals:
                     try:

@@ -30,6 +30,8 @@ class Schedule:
         self._bus = bus
         self._clock = clock
         self.next_ms = NEVER_MS
+        self.halt_ms = NEVER_MS
+        """The first tick that may not take the loop's short path, which takes a snapshot due at its own instant by itself."""
         self.arrivals: list[tuple[int, int, int, int, Any, int, int]] = []
         self.hooks: list[tuple[int, int, int, Any, int, int]] = []
         self.snapshot_ms = NEVER_MS
@@ -46,6 +48,8 @@ class Schedule:
         heappush(self.arrivals, (time_ms, symbol_index, order_class, sequence, item, cause, depth))
         if time_ms < self.next_ms:
             self.next_ms = time_ms
+        if time_ms < self.halt_ms:
+            self.halt_ms = time_ms
         return sequence
 
     def hook(self, time_ms: int, *, hook_class: int, item: Any) -> None:
@@ -56,6 +60,8 @@ class Schedule:
         heappush(self.hooks, (time_ms, hook_class, self._count, item, cause, depth))
         if time_ms < self.next_ms:
             self.next_ms = time_ms
+        if time_ms < self.halt_ms:
+            self.halt_ms = time_ms
 
     def snapshot_at(self, time_ms: int) -> None:
         """The next account snapshot is taken at `time_ms`."""
@@ -65,7 +71,7 @@ class Schedule:
     def hold(self) -> None:
         """Make every tick look due, until `release`: the loop then takes its careful path."""
         self._held = True
-        self.next_ms = -1
+        self.next_ms = self.halt_ms = -1
 
     def release(self) -> None:
         """Undo `hold`."""
@@ -76,12 +82,16 @@ class Schedule:
         """Recompute `next_ms` after something was taken out."""
         if self._held:
             return
-        due_ms, arrivals, hooks = self.snapshot_ms, self.arrivals, self.hooks
-        if arrivals and arrivals[0][0] < due_ms:
+        due_ms, arrivals, hooks = NEVER_MS, self.arrivals, self.hooks
+        if arrivals:
             due_ms = arrivals[0][0]
         if hooks and hooks[0][0] < due_ms:
             due_ms = hooks[0][0]
-        self.next_ms = due_ms
+        snapshot_ms = self.snapshot_ms
+        if snapshot_ms < due_ms:
+            self.next_ms, self.halt_ms = snapshot_ms, snapshot_ms + 1
+        else:
+            self.next_ms = self.halt_ms = due_ms
 
     def take_arrivals(self, time_ms: int) -> list[tuple[Any, int, int]]:
         """(item, cause, depth) of everything that arrives at `time_ms`, in order; taken out."""
