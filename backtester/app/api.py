@@ -69,12 +69,7 @@ def run(
             output - a directory in which the run gets its own; left out, the run stays in memory.
     Raises: ConfigError, DataError before the run; RunAbortedError around what ended it.
     """
-    script = file_at_work()
-    if script is not None:
-        raise ConfigError(
-            f"{script} starts a run of its own while its strategy is loaded; "
-            "put backtester.run(...) under `if __name__ == '__main__':`"
-        )
+    _refuse_while_loading()
     names = (symbols,) if isinstance(symbols, str) else tuple(symbols)
     is_path = data is None or isinstance(data, (str, Path))
     frames = {} if is_path else _frames(data, names)
@@ -118,6 +113,16 @@ def run(
         specs=SymbolSpecs(specs) if specs is not None else None,
         models=Models(slippage_model, fee_model),
     )
+
+
+def _refuse_while_loading() -> None:
+    """Raise ConfigError inside the import of a strategy file: its script would run each time that its strategy is wanted."""
+    script = file_at_work()
+    if script is not None:
+        raise ConfigError(
+            f"{script} starts a run of its own while its strategy is loaded; "
+            "put backtester.run(...) under `if __name__ == '__main__':`"
+        )
 
 
 def _frames(data: object, names: Sequence[str]) -> dict[str, CandleColumns]:
