@@ -73,15 +73,18 @@ def _specs_at_start(resolved: ResolvedRun, specs: SymbolSpecs | None) -> dict[st
 
 
 def _strategies(resolved: ResolvedRun) -> list[tuple[str, Strategy, tuple[str, ...]]]:
-    """(id, instance, timeframes) of each configured strategy, in order; equal ids get a number."""
+    """(id, instance, timeframes) of each configured strategy, in order; an id that is taken gets a number."""
     made: list[tuple[str, Strategy, tuple[str, ...]]] = []
-    taken: dict[str, int] = {}
+    taken = ["risk", "end"]  # whose orders the engine itself numbers
     for section, loaded in zip(resolved.config.strategies, resolved.strategies, strict=True):
         with CreationGuard(f"strategy {loaded.name}"):
             strategy = loaded.strategy(build_params(loaded.strategy, section.params))
         base = section.strategy_id or loaded.strategy_id
-        taken[base] = taken.get(base, 0) + 1
-        strategy_id = base if taken[base] == 1 else f"{base}_{taken[base]}"
+        strategy_id, number = base, 1
+        while strategy_id in taken:
+            number += 1
+            strategy_id = f"{base}_{number}"
+        taken.append(strategy_id)
         own = section.timeframe or resolved.config.run.timeframe
         made.append((strategy_id, strategy, tuple(dict.fromkeys((own, *strategy.extra_timeframes)))))
     return made
