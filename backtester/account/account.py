@@ -15,6 +15,7 @@ from backtester.domain.money import FEE_STEP, decimal_from_money, size_from_e8
 from backtester.domain.orders import Fill
 from backtester.domain.position import book_fill
 from backtester.domain.run_events import ControlAction, ControlEvent
+from backtester.domain.timeframe import DAY_MS
 from backtester.domain.vocabulary import Side
 from backtester.engine.clock import Clock
 from backtester.engine.routes import Routes
@@ -53,6 +54,7 @@ class Account:
         self._daily_loss = daily_loss.as_integer_ratio() if daily_loss is not None else None
         self._flatten = flatten
         self._halted_today = False
+        self._checked_day = -1
         self._stake = 0
         self._shorts = 0
         """Longs of derivatives can lose their entry value at most; only a short, or less cash than that, can use up equity."""
@@ -117,8 +119,11 @@ class Account:
         return published
 
     def on_snapshot_due(self) -> Sequence[Published]:
-        """The snapshot to publish now; the invariants are checked first."""
-        self.check()
+        """The snapshot to publish now; the first of each UTC day checks the invariants before."""
+        day = self._clock.now_ms // DAY_MS
+        if day != self._checked_day:
+            self._checked_day = day
+            self.check()
         return (on(T_ACCOUNT_SNAPSHOT, self.books.snapshot(self._clock.now_ms)),)
 
     # -- floors ------------------------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ CALCULATION = Context(
 )
 """For quotients and products of rates: every attribute is given, so that nothing comes from settings of the process."""
 _EXACT = CALCULATION.copy()
+_E8 = Decimal((0, (1,), -PRICE_DECIMALS))
+_E16 = Decimal((0, (1,), -MONEY_DECIMALS))
 _EXACT.traps[Rounded] = True
 
 
@@ -51,17 +53,18 @@ def _scaled(amount: Decimal, decimals: int, what: str) -> int:
     return int(number)
 
 
+@lru_cache(maxsize=256)
 def decimal_from_money(units: int) -> Decimal:
     """`units` as a Decimal, exact; 8 decimals where they suffice, 16 otherwise."""
     coins, rest = divmod(units, FEE_STEP)
     if rest:
-        return _EXACT.scaleb(Decimal(units), -MONEY_DECIMALS)
-    return _EXACT.scaleb(Decimal(coins), -PRICE_DECIMALS)
+        return _EXACT.multiply(units, _E16)
+    return _EXACT.multiply(coins, _E8)
 
 
 def decimal_from_e8(units: int) -> Decimal:
     """Whole 1e-8 units as a Decimal with 8 decimals, exact."""
-    return _EXACT.scaleb(Decimal(units), -PRICE_DECIMALS)
+    return _EXACT.multiply(units, _E8)
 
 
 @lru_cache(maxsize=8192)

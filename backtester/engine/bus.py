@@ -77,29 +77,26 @@ class Bus:
 
         Raises DrainLimitError naming the cycle when a chain of causes grows past the depth limit.
         """
+        queue, observers, handlers, taps = self.queue, self._observers, self._handlers, self._taps
         theirs = getcontext()
         setcontext(_CONTEXT)  # the text of a Decimal depends on the context; a strategy may have changed its own
         try:
-            self._drain()
+            while queue:
+                self.current = topic, message, seq, cause, depth = queue.popleft()
+                if depth > _NOTED_DEPTH:
+                    self._note_depth(seq, cause, topic.name, depth)
+                for observe in observers:
+                    observe(seq, cause, topic.name, message)
+                for handler in handlers[topic.index]:
+                    following = handler(message)
+                    if following:
+                        for next_topic, next_message in following:
+                            self.seq = number = self.seq + 1
+                            queue.append((next_topic, next_message, number, seq, depth + 1))
+                if taps and topic.index in taps:
+                    self._tapped.append((topic.index, message))
         finally:
             setcontext(theirs)
-
-    def _drain(self) -> None:
-        queue, observers, handlers, taps = self.queue, self._observers, self._handlers, self._taps
-        while queue:
-            self.current = topic, message, seq, cause, depth = queue.popleft()
-            if depth > _NOTED_DEPTH:
-                self._note_depth(seq, cause, topic.name, depth)
-            for observe in observers:
-                observe(seq, cause, topic.name, message)
-            for handler in handlers[topic.index]:
-                following = handler(message)
-                if following:
-                    for next_topic, next_message in following:
-                        self.seq = number = self.seq + 1
-                        queue.append((next_topic, next_message, number, seq, depth + 1))
-            if taps and topic.index in taps:
-                self._tapped.append((topic.index, message))
 
     def _note_depth(self, seq: int, cause: int, name: str, depth: int) -> None:
         self._deep.append((seq, cause, name))

@@ -9,7 +9,7 @@ from typing import Any
 
 from backtester.domain.candle import Candle
 from backtester.domain.errors import BacktesterError, RunAbortedError, StrategyError
-from backtester.domain.orders import Fill, OrderCanceled, OrderRefused, OrderRejected
+from backtester.domain.orders import OrderCanceled, OrderRefused, OrderRejected
 from backtester.domain.run_events import LogEvent
 from backtester.domain.timeframe import DAY_MS
 from backtester.domain.vocabulary import RejectReason
@@ -217,15 +217,16 @@ class Loop:
         """One instant without bars that end: arrivals at the venue, books, hooks, snapshot."""
         self._clock.advance(time_ms)
         bus, schedule = self._bus, self._schedule
-        if schedule.arrivals and schedule.arrivals[0][0] <= time_ms:
-            on_arrival = self._venue.on_arrival
+        arrivals, hooks = schedule.arrivals, schedule.hooks
+        if arrivals and arrivals[0][0] <= time_ms:
             for item, cause, depth in schedule.take_arrivals(time_ms):
                 bus.resume(cause, depth)
-                bus.post(on_arrival(item), cause=cause, depth=depth)
-            schedule.refresh()
+                bus.post(self._venue.on_arrival(item), cause=cause, depth=depth)
             bus.drain()
-        if schedule.next_ms <= time_ms:
+        if hooks and hooks[0][0] <= time_ms:
             self._deliver_due(time_ms)
+        else:
+            schedule.refresh()
         if schedule.snapshot_ms <= time_ms:
             self._snapshot(time_ms)
 
@@ -294,21 +295,18 @@ class Loop:
             if due is None:
                 break
             hook_class, item, cause, depth = due
-            if item is NEW_DAY:
+            if hook_class == HOOK_FILL:
+                self._intake.settled(item.order_id)
+                self._call(self._by_id[item.strategy_id], "on_fill", item, cause=cause, depth=depth)
+            elif item is NEW_DAY:
                 self._bus.post(self._account.on_day())
                 self._bus.drain()
                 schedule.hook(time_ms // DAY_MS * DAY_MS + DAY_MS, hook_class=HOOK_DAY, item=NEW_DAY)
-            elif hook_class == HOOK_FILL:
-                self._deliver_fill(item, cause, depth)
             elif hook_class == HOOK_REJECT:
                 self._deliver_refusal(item, cause, depth)
             else:
                 self._deliver_timer(item, time_ms)
         schedule.refresh()
-
-    def _deliver_fill(self, fill: Fill, cause: int, depth: int) -> None:
-        self._intake.settled(fill.order_id)
-        self._call(self._by_id[fill.strategy_id], "on_fill", fill, cause=cause, depth=depth)
 
     def _deliver_refusal(self, message: OrderRefused | OrderRejected | OrderCanceled, cause: int, depth: int) -> None:
         decider = self._by_id[message.strategy_id]

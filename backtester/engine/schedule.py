@@ -113,5 +113,5 @@ class Schedule:
         """Hooks due before `time_ms` are due then: what was missed fires once."""
         late = [entry for entry in self.hooks if entry[0] < time_ms]
         if late:
-            self.hooks = sorted([(max(e[0], time_ms), *e[1:]) for e in self.hooks])
+            self.hooks[:] = sorted((max(entry[0], time_ms), *entry[1:]) for entry in self.hooks)
         self.refresh()

@@ -136,7 +136,7 @@ class SimulatedVenue:
                 self._wake(working, bar.start_ms if in_gap else self._next_start_ms(bar))
             return
         self._take(working, bar, reports)
-        if working.order.order_id not in self._orders:
+        if not working.open_lots or working.order.order_id not in self._orders:
             return
         if working.order.tif is TimeInForce.IOC:
             self._end(working, RejectReason.NO_LIQUIDITY, reports)
@@ -257,7 +257,7 @@ class SimulatedVenue:
             )
             if order.price_ticks:
                 ticks = min(ticks, order.price_ticks) if order.side is Side.BUY else max(ticks, order.price_ticks)
-            paid_lots = self._affordable(working, lots, ticks, Liquidity.TAKER)
+            paid_lots = lots if working.budget_e8 is None else self._affordable(working, lots, ticks, Liquidity.TAKER)
             if paid_lots:
                 self._fill(working, bar, paid_lots, ticks, Liquidity.TAKER, reports, over_share=over, bar_fill=False)
             if paid_lots < lots:
