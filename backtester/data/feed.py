@@ -77,7 +77,7 @@ class CandleFeed:
             yield last
 
     def bar_from(self, symbol: str, time_ms: int) -> Candle | None:
-        """See `MarketDataSource.bar_from`; a new object each time."""
+        """See `MarketDataSource.bar_from`."""
         return self._bar_from_by_symbol[symbol](time_ms)
 
     def fingerprint(self) -> str:

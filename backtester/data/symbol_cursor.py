@@ -58,8 +58,9 @@ class SymbolCursor:
         self._remembered = 0
         self._last_ms: int | None = None
         self._hashes = tuple(hashlib.sha256() for _ in CandleColumns._fields)
-        self._rows: tuple[list[int], list[int], list[float], list[float], list[float], list[float], list[float]]
-        self._rows = ([], [], [], [], [], [], [])
+        self.times_ms: tuple[list[int], list[int]] = ([], [])
+        """Starts and ends of the window's bars; known once its candles are made."""
+        self._candles: list[Candle] = []
 
     # -- the window --------------------------------------------------------------------------------------------------
 
@@ -88,31 +89,15 @@ class SymbolCursor:
         else:
             starts, ends = self.window_ms.tolist(), (self.window_ms + self._execution_ms).tolist()
         opens, highs, lows, closes, volumes = [column.tolist() for column in values]
-        self._rows = (starts, ends, opens, highs, lows, closes, volumes)
-        return list(map(Candle, repeat(self.symbol), repeat(self._timeframe), *self._rows))
-
-    @property
-    def times_ms(self) -> tuple[list[int], list[int]]:
-        """Starts and ends of the window's bars; known once its candles are made."""
-        return self._rows[:2]
+        self.times_ms = (starts, ends)
+        columns = (starts, ends, opens, highs, lows, closes, volumes)
+        self._candles = list(map(Candle, repeat(self.symbol), repeat(self._timeframe), *columns))
+        return self._candles
 
     def bar_from(self, time_ms: int) -> Candle | None:
-        """The first bar of the window or after it that ends after `time_ms`; made anew, for others may hold the window's."""
-        starts, ends, opens, highs, lows, closes, volumes = self._rows
-        row = bisect_right(ends, time_ms)
-        if row < len(ends):
-            return Candle(
-                self.symbol,
-                self._timeframe,
-                starts[row],
-                ends[row],
-                opens[row],
-                highs[row],
-                lows[row],
-                closes[row],
-                volumes[row],
-            )
-        return self._bar_ahead(time_ms)
+        """The first bar of the window or after it that ends after `time_ms`: one that nobody was given yet."""
+        row = bisect_right(self.times_ms[1], time_ms)
+        return self._candles[row] if row < len(self._candles) else self._bar_ahead(time_ms)
 
     def _bar_ahead(self, time_ms: int) -> Candle | None:
         after_ms = time_ms - self._execution_ms
