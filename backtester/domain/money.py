@@ -53,7 +53,6 @@ def _scaled(amount: Decimal, decimals: int, what: str) -> int:
     return int(number)
 
 
-@lru_cache(maxsize=256)
 def decimal_from_money(units: int) -> Decimal:
     """`units` as a Decimal, exact; 8 decimals where they suffice, 16 otherwise."""
     coins, rest = divmod(units, FEE_STEP)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.e2e.program import bt_here
@@ -58,3 +60,5 @@ def test_what_cannot_be_is_the_users_mistake_and_named(tmp_path, words, named):
 )
 def test_what_is_only_extreme_runs(tmp_path, words):
     bt_here(*RUN, *words, cwd=tmp_path)
+    manifests = [json.loads(path.read_text()) for path in tmp_path.rglob("manifest.json")]
+    assert [manifest["status"] for manifest in manifests] == ["complete"]

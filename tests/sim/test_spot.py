@@ -84,7 +84,9 @@ def test_what_an_order_saved_is_not_spent_twice() -> None:
         00:04 149 149  99 149 10
         00:05 149 149  99 149 10
     """
-    spot(bars, Saver, cash="250", participation_bps=1000)
+    run = spot(bars, Saver, cash="250", participation_bps=1000)
+    assert run.fills
+    assert min(snapshot.cash for snapshot in run.snapshots) >= 0
 
 
 def test_resting_sales_of_the_same_holding_sell_it_once() -> None:
