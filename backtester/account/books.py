@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from backtester.domain.account import AccountSnapshot, PositionView
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.money import decimal_from_e8, decimal_from_money, price_e8
+from backtester.domain.money import decimal_from_e8, decimal_from_money, price_e8, size_from_e8
 from backtester.domain.vocabulary import Market
 
 NOTHING = decimal_from_money(0)
@@ -90,33 +90,35 @@ class Books:
         views = []
         for symbol, lots in self.lots.items():
             if lots:
-                value = lots * self.mark_value(symbol)
+                mark_e8 = price_e8(self.marks.get(symbol, 0.0))
+                value = lots * mark_e8 * self.lot_e8[symbol]
                 profit = value - self.cost[symbol]
                 unrealised += profit
                 exposure += abs(value)
                 equity += value if self.spot[symbol] else profit
-                views.append(self._view(symbol, lots, profit))
+                views.append(self._view(symbol, lots, mark_e8, profit))
+        cash = decimal_from_money(self.cash)
         return AccountSnapshot(
-            time_ms=time_ms,
-            cash=decimal_from_money(self.cash),
-            equity=decimal_from_money(equity),
-            unrealised_pnl=decimal_from_money(unrealised) if views else NOTHING,
-            realised_pnl=decimal_from_money(self.realised),
-            fees=decimal_from_money(self.fees),
-            exposure=decimal_from_money(exposure) if views else NOTHING,
-            positions=tuple(views),
+            time_ms,
+            cash,
+            decimal_from_money(equity) if views else cash,
+            decimal_from_money(unrealised) if views else NOTHING,
+            decimal_from_money(self.realised),
+            decimal_from_money(self.fees),
+            decimal_from_money(exposure) if views else NOTHING,
+            tuple(views),
         )
 
     def position(self, symbol: str) -> Decimal:
         """Net signed quantity of `symbol` over all strategies."""
         return decimal_from_e8(self.lots[symbol] * self.lot_e8[symbol])
 
-    def _view(self, symbol: str, lots: int, profit: int) -> PositionView:
+    def _view(self, symbol: str, lots: int, mark_e8: int, profit: int) -> PositionView:
         size_e8 = abs(lots) * self.lot_e8[symbol]
         return PositionView(
-            symbol=symbol,
-            qty=decimal_from_e8(lots * self.lot_e8[symbol]),
-            avg_entry=decimal_from_e8((2 * abs(self.cost[symbol]) + size_e8) // (2 * size_e8)),
-            mark=decimal_from_e8(price_e8(self.marks.get(symbol, 0.0))),
-            unrealised_pnl=decimal_from_money(profit),
+            symbol,
+            size_from_e8(lots * self.lot_e8[symbol]),
+            decimal_from_e8((2 * abs(self.cost[symbol]) + size_e8) // (2 * size_e8)),
+            decimal_from_e8(mark_e8),
+            decimal_from_money(profit),
         )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backtester.data.candle_file import candle_file_facts, read_candle_file, same_candles, write_candle_file
+from backtester.data.candle_file import candle_file_facts, read_candle_files, same_candles, write_candle_file
 from backtester.data.columns import VALUE_NAMES, CandleColumns, join_columns, slice_columns, take_rows
 from backtester.data.quality import check_candles
 from backtester.domain.errors import ConfigError, DataError, DataQualityError, DataUnavailableError
@@ -141,7 +141,7 @@ class Catalog:
         for month_ms, month in _by_month(columns):
             merged = month
             if month_ms in stored_files:
-                stored = join_columns(*read_candle_file(stored_files[month_ms]))
+                stored = join_columns(*read_candle_files([stored_files[month_ms]]))
                 merged = _merge(stored, month, source=source)
                 if len(merged.start_ms) == len(stored.start_ms):
                     continue
@@ -203,11 +203,10 @@ def _by_month(columns: CandleColumns) -> Iterator[tuple[int, CandleColumns]]:
 
 
 def _read_files(files: list[_MonthFile], start_ms: int, end_ms: int) -> Iterator[CandleColumns]:
-    for file in files:
-        for columns in read_candle_file(file.path):
-            first, last = columns.start_ms.searchsorted((start_ms, end_ms)).tolist()
-            if last > first:
-                yield columns if last - first == len(columns.start_ms) else slice_columns(columns, first, last)
+    for columns in read_candle_files(file.path for file in files):
+        first, last = columns.start_ms.searchsorted((start_ms, end_ms)).tolist()
+        if last > first:
+            yield columns if last - first == len(columns.start_ms) else slice_columns(columns, first, last)
 
 
 def _merge(stored: CandleColumns, new: CandleColumns, *, source: str) -> CandleColumns:

@@ -9,7 +9,7 @@ import msgspec
 from backtester.domain.message import Message
 
 
-class PositionView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class PositionView(msgspec.Struct, frozen=True, gc=False):
     """One open position; `qty` is signed, prices in quote."""
 
     symbol: str
@@ -19,7 +19,7 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unrealised_pnl: Decimal
 
 
-class AccountSnapshot(Message, frozen=True, kw_only=True, gc=False, tag="account_snapshot"):
+class AccountSnapshot(Message, frozen=True, gc=False, tag="account_snapshot"):
     """Balances at `time_ms`: equity = cash + unrealised (derivatives) or cash + sum(qty * mark) (spot), quote, exact.
 
     `exposure` is the gross value of open positions at the marks.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import lru_cache
 
-from backtester.domain.money import CALCULATION, FEE_STEP, ceil_div
+from backtester.domain.money import CALCULATION, FEE_STEP
 from backtester.domain.vocabulary import Side
 
 _BPS = 10_000
@@ -24,7 +24,7 @@ def fee_e8(value: int, rate_bps: Decimal) -> int:
     Source: fee = executed value x rate (exchange_semantics.md, section 3; golden A01).
     """
     numerator, denominator = _fraction(rate_bps)
-    return ceil_div(value * numerator, denominator * _BPS * FEE_STEP)
+    return -(-value * numerator // (denominator * _BPS * FEE_STEP))
 
 
 @lru_cache(maxsize=4096)

@@ -28,9 +28,8 @@ CALCULATION = Context(
 )
 """For quotients and products of rates: every attribute is given, so that nothing comes from settings of the process."""
 _EXACT = CALCULATION.copy()
-_E8 = Decimal((0, (1,), -PRICE_DECIMALS))
-_E16 = Decimal((0, (1,), -MONEY_DECIMALS))
 _EXACT.traps[Rounded] = True
+_scaleb = _EXACT.scaleb
 
 
 def money_from_decimal(amount: Decimal) -> int:
@@ -57,13 +56,13 @@ def decimal_from_money(units: int) -> Decimal:
     """`units` as a Decimal, exact; 8 decimals where they suffice, 16 otherwise."""
     coins, rest = divmod(units, FEE_STEP)
     if rest:
-        return _EXACT.multiply(units, _E16)
-    return _EXACT.multiply(coins, _E8)
+        return _scaleb(units, -MONEY_DECIMALS)
+    return _scaleb(coins, -PRICE_DECIMALS)
 
 
 def decimal_from_e8(units: int) -> Decimal:
     """Whole 1e-8 units as a Decimal with 8 decimals, exact."""
-    return _EXACT.multiply(units, _E8)
+    return _scaleb(units, -PRICE_DECIMALS)
 
 
 @lru_cache(maxsize=8192)

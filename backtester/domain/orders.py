@@ -10,7 +10,7 @@ from backtester.domain.message import Message
 from backtester.domain.vocabulary import FillNote, Liquidity, OrderStatus, OrderType, RejectReason, Side, TimeInForce
 
 
-class SanitizedOrder(Message, frozen=True, kw_only=True, gc=False, tag="sanitized_order"):
+class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order"):
     """Risk has passed this order and rounded it to the instrument: whole ticks, whole lots. Only Risk makes one.
 
     `price_ticks` is 0 for a market order. `budget_e8` bounds what a spot buy may cost (value and fee, 1e-8 quote); 0 elsewhere.
@@ -29,7 +29,7 @@ class SanitizedOrder(Message, frozen=True, kw_only=True, gc=False, tag="sanitize
     reason: str
 
 
-class SanitizedCancel(Message, frozen=True, kw_only=True, gc=False, tag="sanitized_cancel"):
+class SanitizedCancel(Message, frozen=True, gc=False, tag="sanitized_cancel"):
     """Risk has passed a request to cancel one working order."""
 
     order_id: str
@@ -37,7 +37,7 @@ class SanitizedCancel(Message, frozen=True, kw_only=True, gc=False, tag="sanitiz
     symbol: str
 
 
-class OrderAck(Message, frozen=True, kw_only=True, gc=False, tag="order_ack"):
+class OrderAck(Message, frozen=True, gc=False, tag="order_ack"):
     """The venue has the order; it works from `time_ms` on."""
 
     order_id: str
@@ -45,7 +45,7 @@ class OrderAck(Message, frozen=True, kw_only=True, gc=False, tag="order_ack"):
     symbol: str
 
 
-class OrderRefused(Message, frozen=True, kw_only=True, gc=False, tag="order_refused"):
+class OrderRefused(Message, frozen=True, gc=False, tag="order_refused"):
     """Risk said no. `detail` is for people, `reason` for machines."""
 
     order_id: str
@@ -55,7 +55,7 @@ class OrderRefused(Message, frozen=True, kw_only=True, gc=False, tag="order_refu
     detail: str
 
 
-class OrderRejected(Message, frozen=True, kw_only=True, gc=False, tag="order_rejected"):
+class OrderRejected(Message, frozen=True, gc=False, tag="order_rejected"):
     """The venue said no to an order, or to a request to cancel one (`is_cancel`)."""
 
     order_id: str
@@ -66,7 +66,7 @@ class OrderRejected(Message, frozen=True, kw_only=True, gc=False, tag="order_rej
     is_cancel: bool = False
 
 
-class OrderCanceled(Message, frozen=True, kw_only=True, gc=False, tag="order_canceled"):
+class OrderCanceled(Message, frozen=True, gc=False, tag="order_canceled"):
     """The order ended with `open_qty` unfilled; `status` is CANCELED (asked for) or EXPIRED (by a rule)."""
 
     order_id: str
@@ -77,7 +77,7 @@ class OrderCanceled(Message, frozen=True, kw_only=True, gc=False, tag="order_can
     open_qty: Decimal
 
 
-class Fill(Message, frozen=True, kw_only=True, gc=False, tag="fill"):
+class Fill(Message, frozen=True, gc=False, tag="fill"):
     """A trade of ours at the venue.
 
     `fee` is positive when paid, in whole 1e-8 of `fee_asset` (`fee_e8`). `bar_fill` marks a fill of a resting order inside a bar,

@@ -5,12 +5,10 @@ A reducing fill leaves the average entry unchanged; a fill that crosses zero clo
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from backtester.domain.money import ceil_div
+import msgspec
 
 
-class Booked(NamedTuple):
+class Booked(msgspec.Struct, frozen=True, gc=False):
     """A position after a fill, and the profit the fill realised (before fees), in money units."""
 
     lots: int
@@ -29,7 +27,7 @@ def book_fill(*, lots: int, cost: int, signed_lots: int, lot_value: int) -> Book
         return Booked(lots + signed_lots, cost - flow, 0)
     closed = min(abs(signed_lots), abs(lots))
     closing_flow = closed * lot_value if lots > 0 else -closed * lot_value
-    removed = ceil_div(cost * closed, abs(lots))
+    removed = -(-cost * closed // abs(lots))
     rest_flow = flow - closing_flow
     return Booked(lots + signed_lots, cost - removed - rest_flow, closing_flow - removed)
 

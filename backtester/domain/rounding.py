@@ -49,7 +49,7 @@ def qty_lots(qty: Number, *, spec: SymbolSpec) -> int:
 def fill_price_ticks(reference_e8: int, *, numerator: int, denominator: int, tick_e8: int, side: Side) -> int:
     """Ticks of a taker fill: reference x numerator / denominator, rounded once, last, against the trader; at least 1."""
     if side is Side.BUY:
-        return ceil_div(reference_e8 * numerator, denominator * tick_e8)
+        return -(-reference_e8 * numerator // (denominator * tick_e8))
     return max(1, reference_e8 * numerator // (denominator * tick_e8))
 
 

@@ -17,14 +17,14 @@ class ControlAction(Enum):
     END_CLOSE = "end_close"
 
 
-class ControlEvent(Message, frozen=True, kw_only=True, gc=False, tag="control"):
+class ControlEvent(Message, frozen=True, gc=False, tag="control"):
     """A rail or the run itself switched something."""
 
     action: ControlAction
     detail: str
 
 
-class LogEvent(Message, frozen=True, kw_only=True, gc=False, tag="log"):
+class LogEvent(Message, frozen=True, gc=False, tag="log"):
     """A note of a strategy; outside the digest. Values are text so that nothing mutable is kept."""
 
     strategy_id: str
@@ -32,7 +32,7 @@ class LogEvent(Message, frozen=True, kw_only=True, gc=False, tag="log"):
     facts: dict[str, str]
 
 
-class RunStarted(Message, frozen=True, kw_only=True, gc=False, tag="run_started"):
+class RunStarted(Message, frozen=True, gc=False, tag="run_started"):
     """First event: what decides the stream, but not how long it is nor where it is stored."""
 
     engine_version: str
@@ -44,7 +44,7 @@ class RunStarted(Message, frozen=True, kw_only=True, gc=False, tag="run_started"
     settings: dict[str, str]
 
 
-class RunEnded(Message, frozen=True, kw_only=True, gc=False, tag="run_ended"):
+class RunEnded(Message, frozen=True, gc=False, tag="run_ended"):
     """Last event: how it ended, on which data, with which ledger."""
 
     status: str

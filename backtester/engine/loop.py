@@ -22,7 +22,7 @@ from backtester.engine.schedule import HOOK_DAY, HOOK_FILL, HOOK_REJECT, Schedul
 from backtester.engine.timers import TimerDue, Timers
 from backtester.engine.topics import T_LOG, T_ORDERS_INTENT
 
-YIELD_S = 0.005
+YIELD_S = 0.02
 """Wall time between two yields to asyncio's own work; never per event."""
 
 NEW_DAY = object()
@@ -290,10 +290,8 @@ class Loop:
     def _deliver_due(self, time_ms: int) -> None:
         """Hooks due by now, in order; what one returns is settled before the next runs."""
         schedule = self._schedule
-        while True:
-            due = schedule.take_hook(time_ms)
-            if due is None:
-                break
+        hooks = schedule.hooks
+        while hooks and hooks[0][0] <= time_ms and (due := schedule.take_hook(time_ms)):
             hook_class, item, cause, depth = due
             if hook_class == HOOK_FILL:
                 self._intake.settled(item.order_id)

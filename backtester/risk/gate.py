@@ -180,18 +180,18 @@ class RiskGate:
     def _sanitized(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, hold: int) -> SanitizedOrder:
         spot_buy = spec.market is Market.SPOT and intent.side is Side.BUY
         return SanitizedOrder(
-            time_ms=self._clock.now_ms,
-            order_id=intent.order_id,
-            strategy_id=intent.strategy_id,
-            symbol=intent.symbol,
-            side=intent.side,
-            order_type=OrderType.LIMIT if isinstance(intent, LimitOrderIntent) else OrderType.MARKET,
-            qty_lots=rounded.qty_lots,
-            price_ticks=rounded.price_ticks,
-            tif=intent.tif,
-            reduce_only=bool(intent.reduce_only),
-            budget_e8=hold // FEE_STEP if spot_buy else 0,
-            reason=str(intent.reason),
+            self._clock.now_ms,
+            intent.order_id,
+            intent.strategy_id,
+            intent.symbol,
+            intent.side,
+            OrderType.LIMIT if isinstance(intent, LimitOrderIntent) else OrderType.MARKET,
+            rounded.qty_lots,
+            rounded.price_ticks,
+            intent.tif,
+            bool(intent.reduce_only),
+            hold // FEE_STEP if spot_buy else 0,
+            str(intent.reason),
         )
 
     def _opening(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, *, held: int, opening_lots: int) -> int | Refusal:

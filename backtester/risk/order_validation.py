@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from backtester.domain.errors import InvalidPriceError, InvalidQuantityError
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
 from backtester.domain.intents import LimitOrderIntent, OrderIntent
@@ -21,7 +23,7 @@ class Refusal(NamedTuple):
     detail: str
 
 
-class Rounded(NamedTuple):
+class Rounded(msgspec.Struct, frozen=True, gc=False):
     """An order in whole lots and ticks; `price_ticks` is 0 for a market order."""
 
     qty_lots: int

@@ -22,19 +22,16 @@ class Latency:
         self._cancel_ms = cancel_ms
         self._response_ms = response_ms
         self._jitter_ms = jitter_ms
-        self._stream = stream
-
-    def _jitter(self) -> int:
-        return self._stream.randint(0, self._jitter_ms) if self._jitter_ms and self._stream is not None else 0
+        self._stream = stream if jitter_ms else None
 
     def order_ms(self) -> int:
         """From the decision to the arrival of an order at the venue."""
-        return self._order_ms + self._jitter()
+        return self._order_ms if self._stream is None else self._order_ms + self._stream.randint(0, self._jitter_ms)
 
     def cancel_ms(self) -> int:
         """From the decision to the arrival of a cancel at the venue."""
-        return self._cancel_ms + self._jitter()
+        return self._cancel_ms if self._stream is None else self._cancel_ms + self._stream.randint(0, self._jitter_ms)
 
     def response_ms(self) -> int:
         """From the venue's event to its report at the strategy."""
-        return self._response_ms + self._jitter()
+        return self._response_ms if self._stream is None else self._response_ms + self._stream.randint(0, self._jitter_ms)

@@ -114,7 +114,7 @@ class SimulatedVenue:
         reports: list[Published] = []
         if item.arrived_ms < 0:
             item.arrived_ms = now_ms
-            ack = OrderAck(time_ms=now_ms, order_id=order_id, strategy_id=order.strategy_id, symbol=symbol)
+            ack = OrderAck(now_ms, order_id, order.strategy_id, symbol)
             reports.append((T_ORDERS_ACK, ack))
         bar = self._bars.bar_from(symbol, now_ms)
         if order.order_type is OrderType.MARKET:
@@ -318,26 +318,26 @@ class SimulatedVenue:
         working.fills += 1
         held = self._lots[symbol] = self._lots[symbol] + (lots if side is Side.BUY else -lots)
         fill = Fill(
-            time_ms=self._clock.now_ms,
-            symbol=symbol,
-            side=side,
-            qty=size_from_e8(lots * spec.lot_e8),
-            price=decimal_from_e8(ticks * spec.tick_e8),
-            fee=decimal_from_e8(fee_e8),
-            fee_asset=self._quote,
-            liquidity=liquidity,
-            order_id=order.order_id,
-            fill_id=f"{order.order_id}-f{working.fills}",
-            strategy_id=order.strategy_id,
-            reason=order.reason,
-            order_type=order.order_type,
-            bar_fill=bar_fill,
-            note=working.note,
-            over_share=over_share,
-            price_ticks=ticks,
-            qty_lots=lots,
-            fee_e8=fee_e8,
-            open_lots=working.open_lots,
+            self._clock.now_ms,
+            symbol,
+            side,
+            size_from_e8(lots * spec.lot_e8),
+            decimal_from_e8(ticks * spec.tick_e8),
+            decimal_from_e8(fee_e8),
+            self._quote,
+            liquidity,
+            order.order_id,
+            f"{order.order_id}-f{working.fills}",
+            order.strategy_id,
+            order.reason,
+            order.order_type,
+            bar_fill,
+            working.note,
+            over_share,
+            ticks,
+            lots,
+            fee_e8,
+            working.open_lots,
         )
         reports.append((T_FILLS, fill))
         if not working.open_lots:

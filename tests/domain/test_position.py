@@ -114,7 +114,8 @@ def test_profit_is_that_of_exact_fractions_less_at_most_a_unit_a_fill(trades: li
 def test_a_flat_position_costs_nothing_and_a_cost_has_the_sign_of_its_position(trades: list[tuple[int, int]]) -> None:
     lots, cost = 0, 0
     for signed_lots, lot_value in trades:
-        lots, cost, _ = book_fill(lots=lots, cost=cost, signed_lots=signed_lots, lot_value=lot_value)
+        booked = book_fill(lots=lots, cost=cost, signed_lots=signed_lots, lot_value=lot_value)
+        lots, cost = booked.lots, booked.cost
         assert cost * lots >= 0
         assert lots or not cost
 

@@ -1,0 +1,93 @@
+"""Parquet files decoded a part ahead of their reader, in a thread that runs Arrow's code only: the run goes on meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from backtester.domain.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+RESTORE = "delete it and import or download that month again"
+PART_ROWS = 65_536
+"""Rows of a part, at least one row group: what is held of a file at a time, and once more ahead. A month of minutes is one part."""
+
+
+class FilePart(NamedTuple):
+    """Consecutive row groups of one file."""
+
+    path: Path
+    row_groups: tuple[int, ...]
+    rows: int
+
+
+class PartRows(NamedTuple):
+    """A part that has been read; each column is one chunk."""
+
+    path: Path
+    table: pa.Table
+
+
+def parts_of(file: pq.ParquetFile, path: Path) -> list[FilePart]:
+    """The parts of an open file, in order; none of an empty one."""
+    parts: list[FilePart] = []
+    groups: list[int] = []
+    rows = 0
+    for index in range(file.metadata.num_row_groups):
+        group_rows = file.metadata.row_group(index).num_rows
+        if groups and rows + group_rows > PART_ROWS:
+            parts.append(FilePart(path, tuple(groups), rows))
+            groups, rows = [], 0
+        groups.append(index)
+        rows += group_rows
+    return [*parts, FilePart(path, tuple(groups), rows)] if rows else parts
+
+
+def read_parts(parts: Iterable[FilePart], columns: Sequence[str]) -> Iterator[PartRows]:
+    """The rows of each part, in order; page checksums are verified. The part after the one handed out is decoded meanwhile.
+
+    Raises DataError naming the file that cannot be read, or whose part holds another number of rows than its footer says.
+    """
+    names = list(columns)
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as thread:
+        coming = ((part, thread.submit(_decode, part, names)) for part in parts)
+        current = next(coming, None)
+        while current is not None:
+            following = next(coming, None)
+            part, decoding = current
+            with reading(part.path):
+                table = decoding.result()
+            if table.num_rows != part.rows:
+                raise DataError(unreadable(part.path, f"{table.num_rows} rows were found where its footer says {part.rows}"))
+            yield PartRows(part.path, table)
+            current = following
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Whatever Arrow raises inside becomes a DataError that names the file."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(unreadable(path, error)) from error
+
+
+def unreadable(path: Path, reason: Exception | str) -> str:
+    """The message that `path` cannot be read, why, and what to do."""
+    lines = str(reason).splitlines()
+    return f"{path} cannot be read ({lines[0] if lines else type(reason).__name__}); {RESTORE}"
+
+
+def _decode(part: FilePart, columns: list[str]) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(part.path, page_checksum_verification=True) as file:
+        return file.read_row_groups(list(part.row_groups), columns=columns, use_threads=False).combine_chunks()
