@@ -14,8 +14,12 @@ from backtester.domain.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, Back
 _HANDLERS = {
     "run": "backtester.cli.run_command:run",
     "verify": "backtester.cli.verify_command:verify_run",
-    "data import": "backtester.cli.data_commands:import_candles",
-    "data list": "backtester.cli.data_commands:list_candles",
+    "data download": "backtester.cli.download_command:download",
+    "data import": "backtester.cli.import_command:import_files",
+    "data list": "backtester.cli.data_commands:list_stored",
+    "data info": "backtester.cli.data_commands:show_symbol",
+    "data check": "backtester.cli.check_command:check_stored",
+    "data instruments": "backtester.cli.instruments_command:store_instruments",
     "strategies": "backtester.cli.strategy_commands:list_strategies",
     "new": "backtester.cli.strategy_commands:new_strategy",
 }

@@ -2,6 +2,7 @@
 
 BacktesterError
   ConfigError
+    NetworkForbiddenError
   DomainError
     InvalidMessageError
     InvalidPriceError
@@ -10,6 +11,8 @@ BacktesterError
     DataUnavailableError
     SchemaMismatchError
     DataQualityError
+    DownloadError
+      ChecksumError
   InvariantError
     ClockMovedBackError
     LedgerImbalanceError
@@ -51,6 +54,10 @@ class ConfigError(BacktesterError):
     exit_code = EXIT_USER
 
 
+class NetworkForbiddenError(ConfigError):
+    """Something is not cached and the network may not be used."""
+
+
 class DomainError(BacktesterError, ValueError):
     """A value that cannot be; a ValueError so that decoders report the field."""
 
@@ -85,6 +92,14 @@ class SchemaMismatchError(DataError):
 
 class DataQualityError(DataError):
     """A row that no market can have produced."""
+
+
+class DownloadError(DataError):
+    """A server refuses, does not answer or sends what it did not announce; what was stored before is as it was."""
+
+
+class ChecksumError(DownloadError):
+    """Bytes are not those the publisher signed for: another digest, or another name in the checksum file."""
 
 
 class InvariantError(BacktesterError):
