@@ -14,6 +14,7 @@ from backtester.app.wiring import Plan
 from backtester.config.fees import entry_tier_bps
 from backtester.config.instruments import load_specs
 from backtester.config.run_config import RunConfig, Section
+from backtester.config.venue_rules import venue_rules
 from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
 from backtester.domain.timeframe import iso_text, timeframe_ms
@@ -56,6 +57,7 @@ def plan_run(resolved: ResolvedRun, *, specs: SymbolSpecs | None = None, models:
         end_ms=resolved.end_ms,
         slippage=models.slippage or _slippage(config),
         fees=models.fees or SymbolFees({key: (maker, taker) for key, (maker, taker, _) in rates.items()}),
+        rules={key: venue_rules(spec.exchange, spec.market.value) for key, spec in chosen.items()},
     )
     lengths = sorted({timeframe_ms(name) for _, _, timeframes in strategies for name in timeframes})
     return PlannedRun(plan, tuple(lengths), _assumptions(resolved, chosen, rates, models))

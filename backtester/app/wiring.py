@@ -14,6 +14,7 @@ from backtester.config.run_config import RunConfig
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import money_from_decimal
 from backtester.domain.timeframe import timeframe_ms
+from backtester.domain.venue_rules import VenueRules
 from backtester.domain.vocabulary import Liquidity
 from backtester.engine.bus import Bus
 from backtester.engine.clock import Clock
@@ -103,6 +104,8 @@ class Plan(NamedTuple):
     end_ms: int
     slippage: SlippageModel
     fees: FeeModel
+    rules: Mapping[str, VenueRules] = {}
+    """Venue rules by symbol; a symbol without is treated as on a venue of which nothing is known."""
 
 
 class Engine(NamedTuple):
@@ -161,9 +164,10 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         touch=sim.limit_fill == "touch",
         carry=sim.remainder == "carry",
         work_bars=sim.work_bars,
+        rules=plan.rules,
     )
     orders = OrderManager(gateway=venue, working=working)
-    risk = RiskGate(specs=specs, limits=_limits(plan), account=books, orders=working, marks=marks, clock=clock)
+    risk = RiskGate(specs=specs, limits=_limits(plan), account=books, orders=working, marks=marks, clock=clock, rules=plan.rules)
     routes.open_to_all(venue=venue.on_bar, books=account.on_bar)
     _subscribe(bus, journal, risk, orders, account, Mailbox(schedule=schedule, response_ms=latency.response_ms))
     loop = Loop(

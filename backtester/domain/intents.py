@@ -34,13 +34,18 @@ class MarketOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="market
 
 
 class LimitOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="limit_order"):
-    """Buy at `price` or lower, sell at `price` or higher; rests until filled, cancelled or (IOC) met once."""
+    """Buy at `price` or lower, sell at `price` or higher; rests until filled or cancelled (GTC), met once (IOC, FOK), or a date.
+
+    `good_till_ms` is that date (GTD). `post_only`: it never takes; where it would, it ends unfilled as the venue has it.
+    """
 
     side: Side
     qty: Number
     price: Number
     reduce_only: bool = False
+    post_only: bool = False
     tif: TimeInForce = TimeInForce.GTC
+    good_till_ms: int = 0
     reason: str = "SIGNAL"
 
 

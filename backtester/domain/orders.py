@@ -10,7 +10,7 @@ from backtester.domain.message import Message
 from backtester.domain.vocabulary import FillNote, Liquidity, OrderStatus, OrderType, RejectReason, Side, TimeInForce
 
 
-class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order"):
+class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order", omit_defaults=True):
     """Risk has passed this order and rounded it to the instrument: whole ticks, whole lots. Only Risk makes one.
 
     `price_ticks` is 0 for a market order. `budget_e8` bounds what a spot buy may cost (value and fee, 1e-8 quote); 0 elsewhere.
@@ -27,6 +27,8 @@ class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order"):
     reduce_only: bool
     budget_e8: int
     reason: str
+    post_only: bool = False
+    good_till_ms: int = 0
 
 
 class SanitizedCancel(Message, frozen=True, gc=False, tag="sanitized_cancel"):
@@ -55,8 +57,8 @@ class OrderRefused(Message, frozen=True, gc=False, tag="order_refused"):
     detail: str
 
 
-class OrderRejected(Message, frozen=True, gc=False, tag="order_rejected"):
-    """The venue said no to an order, or to a request to cancel one (`is_cancel`)."""
+class OrderRejected(Message, frozen=True, gc=False, tag="order_rejected", omit_defaults=True):
+    """The venue said no to an order, or to a request to cancel one (`is_cancel`); `code` is its own word for the reason."""
 
     order_id: str
     strategy_id: str
@@ -64,10 +66,11 @@ class OrderRejected(Message, frozen=True, gc=False, tag="order_rejected"):
     reason: RejectReason
     detail: str
     is_cancel: bool = False
+    code: str = ""
 
 
-class OrderCanceled(Message, frozen=True, gc=False, tag="order_canceled"):
-    """The order ended with `open_qty` unfilled; `status` is CANCELED (asked for) or EXPIRED (by a rule)."""
+class OrderCanceled(Message, frozen=True, gc=False, tag="order_canceled", omit_defaults=True):
+    """The order ended with `open_qty` unfilled; `status` is CANCELED or EXPIRED, as the venue has it; `code` is its own word."""
 
     order_id: str
     strategy_id: str
@@ -75,6 +78,7 @@ class OrderCanceled(Message, frozen=True, gc=False, tag="order_canceled"):
     status: OrderStatus
     reason: RejectReason
     open_qty: Decimal
+    code: str = ""
 
 
 class Fill(Message, frozen=True, gc=False, tag="fill"):

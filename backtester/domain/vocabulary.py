@@ -36,10 +36,12 @@ class OrderType(Word):
 
 
 class TimeInForce(Word):
-    """GTC works until filled or cancelled; IOC meets only the price at its arrival."""
+    """GTC works until filled or cancelled, GTD until its date; IOC and FOK meet only the price at arrival, FOK whole or not."""
 
     GTC = "gtc"
     IOC = "ioc"
+    FOK = "fok"
+    GTD = "gtd"
 
 
 class Liquidity(Word):
@@ -93,6 +95,9 @@ class RejectReason(Word):
     NO_PRICE = "NO_PRICE"
     INSUFFICIENT = "INSUFFICIENT"
     REDUCE_ONLY = "REDUCE_ONLY"
+    POST_ONLY = "POST_ONLY"
+    FOK = "FOK"
+    GOOD_TILL = "GOOD_TILL"
     SHORT_SPOT = "SHORT_SPOT"
     MAX_OPEN_ORDERS = "MAX_OPEN_ORDERS"
     MAX_POSITION = "MAX_POSITION"

@@ -30,11 +30,12 @@ from backtester.domain.orders import (
     SanitizedOrder,
 )
 from backtester.domain.run_events import ControlAction, ControlEvent
+from backtester.domain.venue_rules import GENERIC, VenueRules
 from backtester.domain.vocabulary import Market, OrderType, RejectReason, Side, TimeInForce
 from backtester.engine.clock import Clock
 from backtester.engine.topics import T_ORDERS_REFUSED, T_ORDERS_SANITIZED, Published, on
 from backtester.risk.order_rate import TokenBucket
-from backtester.risk.order_validation import OrderRounding, Refusal, Rounded, check_collar, check_opening_size
+from backtester.risk.order_validation import OrderRounding, Refusal, Rounded, check_collar, check_life, check_opening_size
 from backtester.risk.reservations import Reservations
 
 _PARTS_MAX = 10_000
@@ -118,9 +119,11 @@ class RiskGate:
         orders: OrderReader,
         marks: Mapping[str, float],
         clock: Clock,
+        rules: Mapping[str, VenueRules] | None = None,
     ) -> None:
         self.reservations = Reservations()
         self._specs = specs
+        self._rules = rules or {}
         self._limits = limits
         self._account = account
         self._orders = orders
@@ -162,6 +165,10 @@ class RiskGate:
         rounded = self._rounding.round(intent, spec)
         if isinstance(rounded, Refusal):
             return self._refuse(intent, rounded)
+        if intent.tif is not TimeInForce.GTC or isinstance(intent, LimitOrderIntent):
+            broken = check_life(intent, rules=self._rules.get(intent.symbol, GENERIC), now_ms=self._clock.now_ms)
+            if broken is not None:
+                return self._refuse(intent, broken)
         held = self._account.lots[intent.symbol]
         opposite = held > 0 if intent.side is Side.SELL else held < 0
         if intent.reduce_only and not opposite:
@@ -192,6 +199,8 @@ class RiskGate:
             bool(intent.reduce_only),
             hold // FEE_STEP if spot_buy else 0,
             str(intent.reason),
+            intent.post_only if isinstance(intent, LimitOrderIntent) else False,
+            intent.good_till_ms if isinstance(intent, LimitOrderIntent) else 0,
         )
 
     def _opening(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, *, held: int, opening_lots: int) -> int | Refusal:

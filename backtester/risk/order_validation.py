@@ -11,9 +11,10 @@ from backtester.domain.instruments import SymbolSpec, SymbolSpecs
 from backtester.domain.intents import LimitOrderIntent, OrderIntent
 from backtester.domain.money import PRICE_ONE
 from backtester.domain.rounding import price_ticks, qty_lots
+from backtester.domain.venue_rules import VenueRules
 from backtester.domain.vocabulary import RejectReason, Side, TimeInForce
 
-__all__ = ["Refusal", "Rounded", "SymbolSpecs", "check_collar", "check_opening_size", "round_order"]
+__all__ = ["Refusal", "Rounded", "SymbolSpecs", "check_collar", "check_life", "check_opening_size", "round_order"]
 
 
 class Refusal(NamedTuple):
@@ -66,6 +67,24 @@ class OrderRounding:
         if ticks <= 0:
             return Refusal(RejectReason.TICK, f"price {intent.price} is below one tick of {spec.tick_size}")
         return Rounded(lots, ticks)
+
+
+def check_life(intent: OrderIntent, *, rules: VenueRules, now_ms: int) -> Refusal | None:
+    """INVALID when time in force, date and post-only contradict each other, or the date is nearer than the venue allows."""
+    is_limit = isinstance(intent, LimitOrderIntent)
+    good_till_ms = intent.good_till_ms if isinstance(intent, LimitOrderIntent) else 0
+    if isinstance(intent, LimitOrderIntent) and intent.post_only and intent.tif in (TimeInForce.IOC, TimeInForce.FOK):
+        return Refusal(RejectReason.INVALID, f"post_only rests and {intent.tif.value} does not: choose one")
+    if intent.tif is not TimeInForce.GTD:
+        return Refusal(RejectReason.INVALID, "good_till_ms needs tif=TimeInForce.GTD") if good_till_ms else None
+    if not is_limit:
+        return Refusal(RejectReason.INVALID, "a market order has no date: gtd is for limit orders")
+    if good_till_ms.__class__ is not int or good_till_ms <= now_ms:
+        return Refusal(RejectReason.INVALID, f"good_till_ms {good_till_ms!r:.40} is no time after now ({now_ms})")
+    if good_till_ms <= now_ms + rules.good_till_least_ms:
+        ahead = rules.good_till_least_ms // 1000
+        return Refusal(RejectReason.INVALID, f"{rules.name} takes good-till dates more than {ahead} s ahead only")
+    return None
 
 
 def round_order(intent: OrderIntent, spec: SymbolSpec) -> Rounded | Refusal:

@@ -7,9 +7,10 @@ from typing import Protocol
 
 from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.money import decimal_from_e8, price_e8, size_from_e8
-from backtester.domain.orders import Fill, OrderAck, OrderCanceled, OrderRejected, SanitizedCancel, SanitizedOrder
+from backtester.domain.money import price_e8
+from backtester.domain.orders import OrderAck, OrderCanceled, OrderRejected, SanitizedCancel, SanitizedOrder
 from backtester.domain.rounding import lots_decimal
+from backtester.domain.venue_rules import GENERIC, VenueRules
 from backtester.domain.vocabulary import (
     FillNote,
     Liquidity,
@@ -23,14 +24,16 @@ from backtester.engine.clock import Clock
 from backtester.engine.routes import Routes
 from backtester.engine.schedule import Schedule
 from backtester.engine.topics import T_FILLS, T_ORDERS_ACK, T_ORDERS_CANCELED, T_ORDERS_REJECTED, Published, on
+from backtester.sim.filling import Filling
 from backtester.sim.latency import Latency
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
-from backtester.sim.working_order import WorkingOrder
+from backtester.sim.working_order import GoodTill, WorkingOrder
 
 CLASS_MARKET = 2
 CLASS_LIMIT = 3
 CLASS_CANCEL = 4
+CLASS_EXPIRY = 5
 """Order of what arrives at the same instant on the same symbol (0 liquidations and 1 stops come before)."""
 
 
@@ -60,24 +63,24 @@ class SimulatedVenue:
         touch: bool = False,
         carry: bool = True,
         work_bars: int = 60,
+        rules: Mapping[str, VenueRules] | None = None,
     ) -> None:
         self._specs = specs
         self._index = {symbol: index for index, symbol in enumerate(specs)}
         self._bars = bars
+        self._filling = Filling(specs=specs, pricing=pricing, liquidity=liquidity, clock=clock, quote=quote)
         self._pricing = pricing
-        self._liquidity = liquidity
         self._latency = latency
         self._schedule = schedule
         self._routes = routes
         self._clock = clock
         self._marks = marks
-        self._quote = quote
         self._touch = touch
         self._carry = carry
         self._work_bars = work_bars
+        self._rules = rules or {}
         self._orders: dict[str, WorkingOrder] = {}
         self._resting: dict[str, list[WorkingOrder]] = {symbol: [] for symbol in specs}
-        self._lots: dict[str, int] = dict.fromkeys(specs, 0)
 
     # -- gateway: requests on their way ------------------------------------------------------------------------------
 
@@ -103,24 +106,65 @@ class SimulatedVenue:
 
     # -- arrivals ----------------------------------------------------------------------------------------------------
 
-    def on_arrival(self, item: WorkingOrder | SanitizedCancel) -> list[Published]:
-        """What the venue reports of an order, a cancel or a market order's next bar, all due now."""
+    def on_arrival(self, item: WorkingOrder | SanitizedCancel | GoodTill) -> list[Published]:
+        """What the venue reports of an order, a cancel, a date or a market order's next bar, all due now."""
         if isinstance(item, SanitizedCancel):
             return self._on_cancel(item)
+        if isinstance(item, GoodTill):
+            return self._on_good_till(item.working)
         order = item.order
         order_id, symbol, now_ms = order.order_id, order.symbol, self._clock.now_ms
         if self._orders.get(order_id) is not item:
             return []
         reports: list[Published] = []
+        bar = self._bars.bar_from(symbol, now_ms)
         if item.arrived_ms < 0:
             item.arrived_ms = now_ms
+            if (order.post_only or order.tif is TimeInForce.FOK) and self._ends_at_arrival(item, bar, reports):
+                return reports
             ack = OrderAck(now_ms, order_id, order.strategy_id, symbol)
             reports.append((T_ORDERS_ACK, ack))
-        bar = self._bars.bar_from(symbol, now_ms)
         if order.order_type is OrderType.MARKET:
             self._work_market(item, bar, reports)
         else:
             self._place_limit(item, bar, reports)
+        return reports
+
+    def _ends_at_arrival(self, working: WorkingOrder, bar: Candle | None, reports: list[Published]) -> bool:
+        """Whether a post-only order would take, or a fill-or-kill cannot be filled whole: then it has ended, as the venue has it.
+
+        exchange_semantics.md, section 1.2 (golden G01, G05).
+        """
+        order = working.order
+        symbol, rules = order.symbol, self._rules.get(order.symbol, GENERIC)
+        open_now = bar is not None and bar.start_ms <= self._clock.now_ms
+        price = bar.open if bar is not None and open_now else self._marks.get(symbol)
+        crosses = price is not None and working.is_marketable(price_e8(price))
+        if order.post_only:
+            if not crosses:
+                return False
+            reason, outcome = RejectReason.POST_ONLY, rules.post_only_crossing
+        else:
+            if bar is not None and open_now and bar.volume > 0 and crosses and self._filling.fits_whole(working, bar):
+                return False
+            reason, outcome = RejectReason.FOK, rules.fok_short
+        if outcome is OrderStatus.REJECTED:
+            detail = "it would take at once" if order.post_only else "it cannot be filled whole at once"
+            rejected = OrderRejected(
+                self._clock.now_ms, order.order_id, order.strategy_id, symbol, reason, detail, code=rules.code_of(reason)
+            )
+            reports.append(on(T_ORDERS_REJECTED, rejected))
+            self._forget(working)
+        else:
+            reports.append(on(T_ORDERS_ACK, OrderAck(self._clock.now_ms, order.order_id, order.strategy_id, symbol)))
+            self._end(working, reason, reports, status=outcome)
+        return True
+
+    def _on_good_till(self, working: WorkingOrder) -> list[Published]:
+        """The date has come: what still works ends before anything at this time can fill it (section 1.2)."""
+        reports: list[Published] = []
+        if self._orders.get(working.order.order_id) is working:
+            self._end(working, RejectReason.GOOD_TILL, reports, status=OrderStatus.EXPIRED)
         return reports
 
     def _work_market(self, working: WorkingOrder, bar: Candle | None, reports: list[Published]) -> None:
@@ -182,7 +226,12 @@ class SimulatedVenue:
         else:
             working.meets_from_ms = now_ms
         working.resting = True
-        symbol = working.order.symbol
+        order = working.order
+        symbol = order.symbol
+        if order.tif is TimeInForce.GTD:
+            self._schedule.arrive(
+                order.good_till_ms, symbol_index=working.symbol_index, order_class=CLASS_EXPIRY, item=GoodTill(working)
+            )
         self._resting[symbol].append(working)
         self._watch(symbol)
 
@@ -202,6 +251,7 @@ class SimulatedVenue:
                         reason=reason,
                         detail="the order is filled or ended already" if reason is RejectReason.TOO_LATE else "not there yet",
                         is_cancel=True,
+                        code=self._rules.get(cancel.symbol, GENERIC).code_of(reason),
                     ),
                 )
             )
@@ -235,9 +285,9 @@ class SimulatedVenue:
             if working.meets_from_ms > bar.start_ms or working.order.order_id not in self._orders:
                 continue
             if working.is_reached(bar.low if working.order.side is Side.BUY else bar.high):
-                lots, over = self._allowed(working, bar)
+                lots, over = self._filling.allowed(working, bar)
                 ticks = working.order.price_ticks
-                paid_lots = self._affordable(working, lots, ticks, Liquidity.MAKER)
+                paid_lots = self._filling.affordable(working, lots, ticks, Liquidity.MAKER)
                 if paid_lots:
                     self._fill(working, bar, paid_lots, ticks, Liquidity.MAKER, reports, over_share=over, bar_fill=True)
                 if paid_lots < lots:
@@ -249,15 +299,10 @@ class SimulatedVenue:
 
     def _take(self, working: WorkingOrder, bar: Candle, reports: list[Published]) -> None:
         """Trade at the bar's open as taker: as much as share, position and budget allow."""
-        lots, over = self._allowed(working, bar)
-        order = working.order
+        lots, over = self._filling.allowed(working, bar)
         if lots:
-            ticks = self._pricing.taker_ticks(
-                symbol=order.symbol, side=order.side, lots=lots, bar=bar, reference=bar.open, over_share=over
-            )
-            if order.price_ticks:
-                ticks = min(ticks, order.price_ticks) if order.side is Side.BUY else max(ticks, order.price_ticks)
-            paid_lots = lots if working.budget_e8 is None else self._affordable(working, lots, ticks, Liquidity.TAKER)
+            ticks = self._filling.taker_ticks(working, bar, lots, over_share=over)
+            paid_lots = lots if working.budget_e8 is None else self._filling.affordable(working, lots, ticks, Liquidity.TAKER)
             if paid_lots:
                 self._fill(working, bar, paid_lots, ticks, Liquidity.TAKER, reports, over_share=over, bar_fill=False)
             if paid_lots < lots:
@@ -265,35 +310,6 @@ class SimulatedVenue:
                 return
         if working.closes_only and working.open_lots:
             self._end_if_pointless(working, reports)
-
-    def _allowed(self, working: WorkingOrder, bar: Candle) -> tuple[int, bool]:
-        """(lots, over share): what may trade now. Reduce-only is never more than the position, and never held back."""
-        order = working.order
-        left = self._liquidity.left_lots(bar, self._specs[order.symbol])
-        lots = working.open_lots
-        if working.closes_only:
-            held = self._lots[order.symbol]
-            lots = min(lots, max(0, -held if order.side is Side.BUY else held))
-        if order.reduce_only:
-            return lots, left is not None and lots > left
-        return (lots if left is None else min(lots, left)), False
-
-    def _affordable(self, working: WorkingOrder, lots: int, ticks: int, liquidity: Liquidity) -> int:
-        """A spot buy spends at most what was reserved for it (value and fee)."""
-        if working.budget_e8 is None:
-            return lots
-        symbol = working.order.symbol
-        while lots:
-            cost_e8 = self._cost_e8(symbol, ticks, lots, liquidity)
-            if cost_e8 <= working.budget_e8:
-                return lots
-            lots = min(lots - 1, lots * working.budget_e8 // cost_e8)
-        return 0
-
-    def _cost_e8(self, symbol: str, ticks: int, lots: int, liquidity: Liquidity) -> int:
-        spec = self._specs[symbol]
-        value = ticks * spec.tick_e8 * lots * spec.lot_e8
-        return -(-value // 10**8) + self._pricing.fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=liquidity)
 
     def _fill(
         self,
@@ -307,42 +323,13 @@ class SimulatedVenue:
         over_share: bool,
         bar_fill: bool,
     ) -> None:
-        order = working.order
-        symbol, side = order.symbol, order.side
-        spec = self._specs[symbol]
-        fee_e8 = self._pricing.fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=liquidity)
-        if working.budget_e8 is not None:
-            working.budget_e8 -= self._cost_e8(symbol, ticks, lots, liquidity)
-        self._liquidity.use(bar, lots)
-        working.open_lots -= lots
-        working.fills += 1
-        held = self._lots[symbol] = self._lots[symbol] + (lots if side is Side.BUY else -lots)
-        fill = Fill(
-            self._clock.now_ms,
-            symbol,
-            side,
-            size_from_e8(lots * spec.lot_e8),
-            decimal_from_e8(ticks * spec.tick_e8),
-            decimal_from_e8(fee_e8),
-            self._quote,
-            liquidity,
-            order.order_id,
-            f"{order.order_id}-f{working.fills}",
-            order.strategy_id,
-            order.reason,
-            order.order_type,
-            bar_fill,
-            working.note,
-            over_share,
-            ticks,
-            lots,
-            fee_e8,
-            working.open_lots,
-        )
-        reports.append((T_FILLS, fill))
+        """The trade is made and reported; what is filled whole, or has nothing left to close, is over."""
+        filling = self._filling
+        reports.append((T_FILLS, filling.fill(working, bar, lots, ticks, liquidity, over_share=over_share, bar_fill=bar_fill)))
         if not working.open_lots:
             self._forget(working)
-        if not held and self._resting[symbol]:
+        symbol = working.order.symbol
+        if not filling.lots[symbol] and self._resting[symbol]:
             for resting in tuple(self._resting[symbol]):
                 self._end_if_pointless(resting, reports)
 
@@ -351,22 +338,27 @@ class SimulatedVenue:
         order = working.order
         if not working.closes_only or not working.open_lots or order.order_id not in self._orders:
             return
-        held = self._lots[order.symbol]
+        held = self._filling.lots[order.symbol]
         if (held if order.side is Side.SELL else -held) <= 0:
             self._end(working, RejectReason.REDUCE_ONLY if order.reduce_only else RejectReason.INSUFFICIENT, reports)
 
     # -- endings -----------------------------------------------------------------------------------------------------
 
-    def _end(self, working: WorkingOrder, reason: RejectReason, reports: list[Published]) -> None:
+    def _end(
+        self, working: WorkingOrder, reason: RejectReason, reports: list[Published], *, status: OrderStatus | None = None
+    ) -> None:
+        """The order is over with what is open unfilled; CANCELED when the user asked, EXPIRED otherwise, or as `status` says."""
         order = working.order
+        by_rule = OrderStatus.CANCELED if reason is RejectReason.USER else OrderStatus.EXPIRED
         canceled = OrderCanceled(
             time_ms=self._clock.now_ms,
             order_id=order.order_id,
             strategy_id=order.strategy_id,
             symbol=order.symbol,
-            status=OrderStatus.CANCELED if reason is RejectReason.USER else OrderStatus.EXPIRED,
+            status=status or by_rule,
             reason=reason,
             open_qty=lots_decimal(working.open_lots, self._specs[order.symbol]),
+            code=self._rules.get(order.symbol, GENERIC).code_of(reason),
         )
         reports.append(on(T_ORDERS_CANCELED, canceled))
         self._forget(working)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import PRICE_ONE
 from backtester.domain.orders import SanitizedOrder
@@ -59,3 +61,9 @@ class WorkingOrder:
         if not self.limit_e8:
             return True
         return self.limit_e8 >= reference_e8 if self.order.side is Side.BUY else self.limit_e8 <= reference_e8
+
+
+class GoodTill(NamedTuple):
+    """On the schedule for the time at which an order's date comes."""
+
+    working: WorkingOrder

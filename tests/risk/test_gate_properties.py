@@ -59,7 +59,7 @@ def order_of(data: st.DataObject, *, side: Side, qty: Any) -> MarketOrderIntent 
         "side": side,
         "qty": qty,
         "reduce_only": data.draw(st.booleans()),
-        "tif": data.draw(st.sampled_from(TimeInForce)),
+        "tif": data.draw(st.sampled_from((TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK))),
     }
     if data.draw(st.booleans()):
         return LimitOrderIntent(price=data.draw(st.sampled_from((D("0.01"), D(1), D(90), D(99), D(120), D(5000)))), **facts)

@@ -1,7 +1,7 @@
 """Small runs told as text: bars and orders in, what became of them out.
 
 A bar is `HH:MM open high low close volume` and lasts a minute; a minute without a row is a gap. An order is
-`HH:MM id buy|sell qty [at price] [ioc] [reduce]` or `HH:MM cancel id|all`, sent when the minute before HH:MM has closed.
+`HH:MM id buy|sell qty [at price] [ioc|fok|gtd HH:MM] [reduce] [post]` or `HH:MM cancel id|all`, sent when the minute before HH:MM has closed.
 Unless a scenario says otherwise: no latency, no costs, no cap on volume, a linear market with ticks of 0.1 and lots of 0.001.
 """
 
@@ -31,6 +31,7 @@ from backtester.domain.intents import (
 from backtester.domain.orders import Fill, OrderAck, OrderCanceled, OrderRefused, OrderRejected
 from backtester.domain.run_events import ControlEvent
 from backtester.domain.timeframe import timeframe_ms
+from backtester.domain.venue_rules import GENERIC, VenueRules
 from backtester.domain.vocabulary import Market, RejectReason, Side, TimeInForce
 from backtester.sim.sim_models import FixedSlippage, SymbolFees
 
@@ -81,10 +82,13 @@ def intent_of(words: Sequence[str], symbol: str = A) -> AnyIntent:
     order_id, side, qty, *rest = words
     if ":" in order_id:
         order_id, symbol = order_id.split(":")
-    tif = TimeInForce.IOC if "ioc" in rest else TimeInForce.GTC
+    tif = next((TimeInForce(word) for word in rest if word in ("ioc", "fok", "gtd")), TimeInForce.GTC)
     facts: dict[str, Any] = {"symbol": symbol, "order_id": order_id, "side": Side(side), "qty": qty, "tif": tif}
     facts["reduce_only"] = "reduce" in rest
-    return LimitOrderIntent(price=rest[rest.index("at") + 1], **facts) if "at" in rest else MarketOrderIntent(**facts)
+    if "at" not in rest:
+        return MarketOrderIntent(**facts)
+    good_till_ms = ms(rest[rest.index("gtd") + 1]) if "gtd" in rest else 0
+    return LimitOrderIntent(price=rest[rest.index("at") + 1], post_only="post" in rest, good_till_ms=good_till_ms, **facts)
 
 
 def script_of(text: str) -> dict[int, list[AnyIntent]]:
@@ -199,6 +203,7 @@ def small_run(
     snapshot_every: str = "1h",
     risk: Mapping[str, Any] | None = None,
     routing: str = "interest",
+    venue: VenueRules = GENERIC,
     seed: int = 42,
     **sim: Any,
 ) -> SmallRun:
@@ -231,6 +236,7 @@ def small_run(
         end_ms=end_ms,
         slippage=FixedSlippage(config.sim.slippage_bps),
         fees=SymbolFees(rates),
+        rules=dict.fromkeys(rules, venue),
     )
     lengths = sorted({timeframe_ms(name) for _, _, names_ in strategies for name in names_})
     feed = CandleFeed(

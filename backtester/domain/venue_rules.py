@@ -1,0 +1,35 @@
+"""What venues do differently, as data: one row a venue (`config/defaults/venue_rules.toml`), never a question for its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from backtester.domain.vocabulary import OrderStatus, RejectReason
+
+
+class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one market of one venue treats orders (exchange_semantics.md, sections 1.2 to 1.4).
+
+    `post_only_crossing` and `fok_short` are what an order becomes that would take, or cannot be filled whole: REJECTED (never
+    accepted), CANCELED or EXPIRED (accepted, then ended). `good_till_least_ms` is how far ahead a good-till date must lie;
+    `native_good_till` is false where the venue has none and the engine cancels at that time itself. `codes` are the venue's
+    own words for our reasons.
+    """
+
+    name: str
+    post_only_crossing: OrderStatus
+    fok_short: OrderStatus
+    native_good_till: bool = False
+    good_till_least_ms: int = 0
+    codes: Mapping[str, str] = {}
+    source: str = ""
+
+    def code_of(self, reason: RejectReason) -> str:
+        """The venue's own code of a reason; empty where it has none or none is known."""
+        return self.codes.get(reason.value, "")
+
+
+GENERIC = VenueRules(name="generic", post_only_crossing=OrderStatus.REJECTED, fok_short=OrderStatus.EXPIRED)
+"""A venue of which nothing is known: what it would refuse is refused."""

@@ -1,0 +1,121 @@
+"""How much of an order may trade now, at which price, and the trade itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from backtester.domain.candle import Candle
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.money import decimal_from_e8, size_from_e8
+from backtester.domain.orders import Fill
+from backtester.domain.vocabulary import Liquidity, Side
+from backtester.engine.clock import Clock
+from backtester.sim.liquidity import BarLiquidity
+from backtester.sim.pricing import FillPricing
+from backtester.sim.working_order import WorkingOrder
+
+
+class Filling:
+    """Trades of one run's orders. `lots` are the holdings that follow from them: what reduce-only orders may close."""
+
+    def __init__(
+        self, *, specs: Mapping[str, SymbolSpec], pricing: FillPricing, liquidity: BarLiquidity, clock: Clock, quote: str
+    ) -> None:
+        self.lots: dict[str, int] = dict.fromkeys(specs, 0)
+        self._specs = specs
+        self._pricing = pricing
+        self._liquidity = liquidity
+        self._clock = clock
+        self._quote = quote
+
+    def allowed(self, working: WorkingOrder, bar: Candle) -> tuple[int, bool]:
+        """(lots, over share): what may trade now. Reduce-only is never more than the position, and never held back."""
+        order = working.order
+        left = self._liquidity.left_lots(bar, self._specs[order.symbol])
+        lots = working.open_lots
+        if working.closes_only:
+            held = self.lots[order.symbol]
+            lots = min(lots, max(0, -held if order.side is Side.BUY else held))
+        if order.reduce_only:
+            return lots, left is not None and lots > left
+        return (lots if left is None else min(lots, left)), False
+
+    def affordable(self, working: WorkingOrder, lots: int, ticks: int, liquidity: Liquidity) -> int:
+        """A spot buy spends at most what was reserved for it (value and fee)."""
+        if working.budget_e8 is None:
+            return lots
+        symbol = working.order.symbol
+        while lots:
+            cost_e8 = self._cost_e8(symbol, ticks, lots, liquidity)
+            if cost_e8 <= working.budget_e8:
+                return lots
+            lots = min(lots - 1, lots * working.budget_e8 // cost_e8)
+        return 0
+
+    def taker_ticks(self, working: WorkingOrder, bar: Candle, lots: int, *, over_share: bool) -> int:
+        """The bar's open with a taker's costs; never beyond the order's limit."""
+        order = working.order
+        ticks = self._pricing.taker_ticks(
+            symbol=order.symbol, side=order.side, lots=lots, bar=bar, reference=bar.open, over_share=over_share
+        )
+        if order.price_ticks:
+            ticks = min(ticks, order.price_ticks) if order.side is Side.BUY else max(ticks, order.price_ticks)
+        return ticks
+
+    def fits_whole(self, working: WorkingOrder, bar: Candle) -> bool:
+        """Whether all that is open may trade at the bar's open now."""
+        lots, _ = self.allowed(working, bar)
+        if lots < working.open_lots:
+            return False
+        ticks = self.taker_ticks(working, bar, lots, over_share=False)
+        return self.affordable(working, lots, ticks, Liquidity.TAKER) == lots
+
+    def _cost_e8(self, symbol: str, ticks: int, lots: int, liquidity: Liquidity) -> int:
+        spec = self._specs[symbol]
+        value = ticks * spec.tick_e8 * lots * spec.lot_e8
+        return -(-value // 10**8) + self._pricing.fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=liquidity)
+
+    def fill(
+        self,
+        working: WorkingOrder,
+        bar: Candle,
+        lots: int,
+        ticks: int,
+        liquidity: Liquidity,
+        *,
+        over_share: bool,
+        bar_fill: bool,
+    ) -> Fill:
+        """The trade is made: the bar's liquidity, the order and the holdings have changed; the report of it is returned."""
+        order = working.order
+        symbol, side = order.symbol, order.side
+        spec = self._specs[symbol]
+        fee_e8 = self._pricing.fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=liquidity)
+        if working.budget_e8 is not None:
+            working.budget_e8 -= self._cost_e8(symbol, ticks, lots, liquidity)
+        self._liquidity.use(bar, lots)
+        working.open_lots -= lots
+        working.fills += 1
+        self.lots[symbol] += lots if side is Side.BUY else -lots
+        return Fill(
+            self._clock.now_ms,
+            symbol,
+            side,
+            size_from_e8(lots * spec.lot_e8),
+            decimal_from_e8(ticks * spec.tick_e8),
+            decimal_from_e8(fee_e8),
+            self._quote,
+            liquidity,
+            order.order_id,
+            f"{order.order_id}-f{working.fills}",
+            order.strategy_id,
+            order.reason,
+            order.order_type,
+            bar_fill,
+            working.note,
+            over_share,
+            ticks,
+            lots,
+            fee_e8,
+            working.open_lots,
+        )
