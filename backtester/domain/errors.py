@@ -13,6 +13,7 @@ BacktesterError
     DataQualityError
     DownloadError
       ChecksumError
+      NotFoundError
   InvariantError
     ClockMovedBackError
     LedgerImbalanceError
@@ -100,6 +101,10 @@ class DownloadError(DataError):
 
 class ChecksumError(DownloadError):
     """Bytes are not those the publisher signed for: another digest, or another name in the checksum file."""
+
+
+class NotFoundError(DownloadError):
+    """A server has nothing at an address."""
 
 
 class InvariantError(BacktesterError):
