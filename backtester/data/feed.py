@@ -10,8 +10,9 @@ from operator import itemgetter
 
 import numpy as np
 
+from backtester.data.gaps import GapReport
 from backtester.data.resample import BucketStream
-from backtester.data.symbol_cursor import GAPS_KEPT, Gap, SymbolCursor, SymbolStream
+from backtester.data.symbol_cursor import SymbolCursor, SymbolStream
 from backtester.domain.candle import Candle
 from backtester.domain.errors import ConfigError
 from backtester.engine.ports import Tick
@@ -32,12 +33,20 @@ class CandleFeed:
     timeframe stands in the tick of its bucket's end, decided by bars that ended by then; bars and buckets that end after
     `end_ms` are not delivered. So a run that ends earlier has exactly the first ticks of the longer one.
 
-    Args:   execution_ms - timeframe of all streams. signal_ms - timeframes of the candles to decide on.
+    Args:   execution_ms - timeframe of all streams. signal_ms - timeframes of the candles to decide on. fill - where a symbol
+            has no bar, after its first one, it gets one that is flat at its last close, with volume 0 and n 0.
     Raises: ConfigError - a signal timeframe cannot be built from the bars. DataQualityError - while iterating.
     """
 
     def __init__(
-        self, streams: Sequence[SymbolStream], *, execution_ms: int, signal_ms: Sequence[int], start_ms: int, end_ms: int
+        self,
+        streams: Sequence[SymbolStream],
+        *,
+        execution_ms: int,
+        signal_ms: Sequence[int],
+        start_ms: int,
+        end_ms: int,
+        fill: bool = False,
     ) -> None:
         coarser_ms = sorted({length_ms for length_ms in signal_ms if length_ms != execution_ms})
         self._cursors = tuple(
@@ -49,6 +58,7 @@ class CandleFeed:
                 buckets=tuple(
                     BucketStream(stream.symbol, length_ms=length_ms, execution_ms=execution_ms) for length_ms in coarser_ms
                 ),
+                fill=fill,
             )
             for stream in streams
         )
@@ -81,25 +91,26 @@ class CandleFeed:
         return self._bar_from_by_symbol[symbol](time_ms)
 
     def fingerprint(self) -> str:
-        """sha256 over symbols and delivered bars, in the order of the streams; the same however these were cut."""
+        """sha256 over symbols and delivered bars of the streams, in their order; the same however these were cut or filled."""
         lines = (" ".join((cursor.symbol, *cursor.column_digests())) for cursor in self._cursors)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
+    def gaps(self) -> dict[str, GapReport]:
+        """By symbol: gaps between the bars delivered, and outages in them; the same whether gaps are filled or not."""
+        return {cursor.symbol: cursor.gap_report() for cursor in self._cursors}
+
     def gap_count(self) -> int:
         """Stretches of missing bars between delivered bars of one symbol."""
+        return sum(report.missing.total for report in self.gaps().values())
+
+    def filled_count(self) -> int:
+        """Bars delivered that were put in where there was none."""
         for cursor in self._cursors:
             cursor.remember()
-        return sum(cursor.gap_count for cursor in self._cursors)
-
-    @property
-    def gaps(self) -> list[Gap]:
-        """The first thousand of them, in order of time."""
-        self.gap_count()
-        found = [gap for cursor in self._cursors for gap in cursor.gaps]
-        return sorted(found, key=lambda gap: (gap.from_ms, self._index_by_symbol[gap.symbol]))[:GAPS_KEPT]
+        return sum(cursor.filled_count for cursor in self._cursors)
 
     def candle_count(self) -> int:
-        """Execution bars delivered."""
+        """Execution bars delivered, with those that were put in."""
         return self._candle_count
 
     # -- one window --------------------------------------------------------------------------------------------------

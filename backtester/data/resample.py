@@ -8,6 +8,7 @@ from collections import deque
 import numpy as np
 
 from backtester.data.columns import CandleColumns, IntColumn
+from backtester.data.gaps import BoolColumn
 from backtester.domain.candle import Candle
 from backtester.domain.errors import ConfigError
 from backtester.domain.timeframe import bucket_offset_ms, timeframe_text
@@ -18,7 +19,8 @@ class BucketStream:
 
     A bucket [b, b + length) holds the bars that start in it: first open, highest high, lowest low, last close, exact sum of
     volumes rounded once; `n` counts them and `complete` says whether none is missing. The first bucket counts only if its
-    first bar starts with it: what was traded before the data begins is not known. No decision needs a later bar.
+    first bar starts with it: what was traded before the data begins is not known. No decision needs a later bar. Bars that were
+    put in where there are none make a bucket like others, but `n` does not count them and `complete` takes them as missing.
 
     Raises: ConfigError - the length is no multiple of the execution timeframe, or its grid lies between the bars.
     """
@@ -41,9 +43,10 @@ class BucketStream:
         self._start_ms = 0
         self._prices = (0.0, 0.0, 0.0, 0.0)
         self._volumes: list[float] = []
+        self._put_in = 0
 
-    def add(self, columns: CandleColumns) -> None:
-        """The bars, which follow all bars added before, are in their buckets."""
+    def add(self, columns: CandleColumns, filled: BoolColumn | None = None) -> None:
+        """The bars, which follow all bars added before, are in their buckets; `filled` says which of them were put in."""
         start_ms = columns.start_ms
         if not len(start_ms):
             return
@@ -54,6 +57,7 @@ class BucketStream:
         opens = columns.open[firsts].tolist()
         closes = columns.close[np.array(edges[1:]) - 1].tolist()
         volumes = columns.volume.tolist()
+        put_in = None if filled is None else np.add.reduceat(filled.astype(np.int64), firsts).tolist()
         if not self._started:
             self._started = True
             self._skipping = int(start_ms[0]) != starts_ms[0]
@@ -70,6 +74,8 @@ class BucketStream:
             else:
                 self._volumes = volumes[edges[index] : edges[index + 1]]
             self._prices = prices
+            if put_in is not None:
+                self._put_in += put_in[index]
 
     def take_until(self, time_ms: int) -> list[Candle]:
         """Candles that end by `time_ms` and were not taken before, in order; all bars that start before it must be added."""
@@ -91,6 +97,7 @@ class BucketStream:
     def _close(self) -> None:
         """The bucket that was open is a candle; nothing is open."""
         volumes, self._volumes = self._volumes, []
+        bars, self._put_in = len(volumes) - self._put_in, 0
         if not volumes:
             return
         if self._skipping:
@@ -104,7 +111,7 @@ class BucketStream:
                 self._start_ms + self.length_ms,
                 *self._prices,
                 math.fsum(volumes),
-                len(volumes),
-                len(volumes) == self._bars_whole,
+                bars,
+                bars == self._bars_whole,
             )
         )

@@ -6,19 +6,20 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from backtester.data.columns import NO_CANDLES, CandleColumns, IntColumn, join_columns, slice_columns
-from backtester.data.quality import check_candles, gap_rows
+from backtester.data.columns import NO_CANDLES, CandleColumns, IntColumn, join_columns, slice_columns, take_rows
+from backtester.data.gaps import BoolColumn, FilledPiece, GapReport, GapScan, fill_gaps, flat_rows
+from backtester.data.quality import check_candles
 from backtester.data.resample import BucketStream
 from backtester.domain.candle import Candle
 from backtester.domain.timeframe import timeframe_text
 
 PIECE_ROWS = 8_192
 """Rows taken from a stream at a time, so that a long array costs no more memory than a file read in pieces."""
-GAPS_KEPT = 1_000
+_NONE_FILLED: BoolColumn = np.empty(0, dtype=np.bool_)
 
 
 class SymbolStream(NamedTuple):
@@ -29,34 +30,40 @@ class SymbolStream(NamedTuple):
     source: str
 
 
-class Gap(NamedTuple):
-    """No bar of `symbol` starts in [from_ms, to_ms)."""
-
-    symbol: str
-    from_ms: int
-    to_ms: int
-    missing_bars: int
-
-
 class SymbolCursor:
-    """Rows [0, taken) of the held piece are delivered; the rest, and what the stream still has, is to come."""
+    """Rows [0, taken) of the held piece are delivered; the rest, and what the stream still has, is to come.
+
+    With `fill`, gaps are filled as `gaps.fill_gaps` says. What is put in is delivered and no more: digests and gaps are those of
+    the stream, and a candle that was put in has n 0 and is not complete.
+    """
 
     def __init__(
-        self, stream: SymbolStream, *, execution_ms: int, start_ms: int, end_ms: int, buckets: tuple[BucketStream, ...]
+        self,
+        stream: SymbolStream,
+        *,
+        execution_ms: int,
+        start_ms: int,
+        end_ms: int,
+        buckets: tuple[BucketStream, ...],
+        fill: bool = False,
     ) -> None:
         self.symbol = stream.symbol
         self.buckets = buckets
-        self.gaps: list[Gap] = []
-        self.gap_count = 0
+        self.filled_count = 0
         self.window_ms: IntColumn = NO_CANDLES.start_ms
         """Starts of the bars of the current window."""
         self._timeframe = timeframe_text(execution_ms)
         self._execution_ms = execution_ms
-        self._pieces = _pieces(stream, execution_ms=execution_ms, start_ms=start_ms, end_ms=end_ms)
+        pieces = _pieces(stream, execution_ms=execution_ms, start_ms=start_ms, end_ms=end_ms)
+        self._pieces: Iterator[FilledPiece] = (
+            fill_gaps(pieces, length_ms=execution_ms, end_ms=end_ms) if fill else (FilledPiece(piece, None) for piece in pieces)
+        )
         self._held = NO_CANDLES
+        self._filled: BoolColumn | None = _NONE_FILLED if fill else None
+        """Which rows held were put in; None where none ever is."""
         self._taken = 0
         self._remembered = 0
-        self._last_ms: int | None = None
+        self._scan = GapScan(execution_ms)
         self._hashes = tuple(hashlib.sha256() for _ in CandleColumns._fields)
         self.times_ms: tuple[list[int], list[int]] = ([], [])
         """Starts and ends of the window's bars; known once its candles are made."""
@@ -90,7 +97,10 @@ class SymbolCursor:
             starts, ends = self.window_ms.tolist(), (self.window_ms + self._execution_ms).tolist()
         opens, highs, lows, closes, volumes = [column.tolist() for column in values]
         self.times_ms = (starts, ends)
-        columns = (starts, ends, opens, highs, lows, closes, volumes)
+        columns: tuple[list[Any], ...] = (starts, ends, opens, highs, lows, closes, volumes)
+        if self._filled is not None:
+            own = ~self._filled[last - len(self.window_ms) : last]
+            columns = (*columns, own.astype(np.int64).tolist(), own.tolist())
         self._candles = list(map(Candle, repeat(self.symbol), repeat(self._timeframe), *columns))
         return self._candles
 
@@ -106,19 +116,25 @@ class SymbolCursor:
                 return None
         start_ms = int(self._held.start_ms[row])
         open_, high, low, close, volume = (float(column[row]) for column in self._held[1:])
-        return Candle(self.symbol, self._timeframe, start_ms, start_ms + self._execution_ms, open_, high, low, close, volume)
+        own = self._filled is None or not self._filled[row]
+        end_ms = start_ms + self._execution_ms
+        return Candle(self.symbol, self._timeframe, start_ms, end_ms, open_, high, low, close, volume, int(own), own)
 
     def _hold_more(self) -> bool:
         """Another piece of the stream is held behind what is not delivered; False when the stream has ended."""
-        piece = next(self._pieces, None)
-        if piece is None:
+        more = next(self._pieces, None)
+        if more is None:
             return False
+        piece, filled = more
         for bucket in self.buckets:
-            bucket.add(piece)
+            bucket.add(piece, filled)
         self.remember()
         window = len(self.window_ms)
         rest = slice_columns(self._held, self._taken - window, len(self._held.start_ms))
         self._held = join_columns(rest, piece) if len(rest.start_ms) else piece
+        if self._filled is not None:
+            put_in = np.zeros(len(piece.start_ms), dtype=np.bool_) if filled is None else filled
+            self._filled = np.concatenate((self._filled[self._taken - window :], put_in))
         self._taken = self._remembered = window
         return True
 
@@ -127,23 +143,25 @@ class SymbolCursor:
     def remember(self) -> None:
         """Digests and gaps cover all that is delivered."""
         rows = slice_columns(self._held, self._remembered, self._taken)
+        if self._filled is not None:
+            put_in = self._filled[self._remembered : self._taken]
+            if put_in.any():
+                self.filled_count += int(put_in.sum())
+                rows = take_rows(rows, ~put_in)
         self._remembered = self._taken
         if not len(rows.start_ms):
             return
         for digest, column in zip(self._hashes, _little_endian(rows), strict=True):
             digest.update(column)
-        starts_ms = rows.start_ms
-        if self._last_ms is not None:
-            starts_ms = np.concatenate(([self._last_ms], starts_ms))
-        self._last_ms = int(starts_ms[-1])
-        for row in gap_rows(starts_ms, self._execution_ms).tolist():
-            self.gap_count += 1
-            if len(self.gaps) < GAPS_KEPT:
-                from_ms, to_ms = int(starts_ms[row]) + self._execution_ms, int(starts_ms[row + 1])
-                self.gaps.append(Gap(self.symbol, from_ms, to_ms, (to_ms - from_ms) // self._execution_ms))
+        self._scan.add(rows.start_ms, flat_rows(rows))
+
+    def gap_report(self) -> GapReport:
+        """Gaps between what was delivered, and outages in it."""
+        self.remember()
+        return self._scan.report()
 
     def column_digests(self) -> tuple[str, ...]:
-        """sha256 of the bytes of each column delivered, in the order of `CandleColumns`."""
+        """sha256 of the bytes of each column delivered, in the order of `CandleColumns`; of what was put in, nothing."""
         self.remember()
         return tuple(digest.hexdigest() for digest in self._hashes)
 

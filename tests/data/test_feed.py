@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,10 +20,17 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "ADAUSDT")
 
 
 def feed_of(
-    series: dict[str, CandleColumns], *, signal_ms=(MINUTE,), start_ms=0, end_ms=10**14, sizes=(10_000,), execution_ms=MINUTE
+    series: dict[str, CandleColumns],
+    *,
+    signal_ms=(MINUTE,),
+    start_ms=0,
+    end_ms=10**14,
+    sizes=(10_000,),
+    execution_ms=MINUTE,
+    fill=False,
 ):
     streams = [SymbolStream(symbol, in_pieces(columns, sizes), f"test {symbol}") for symbol, columns in series.items()]
-    return CandleFeed(streams, execution_ms=execution_ms, signal_ms=signal_ms, start_ms=start_ms, end_ms=end_ms)
+    return CandleFeed(streams, execution_ms=execution_ms, signal_ms=signal_ms, start_ms=start_ms, end_ms=end_ms, fill=fill)
 
 
 def ticks_of(feed):
@@ -105,7 +113,7 @@ def test_ticks_are_those_a_naive_merge_finds_however_the_data_is_cut(series, sig
     delivered = sum(len(bars) for _, bars, _ in ticks_of(whole))
     assert feed.candle_count() == whole.candle_count() == delivered
     assert feed.fingerprint() == whole.fingerprint()
-    assert (feed.gap_count(), feed.gaps) == (whole.gap_count(), whole.gaps)
+    assert (feed.gap_count(), feed.gaps()) == (whole.gap_count(), whole.gaps())
 
 
 @given(series=markets(), signal_ms=SIGNALS, end_ms=ENDS)
@@ -199,21 +207,19 @@ def test_gaps_are_counted_and_told():
     feed = feed_of(series)
     ticks_of(feed)
     assert feed.gap_count() == 3
-    assert [
-        (gap.symbol, (gap.from_ms - MONDAY) // MINUTE, (gap.to_ms - MONDAY) // MINUTE, gap.missing_bars) for gap in feed.gaps
-    ] == [
-        ("B", 1, 3, 2),
-        ("A", 2, 5, 3),
-        ("A", 7, 20, 13),
-    ]
+    assert {
+        symbol: [((one.from_ms - MONDAY) // MINUTE, (one.to_ms - MONDAY) // MINUTE, one.bars) for one in report.missing.first]
+        for symbol, report in feed.gaps().items()
+    } == {"A": [(2, 5, 3), (7, 20, 13)], "B": [(1, 3, 2)]}
 
 
 def test_all_gaps_are_counted_and_a_thousand_are_kept():
     feed = feed_of({"A": candles_at([MONDAY + index * 2 * MINUTE for index in range(1500)])})
     ticks_of(feed)
     assert feed.gap_count() == 1499
-    assert len(feed.gaps) == 1000
-    assert feed.gaps[-1].from_ms == MONDAY + 1999 * MINUTE
+    missing = feed.gaps()["A"].missing
+    assert (missing.total, missing.bars, len(missing.first)) == (1499, 1499, 1000)
+    assert missing.first[-1].from_ms == MONDAY + 1999 * MINUTE
 
 
 def test_gaps_and_fingerprint_cover_what_was_delivered_so_far():
@@ -269,4 +275,68 @@ def test_a_feed_without_candles_delivers_nothing():
     feed = feed_of({"A": minutes(0), "B": minutes(0)})
     assert ticks_of(feed) == []
     assert feed.bar_from("A", 0) is None
-    assert (feed.candle_count(), feed.gap_count(), feed.gaps) == (0, 0, [])
+    assert (feed.candle_count(), feed.gap_count(), feed.filled_count()) == (0, 0, 0)
+    assert all(found.total == 0 for report in feed.gaps().values() for found in report)
+
+
+@st.composite
+def gappy_markets(draw):
+    """As `markets`, with some bars flat and without volume."""
+    series = draw(markets())
+    for symbol, columns in series.items():
+        rows = len(columns.start_ms)
+        flat = np.array(draw(st.lists(st.booleans(), min_size=rows, max_size=rows)) if rows < 40 else [False] * rows, dtype=bool)
+        values = [np.where(flat, 1000.0, column) for column in columns[1:5]]
+        series[symbol] = CandleColumns(columns.start_ms, *values, np.where(flat, 0.0, columns.volume))
+    return series
+
+
+@given(series=gappy_markets(), signal_ms=SIGNALS, end_ms=ENDS, sizes=SIZES)
+def test_filling_gaps_only_adds_bars_and_changes_neither_fingerprint_nor_gaps(series, signal_ms, end_ms, sizes):
+    skipping = feed_of(series, signal_ms=signal_ms, end_ms=end_ms)
+    filling = feed_of(series, signal_ms=signal_ms, end_ms=end_ms, sizes=sizes, fill=True)
+    own = [bar for _, bars, _ in ticks_of(skipping) for bar in bars]
+    delivered = [bar for _, bars, _ in ticks_of(filling) for bar in bars]
+    assert [bar for bar in delivered if bar.n] == own
+    assert filling.candle_count() == len(own) + filling.filled_count() == len(delivered)
+    assert filling.fingerprint() == skipping.fingerprint()
+    assert filling.gaps() == skipping.gaps()
+    for symbol in series:
+        bars = [bar for bar in delivered if bar.symbol == symbol]
+        if not bars:
+            continue
+        assert [bar.start_ms for bar in bars] == list(range(bars[0].start_ms, end_ms - MINUTE + 1, MINUTE))
+        assert bars[0].n == 1
+        for before, bar in pairwise(bars):
+            if not bar.n:
+                assert (bar.open, bar.high, bar.low, bar.close, bar.volume) == (*[before.close] * 4, 0.0)
+                assert not bar.complete
+
+
+@given(series=markets(), signal_ms=SIGNALS, sizes=SIZES, end_ms=ENDS)
+def test_a_filled_run_that_ends_earlier_has_the_first_ticks_of_the_longer_one(series, signal_ms, sizes, end_ms):
+    longer = ticks_of(feed_of(series, signal_ms=signal_ms, end_ms=MONDAY + 2600 * MINUTE, fill=True))
+    shorter = ticks_of(feed_of(series, signal_ms=signal_ms, end_ms=end_ms, sizes=sizes, fill=True))
+    assert shorter == [tick for tick in longer if tick[0] <= end_ms]
+
+
+def test_a_gap_longer_than_a_piece_is_filled_and_found_by_bar_from():
+    columns = candles_at([MONDAY, MONDAY + 20_000 * MINUTE])
+    feed = feed_of({"A": columns}, end_ms=MONDAY + 20_001 * MINUTE, signal_ms=(HOUR_MS,), fill=True)
+    batches = feed.batches()
+    next(batches)
+    ahead = feed.bar_from("A", MONDAY + 700 * MINUTE)
+    assert (ahead.start_ms, ahead.n, ahead.complete, ahead.volume) == (MONDAY + 700 * MINUTE, 0, False, 0.0)
+    hours = [candle for batch in batches for _, _, signals in batch for candle in signals]
+    assert (feed.candle_count(), feed.filled_count(), feed.gap_count()) == (20_001, 19_999, 1)
+    assert {(candle.n, candle.complete) for candle in hours[1:]} == {(0, False)}
+    assert hours[-1].close == columns.close[0]
+
+
+def test_a_coarser_candle_counts_only_bars_that_were_there():
+    feed = feed_of(
+        {"A": candles_at([MONDAY + index * MINUTE for index in (0, 1, 4)])},
+        end_ms=MONDAY + 5 * MINUTE, signal_ms=(5 * MINUTE,), fill=True,
+    )  # fmt: skip
+    (candle,) = [candle for _, _, signals in ticks_of(feed) for candle in signals]
+    assert (candle.n, candle.complete) == (3, False)
