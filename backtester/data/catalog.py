@@ -1,32 +1,35 @@
-"""The local store of candles: `<base>/<exchange>/<market>/<symbol>/candles/<timeframe>/year=YYYY/<symbol>-<tf>-YYYY-MM.parquet`."""
+"""The local store of market data: `<base>/<venue>/<market>/<symbol>/<kind>/<timeframe>/year=YYYY/<symbol>-<tf>-YYYY-MM.parquet`."""
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from backtester.data.candle_file import candle_file_facts, read_candle_files, same_candles, write_candle_file
-from backtester.data.columns import VALUE_NAMES, CandleColumns, join_columns, slice_columns, take_rows
+from backtester.data.batch import Batch
+from backtester.data.candle_file import read_candle_files
+from backtester.data.columns import CandleColumns, slice_columns
+from backtester.data.kinds import CANDLES, TICK, VolumeUnit, kind_named
+from backtester.data.months import month_files, stored_series, units_per_ms
 from backtester.data.quality import check_candles
-from backtester.domain.errors import ConfigError, DataError, DataQualityError, DataUnavailableError
-from backtester.domain.timeframe import iso_text, timeframe_ms, timeframe_text
-from backtester.domain.vocabulary import Market
+from backtester.data.series import LIVE, Series, series_of
+from backtester.data.series_file import file_facts, gap_limit, read_series_files
+from backtester.data.storing import StoreReport, check_batch, store_table
+from backtester.domain.errors import ConfigError, DataUnavailableError, StorageError
+from backtester.domain.timeframe import timeframe_ms
 
-_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,63}")
-_EXCHANGE = re.compile(r"[a-z0-9_]{1,32}")
-_MARKETS = tuple(market.value for market in Market)
-_KIND = "candles"
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Catalog", "StoreReport", "StoredSeries", "WriteReport"]
 
 
 class StoredSeries(NamedTuple):
-    """What is stored of one symbol and timeframe: `first_ms` is the start of the first candle, `last_ms` the end of the last.
+    """What is stored of one series: `first_ms` is the start of the first row, `last_ms` the end of the last.
 
-    `gaps` counts stretches of missing candles, `files` the month files.
+    `gaps` counts stretches of missing bars, `files` the month files. A row without length ends a millisecond after its time.
     """
 
     exchange: str
@@ -38,6 +41,13 @@ class StoredSeries(NamedTuple):
     rows: int
     gaps: int
     files: int
+    kind: str = CANDLES.name
+    network: str = LIVE
+
+    @property
+    def series(self) -> Series:
+        """Its identity."""
+        return Series(self.exchange, self.market, self.symbol, self.kind, self.timeframe, self.network)
 
 
 class WriteReport(NamedTuple):
@@ -47,62 +57,63 @@ class WriteReport(NamedTuple):
     rows_already_stored: int
 
 
-class _MonthFile(NamedTuple):
-    first_ms: int
-    end_ms: int
-    path: Path
-
-
 class Catalog:
-    """Candles under one directory. Reading never changes anything; writing never changes a stored value."""
+    """Market data under one directory. Reading never changes data; writing never changes a stored value."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path | str) -> None:
         self.base = Path(base)
 
     # -- what there is -----------------------------------------------------------------------------------------------
 
     def is_empty(self) -> bool:
-        """Whether no candle is stored."""
-        return next(self._series_dirs("*"), None) is None
+        """Whether no candle of a live market is stored."""
+        return not any(month_files(self.base, series) for series in self._candle_series())
 
     def series(self) -> tuple[StoredSeries, ...]:
-        """All that is stored, ordered by exchange, market, symbol and length of the timeframe. Raises DataError."""
-        return self._described("*")
+        """Candles of live markets, ordered by exchange, market, symbol and length of the timeframe. Raises DataError."""
+        return self._described(self._candle_series())
 
     def find(self, symbol: str) -> tuple[StoredSeries, ...]:
-        """What is stored of one symbol on all exchanges and markets; empty where there is nothing."""
-        return self._described(symbol) if _SYMBOL.fullmatch(symbol) else ()
+        """Candles of one symbol on all live exchanges and markets; empty where there is nothing."""
+        return self._described(self._candle_series(symbol)) if _is_plain(symbol) else ()
+
+    def all_series(self) -> tuple[StoredSeries, ...]:
+        """All that is stored, of every kind and network, ordered by venue, market, symbol, kind and length. Raises DataError."""
+        return self._described(stored_series(self.base))
 
     def markets(self) -> tuple[tuple[str, str], ...]:
-        """The (exchange, market) pairs of which something is stored, sorted."""
-        return tuple(sorted({(path.parts[-5], path.parts[-4]) for path in self._series_dirs("*")}))
+        """The (exchange, market) pairs of which live candles are stored, sorted."""
+        held = (series for series in self._candle_series() if month_files(self.base, series))
+        return tuple(sorted({(series.exchange, series.market) for series in held}))
 
-    def _described(self, symbol: str) -> tuple[StoredSeries, ...]:
-        described = [self._describe(path) for path in self._series_dirs(symbol)]
-        return tuple(sorted(described, key=lambda one: (*one[:3], timeframe_ms(one.timeframe))))
+    def _candle_series(self, symbol: str | None = None) -> Iterator[Series]:
+        for series in stored_series(self.base, symbol):
+            if series.kind == CANDLES.name and series.network == LIVE:
+                yield series
 
-    def _series_dirs(self, symbol: str) -> Iterator[Path]:
-        """Directories `<exchange>/<market>/<symbol>/candles/<timeframe>` that hold at least one month."""
-        for path in self.base.glob(f"*/*/{symbol}/{_KIND}/*"):
-            if _EXCHANGE.fullmatch(path.parts[-5]) and path.parts[-4] in _MARKETS and _month_files(path):
-                yield path
+    def _described(self, wanted: Iterator[Series]) -> tuple[StoredSeries, ...]:
+        described = [one for series in wanted if (one := self._describe(series)) is not None]
+        return tuple(sorted(described, key=_listing_order))
 
-    def _describe(self, path: Path) -> StoredSeries:
-        exchange, market, symbol, _, timeframe = path.parts[-5:]
-        length_ms = timeframe_ms(timeframe)
-        files = _month_files(path)
-        facts = [candle_file_facts(file.path, length_ms=length_ms) for file in files]
-        between = sum(later.first_ms - earlier.last_ms > length_ms for earlier, later in zip(facts, facts[1:], strict=False))
+    def _describe(self, series: Series) -> StoredSeries | None:
+        kind = kind_named(series.kind)
+        facts = [file_facts(file.path, series) for file in month_files(self.base, series)]
+        if not facts:
+            return None
+        limit, scale = gap_limit(series), units_per_ms(kind)
+        between = sum(later.first - earlier.last > limit for earlier, later in zip(facts, facts[1:], strict=False)) if limit else 0
         return StoredSeries(
-            exchange,
-            market,
-            symbol,
-            timeframe,
-            facts[0].first_ms,
-            facts[-1].last_ms + length_ms,
+            series.exchange,
+            series.market,
+            series.symbol,
+            series.timeframe,
+            facts[0].first // scale,
+            facts[-1].last // scale + max(series.length_ms, 1),
             sum(one.rows for one in facts),
             sum(one.gaps for one in facts) + between,
-            len(files),
+            len(facts),
+            series.kind,
+            series.network,
         )
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -112,120 +123,98 @@ class Catalog:
 
         Raises: DataUnavailableError - the series is not stored. DataError - a file is unreadable; while iterating.
         """
-        path = self._series_path(exchange, market, symbol, timeframe)
-        files = _month_files(path)
-        if not files:
-            stored = ", ".join(sorted({f"{one.exchange} {one.market} {one.timeframe}" for one in self.find(symbol)})) or "nothing"
-            raise DataUnavailableError(
-                f"no {timeframe} candles of {symbol} on {exchange} {market} in {self.base} (stored of {symbol}: {stored}); "
-                f"import them: bt data import FILE --exchange {exchange} --market {market} --symbol {symbol} "
-                f"--timeframe {timeframe} --data {self.base}"
-            )
-        return _read_files([file for file in files if file.first_ms < end_ms and file.end_ms > start_ms], start_ms, end_ms)
+        series = series_of(exchange=exchange, market=market, symbol=symbol, timeframe=timeframe)
+        return _candles_between(self._months(series, start_ms, end_ms), series, start_ms, end_ms)
+
+    def read_tables(self, series: Series, start_ms: int, end_ms: int) -> Iterator[pa.Table]:
+        """Rows of a series of any kind whose time is in [start_ms, end_ms), in order, in parts of bounded size.
+
+        Raises: DataUnavailableError - the series is not stored. DataError - a file is unreadable; while iterating.
+        """
+        scale = units_per_ms(kind_named(series.kind))
+        paths = self._months(series, start_ms, end_ms)
+        return read_series_files(paths, series, start=start_ms * scale, end=end_ms * scale)
+
+    def _months(self, series: Series, start_ms: int, end_ms: int) -> list[Path]:
+        """The files that may hold rows of the range. Raises DataUnavailableError that says what else is stored of the symbol."""
+        files = month_files(self.base, series)
+        if files:
+            return [file.path for file in files if file.first_ms < end_ms and file.end_ms > start_ms]
+        held = {
+            f"{one.venue} {one.market} {'' if one.kind == CANDLES.name else one.kind + ' '}{one.timeframe}"
+            for one in stored_series(self.base, series.symbol)
+            if month_files(self.base, one)
+        }
+        options = f"--exchange {series.exchange} --market {series.market} --symbol {series.symbol}"
+        options += "" if series.kind == CANDLES.name else f" --kind {series.kind}"
+        options += "" if series.timeframe == TICK else f" --timeframe {series.timeframe}"
+        options += "" if series.network == LIVE else f" --network {series.network}"
+        length = "" if series.timeframe == TICK else f"{series.timeframe} "
+        raise DataUnavailableError(
+            f"no {length}{series.kind} of {series.symbol} on {series.venue} {series.market} in {self.base} (stored of "
+            f"{series.symbol}: {', '.join(sorted(held)) or 'nothing'}); import them: bt data import FILE {options} "
+            f"--data {self.base}"
+        )
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    def write(self, exchange: str, market: str, symbol: str, timeframe: str, columns: CandleColumns) -> WriteReport:
-        """What was stored before and `columns` are stored; rows that are there already with equal values change nothing.
+    def store(self, batch: Batch) -> StoreReport:
+        """What was stored before and the batch are stored; rows that are there already with equal values change nothing.
 
-        Raises: DataQualityError - a row breaks a rule, or contradicts a stored one: then nothing is written.
-                StorageError - the disk refuses; whole months may have been written, a repeated write completes it.
+        Processes that store at the same time wait for each other.
+        Raises: DataQualityError - a row contradicts a stored one, or volumes count something else: then nothing is written.
+                StorageError - the disk refuses; whole months may have been written, a repeated store completes it.
         """
-        path = self._series_path(exchange, market, symbol, timeframe)
-        length_ms = timeframe_ms(timeframe)
+        check_batch(batch)
+        with self._locked():
+            return store_table(self.base, batch.series, batch.table, batch.volume_unit)
+
+    def write(self, exchange: str, market: str, symbol: str, timeframe: str, columns: CandleColumns) -> WriteReport:
+        """As `store`, for candles as columns, which are checked here. Raises DataQualityError also where a rule is broken."""
+        import pyarrow as pa
+
+        series = series_of(exchange=exchange, market=market, symbol=symbol, timeframe=timeframe)
         source = f"{exchange} {market} {symbol} {timeframe}"
-        check_candles(columns, source=source, length_ms=length_ms)
-        stored_files = {file.first_ms: file.path for file in _month_files(path)}
-        changed: list[tuple[Path, CandleColumns]] = []
-        rows_written = 0
-        for month_ms, month in _by_month(columns):
-            merged = month
-            if month_ms in stored_files:
-                stored = join_columns(*read_candle_files([stored_files[month_ms]]))
-                merged = _merge(stored, month, source=source)
-                if len(merged.start_ms) == len(stored.start_ms):
-                    continue
-                rows_written -= len(stored.start_ms)
-            rows_written += len(merged.start_ms)
-            changed.append((_month_path(path, month_ms), merged))
-        for month_path, merged in changed:
-            write_candle_file(month_path, merged, length_ms=length_ms)
-        return WriteReport(rows_written, len(columns.start_ms) - rows_written)
+        check_candles(columns, source=source, length_ms=timeframe_ms(timeframe))
+        rows = len(columns.start_ms)
+        arrays: list[Any] = [*map(pa.array, columns), *(pa.nulls(rows, pa.float64()) for _ in CANDLES.names[len(columns) :])]
+        table = pa.Table.from_arrays(arrays, schema=CANDLES.schema())
+        with self._locked():
+            report = store_table(self.base, series, table, VolumeUnit.BASE)
+        return WriteReport(report.rows_written, report.rows_already_stored)
 
-    def _series_path(self, exchange: str, market: str, symbol: str, timeframe: str) -> Path:
-        """The directory of a series. Names become parts of a path, so only plain ones pass. Raises ConfigError."""
-        if not _EXCHANGE.fullmatch(exchange):
-            raise ConfigError(f"exchange {exchange!r} is not a name of lower-case letters, digits and _")
-        if market not in _MARKETS:
-            raise ConfigError(f"market {market!r} is not known; use one of {', '.join(_MARKETS)}")
-        if not _SYMBOL.fullmatch(symbol):
-            raise ConfigError(f"symbol {symbol!r} is not a name of upper-case letters, digits, dots, - and _")
-        return self.base / exchange / market / symbol / _KIND / timeframe_text(timeframe_ms(timeframe))
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Nobody else writes to this catalog meanwhile. Raises StorageError where the directory cannot be written."""
+        import fcntl
+
+        try:
+            self.base.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.base / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StorageError(f"cannot write {self.base}: {error.strerror or error}; nothing was changed") from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
 
-# -- months --------------------------------------------------------------------------------------------------------------
+def _is_plain(symbol: str) -> bool:
+    """Whether this can be a symbol: it becomes a part of a path."""
+    try:
+        series_of(exchange="any", market="spot", symbol=symbol, timeframe="1m")
+    except ConfigError:
+        return False
+    return True
 
 
-def _month_files(series_path: Path) -> list[_MonthFile]:
-    """The month files of a series in order of time. Raises DataError at a parquet file that is not where it belongs."""
-    symbol, _, timeframe = series_path.parts[-3:]
-    pattern = re.compile(rf"{re.escape(symbol)}-{re.escape(timeframe)}-(\d{{4}})-(0[1-9]|1[0-2])\.parquet")
-    files: list[_MonthFile] = []
-    for path in series_path.glob("*/*.parquet"):
-        if path.name.startswith("."):
-            continue
-        match = pattern.fullmatch(path.name)
-        if match is None or path.parent.name != f"year={match[1]}":
-            raise DataError(f"{path} is not named as a month of {symbol} {timeframe}; move it away and import it")
-        year, month = int(match[1]), int(match[2])
-        files.append(_MonthFile(_month_start_ms(year, month), _month_start_ms(year + month // 12, month % 12 + 1), path))
-    return sorted(files)
+def _listing_order(one: StoredSeries) -> tuple[object, ...]:
+    return (one.series.venue, one.market, one.symbol, one.kind, one.series.length_ms)
 
 
-def _month_path(series_path: Path, month_ms: int) -> Path:
-    symbol, _, timeframe = series_path.parts[-3:]
-    moment = datetime.fromtimestamp(month_ms // 1000, tz=UTC)
-    return series_path / f"year={moment:%Y}" / f"{symbol}-{timeframe}-{moment:%Y-%m}.parquet"
-
-
-def _month_start_ms(year: int, month: int) -> int:
-    return int(datetime(year, month, 1, tzinfo=UTC).timestamp()) * 1000
-
-
-def _by_month(columns: CandleColumns) -> Iterator[tuple[int, CandleColumns]]:
-    """The rows of each month that has any, with the month's start."""
-    months = columns.start_ms.astype("datetime64[ms]").astype("datetime64[M]")
-    edges = [0, *(np.flatnonzero(months[1:] != months[:-1]) + 1).tolist(), len(months)]
-    for first, last in zip(edges, edges[1:], strict=False):
-        if last > first:
-            month_ms = int(months[first].astype("datetime64[ms]").astype(np.int64))
-            yield month_ms, slice_columns(columns, first, last)
-
-
-def _read_files(files: list[_MonthFile], start_ms: int, end_ms: int) -> Iterator[CandleColumns]:
-    for columns in read_candle_files(file.path for file in files):
+def _candles_between(paths: list[Path], series: Series, start_ms: int, end_ms: int) -> Iterator[CandleColumns]:
+    for columns in read_candle_files(paths, series, start_ms=start_ms, end_ms=end_ms):
         first, last = columns.start_ms.searchsorted((start_ms, end_ms)).tolist()
         if last > first:
             yield columns if last - first == len(columns.start_ms) else slice_columns(columns, first, last)
-
-
-def _merge(stored: CandleColumns, new: CandleColumns, *, source: str) -> CandleColumns:
-    """Both in order of time, each candle once. Raises DataQualityError at the first candle on which they differ."""
-    both = join_columns(stored, new)
-    both = take_rows(both, np.argsort(both.start_ms, kind="stable"))
-    rows = np.flatnonzero(both.start_ms[1:] == both.start_ms[:-1])
-    earlier, later = take_rows(both, rows), take_rows(both, rows + 1)
-    differing = np.flatnonzero(~same_candles(earlier, later))
-    if len(differing):
-        row = int(differing[0])
-        was, would_be = (
-            ", ".join(f"{name} {float(column[row])!r}" for name, column in zip(VALUE_NAMES, side[1:], strict=True))
-            for side in (earlier, later)
-        )
-        raise DataQualityError(
-            f"{source}: the candle of {iso_text(int(earlier.start_ms[row]))} UTC is stored with {was}, but given with {would_be} "
-            f"({len(differing)} candles differ); nothing was written; find out which source is right and keep only that one"
-        )
-    keep = np.ones(len(both.start_ms), dtype=np.bool_)
-    keep[rows] = False
-    return take_rows(both, keep)

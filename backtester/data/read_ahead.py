@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backtester.domain.errors import DataError
 
@@ -34,12 +34,27 @@ class PartRows(NamedTuple):
     table: pa.Table
 
 
-def parts_of(file: pq.ParquetFile, path: Path) -> list[FilePart]:
-    """The parts of an open file, in order; none of an empty one."""
+def groups_between(file: pq.ParquetFile, time_name: str, start: int | None, end: int | None) -> tuple[int, ...]:
+    """The row groups that may hold a time in [start, end), by their statistics; None is no bound."""
+    everything = range(file.metadata.num_row_groups)
+    if start is None and end is None:
+        return tuple(everything)
+    column = file.schema_arrow.get_field_index(time_name)
+    chosen: list[int] = []
+    for index in everything:
+        known: Any = file.metadata.row_group(index).column(column).statistics
+        unknown = known is None or not known.has_min_max
+        if unknown or ((start is None or known.max >= start) and (end is None or known.min < end)):
+            chosen.append(index)
+    return tuple(chosen)
+
+
+def parts_of(file: pq.ParquetFile, path: Path, row_groups: Iterable[int] | None = None) -> list[FilePart]:
+    """The parts of an open file, in order, of all its row groups or of those named; none of an empty one."""
     parts: list[FilePart] = []
     groups: list[int] = []
     rows = 0
-    for index in range(file.metadata.num_row_groups):
+    for index in range(file.metadata.num_row_groups) if row_groups is None else row_groups:
         group_rows = file.metadata.row_group(index).num_rows
         if groups and rows + group_rows > PART_ROWS:
             parts.append(FilePart(path, tuple(groups), rows))

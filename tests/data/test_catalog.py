@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtester.data import candle_file
+from backtester.data import series_file
 from backtester.data.catalog import Catalog
 from backtester.data.columns import CandleColumns, join_columns, slice_columns, take_rows
+from backtester.data.kinds import CANDLES
 from backtester.domain.errors import (
     ConfigError,
     DataError,
@@ -43,7 +44,7 @@ def stored(catalog: Catalog, start_ms: int = 0, end_ms: int = 10**14) -> CandleC
 
 
 def content(base: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(base)): path.read_bytes() for path in sorted(base.rglob("*")) if path.is_file()}
+    return {str(path.relative_to(base)): path.read_bytes() for path in sorted(base.rglob("*.parquet"))}
 
 
 def bits(columns: CandleColumns) -> list[bytes]:
@@ -72,7 +73,7 @@ def test_each_month_is_a_file_where_the_layout_says(catalog):
     file = pq.ParquetFile(catalog.base / base / "year=2025/BTCUSDT-1m-2025-01.parquet")
     assert [(field.name, str(field.type)) for field in file.schema_arrow] == [
         ("start_ms", "int64"),
-        *((name, "double") for name in ("open", "high", "low", "close", "volume")),
+        *((name, "double") for name in CANDLES.names[1:]),
     ]
     assert file.metadata.num_row_groups == 1
     assert file.metadata.row_group(0).column(1).compression == "ZSTD"
@@ -91,8 +92,8 @@ def test_a_series_is_described_with_its_gaps(catalog):
     catalog.write(*SERIES, candles_at([NEW_YEAR + (index - 50) * MINUTE for index in kept]))
     catalog.write("bybit", "spot", "ETHUSDT", "1h", candles_at([NEW_YEAR]))
     first, second = catalog.series()
-    assert first == (*SERIES, NEW_YEAR - 50 * MINUTE, NEW_YEAR + 50 * MINUTE, 96, 3, 2)
-    assert second == ("bybit", "spot", "ETHUSDT", "1h", NEW_YEAR, NEW_YEAR + 60 * MINUTE, 1, 0, 1)
+    assert first == (*SERIES, NEW_YEAR - 50 * MINUTE, NEW_YEAR + 50 * MINUTE, 96, 3, 2, "candles", "live")
+    assert second == ("bybit", "spot", "ETHUSDT", "1h", NEW_YEAR, NEW_YEAR + 60 * MINUTE, 1, 0, 1, "candles", "live")
     assert catalog.find("ETHUSDT") == (second,)
     assert catalog.find("*") == catalog.find("../x") == ()
     assert catalog.markets() == (("binance", "linear"), ("bybit", "spot"))
@@ -139,11 +140,11 @@ def test_the_range_is_half_open_in_starts(tmp_path_factory, first, length, shift
 def test_writing_again_changes_no_byte(catalog):
     columns = minutes(2000, first_ms=NEW_YEAR - 1000 * MINUTE)
     catalog.write(*SERIES, columns)
-    before, stamps = content(catalog.base), [path.stat().st_mtime_ns for path in catalog.base.rglob("*")]
+    before, stamps = content(catalog.base), [path.stat().st_mtime_ns for path in catalog.base.rglob("*.parquet")]
     assert catalog.write(*SERIES, columns) == (0, 2000)
     assert catalog.write(*SERIES, slice_columns(columns, 5, 1500)) == (0, 1495)
     assert content(catalog.base) == before
-    assert [path.stat().st_mtime_ns for path in catalog.base.rglob("*")] == stamps
+    assert [path.stat().st_mtime_ns for path in catalog.base.rglob("*.parquet")] == stamps
 
 
 @given(st.lists(st.sets(st.integers(-40, 40), min_size=1), min_size=1, max_size=4), st.randoms(use_true_random=False))
@@ -190,9 +191,9 @@ def test_a_full_disk_leaves_what_was_there(catalog, monkeypatch, stage):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     if stage == "write":
-        monkeypatch.setattr(candle_file.os, "fdopen", full)
+        monkeypatch.setattr(series_file.os, "fdopen", full)
     elif stage == "fsync":
-        monkeypatch.setattr(candle_file.os, "fsync", full)
+        monkeypatch.setattr(series_file.os, "fsync", full)
     else:
         monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(StorageError, match="the disk is full"):
@@ -212,10 +213,10 @@ def test_a_killed_writer_leaves_the_old_month(catalog):
     program = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from backtester.data import candle_file\n"
+        "from backtester.data import series_file\n"
         "from backtester.data.catalog import Catalog\n"
         "from tests.data.candles import minutes\n"
-        "candle_file.os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "series_file.os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"Catalog(Path(sys.argv[1])).write(*{SERIES!r}, minutes(20))\n"
     )
     done = subprocess.run([sys.executable, "-c", program, str(catalog.base)], check=False, cwd=Path(__file__).parents[2])

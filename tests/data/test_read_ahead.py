@@ -6,17 +6,23 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from backtester.data.candle_file import read_candle_files, write_candle_file
+from backtester.data.candle_file import read_candle_files
 from backtester.data.columns import CandleColumns, join_columns
+from backtester.data.kinds import CANDLES, VolumeUnit
 from backtester.data.read_ahead import PART_ROWS, parts_of
+from backtester.data.series import Series, series_of
+from backtester.data.series_file import write_series_file
 from backtester.data.sources.sample import sample_columns
 from backtester.domain.errors import DataError
-from backtester.domain.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
+from backtester.domain.timeframe import DAY_MS
 
 START_MS = 1_704_067_200_000
+MINUTES = series_of(exchange="binance", market="linear", symbol="BTCUSDT", timeframe="1m")
+HOURS = MINUTES._replace(timeframe="1h")
 
 
 def minutes(days: int) -> CandleColumns:
@@ -24,11 +30,17 @@ def minutes(days: int) -> CandleColumns:
     return join_columns(*sample_columns("BTCUSDT", seed=1, start_ms=START_MS, end_ms=START_MS + days * DAY_MS))
 
 
+def write(path: Path, columns: CandleColumns, series: Series = MINUTES) -> None:
+    """A candle file of these columns."""
+    arrays = [*columns, *[pa.nulls(len(columns.start_ms), pa.float64())] * 4]
+    write_series_file(path, series, [pa.table(dict(zip(CANDLES.names, arrays, strict=True)))], volume_unit=VolumeUnit.BASE)
+
+
 def test_a_month_of_minutes_has_one_row_group_for_each_utc_day(tmp_path: Path) -> None:
     candles = minutes(31)
     kept = np.ones(len(candles.start_ms), dtype=np.bool_)
     kept[500:900] = False
-    write_candle_file(tmp_path / "m.parquet", CandleColumns(*(column[kept] for column in candles)), length_ms=MINUTE_MS)
+    write(tmp_path / "m.parquet", CandleColumns(*(column[kept] for column in candles)))
     metadata = pq.ParquetFile(tmp_path / "m.parquet").metadata
     days = []
     for index in range(metadata.num_row_groups):
@@ -39,7 +51,7 @@ def test_a_month_of_minutes_has_one_row_group_for_each_utc_day(tmp_path: Path) -
 
 def test_bars_longer_than_a_minute_are_in_one_row_group(tmp_path: Path) -> None:
     candles = CandleColumns(*(column[::60] for column in minutes(31)))
-    write_candle_file(tmp_path / "h.parquet", candles, length_ms=HOUR_MS)
+    write(tmp_path / "h.parquet", candles, HOURS)
     assert pq.ParquetFile(tmp_path / "h.parquet").metadata.num_row_groups == 1
 
 
@@ -48,14 +60,14 @@ def test_files_read_ahead_hold_the_same_rows_in_order(tmp_path: Path) -> None:
     paths = []
     for index, edges in enumerate(((0, 50_000), (50_000, 50_001), (50_001, len(candles.start_ms)))):
         paths.append(tmp_path / f"{index}.parquet")
-        write_candle_file(paths[-1], CandleColumns(*(column[slice(*edges)] for column in candles)), length_ms=MINUTE_MS)
-    pieces = list(read_candle_files(paths))
+        write(paths[-1], CandleColumns(*(column[slice(*edges)] for column in candles)))
+    pieces = list(read_candle_files(paths, MINUTES))
     for read, written in zip(join_columns(*pieces), candles, strict=True):
         assert read.tobytes() == written.tobytes()
 
 
 def test_a_part_is_bounded_by_rows_and_never_less_than_a_row_group(tmp_path: Path) -> None:
-    write_candle_file(tmp_path / "m.parquet", minutes(60), length_ms=MINUTE_MS)
+    write(tmp_path / "m.parquet", minutes(60))
     with pq.ParquetFile(tmp_path / "m.parquet") as file:
         parts = parts_of(file, tmp_path / "m.parquet")
     assert [part.rows for part in parts] == [45 * 1440, 15 * 1440]
@@ -67,20 +79,20 @@ def test_the_file_that_is_damaged_is_named_and_those_before_it_are_read(tmp_path
     candles = minutes(2)
     paths = [tmp_path / "whole.parquet", tmp_path / "damaged.parquet"]
     for path in paths:
-        write_candle_file(path, candles, length_ms=MINUTE_MS)
+        write(path, candles)
     damaged = bytearray(paths[1].read_bytes())
     damaged[2_000] ^= 0xFF
     paths[1].write_bytes(damaged)
-    reading = read_candle_files(paths)
+    reading = read_candle_files(paths, MINUTES)
     assert len(next(reading).start_ms) == 2 * 1440
     with pytest.raises(DataError, match=r"damaged\.parquet cannot be read"):
         next(reading)
 
 
 def test_reading_that_is_given_up_leaves_no_thread_behind(tmp_path: Path) -> None:
-    write_candle_file(tmp_path / "m.parquet", minutes(60), length_ms=MINUTE_MS)
+    write(tmp_path / "m.parquet", minutes(60))
     before = set(threading.enumerate())
-    reading = read_candle_files([tmp_path / "m.parquet"])
+    reading = read_candle_files([tmp_path / "m.parquet"], MINUTES)
     next(reading)
     assert any(thread.name.startswith("read-ahead") for thread in set(threading.enumerate()) - before)
     reading.close()

@@ -1,0 +1,108 @@
+"""Where a month of a series lies under the catalog's base, and what lies there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from backtester.data.kinds import Kind
+from backtester.data.series import Series, series_at
+from backtester.domain.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from backtester.data.columns import IntColumn
+
+_MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])\.parquet")
+
+
+class MonthFile(NamedTuple):
+    """A file that holds rows of one series whose time is in [first_ms, end_ms), and what the file system says of it."""
+
+    first_ms: int
+    end_ms: int
+    path: Path
+    size: int
+    mtime_ns: int
+
+
+def month_files(base: Path, series: Series) -> list[MonthFile]:
+    """The stored months of a series in order of time. Raises DataError at a parquet file that is not where it belongs."""
+    prefix = f"{series.symbol}-{series.timeframe}-"
+    files: list[MonthFile] = []
+    for year in _directories(os.path.join(base, series.directory)):  # noqa: PTH118 - strings: thousands of paths are listed
+        with os.scandir(year) as entries:
+            for entry in entries:
+                name = entry.name
+                if not name.endswith(".parquet") or name.startswith("."):
+                    continue
+                match = _MONTH.fullmatch(name.removeprefix(prefix)) if name.startswith(prefix) else None
+                if match is None or not year.endswith(f"/year={match[1]}"):
+                    raise DataError(
+                        f"{entry.path} is not named as a month of {series.symbol} {series.timeframe}; move it away and import it"
+                    )
+                stat = entry.stat()
+                number, month = int(match[1]), int(match[2])
+                first_ms, end_ms = month_start_ms(number, month), month_start_ms(number + month // 12, month % 12 + 1)
+                files.append(MonthFile(first_ms, end_ms, Path(entry.path), stat.st_size, stat.st_mtime_ns))
+    return sorted(files)
+
+
+def stored_series(base: Path, symbol: str | None = None) -> Iterator[Series]:
+    """Every series that has a directory, of all symbols or of one; other directories are passed over."""
+    root = str(base)
+    for venue in _directories(root):
+        for market in _directories(venue):
+            named = _directories(market) if symbol is None else [f"{market}/{symbol}"]
+            for directory in (length for one in named for kind in _directories(one) for length in _directories(kind)):
+                series = series_at(PurePosixPath(directory[len(root) :].lstrip("/")))
+                if series is not None:
+                    yield series
+
+
+def month_path(base: Path, series: Series, month_ms: int) -> Path:
+    """Where the month that starts at `month_ms` belongs."""
+    moment = datetime.fromtimestamp(month_ms // 1000, tz=UTC)
+    name = f"{series.symbol}-{series.timeframe}-{moment:%Y-%m}.parquet"
+    return base.joinpath(series.directory, f"year={moment:%Y}", name)
+
+
+def month_start_ms(year: int, month: int) -> int:
+    """The first instant of a month, UTC."""
+    return int(datetime(year, month, 1, tzinfo=UTC).timestamp()) * 1000
+
+
+def units_per_ms(kind: Kind) -> int:
+    """How many units of the kind's time column are a millisecond: 1000 where it is in microseconds."""
+    return 1000 if kind.time.endswith("_us") else 1
+
+
+def times_of(table: pa.Table, kind: Kind) -> IntColumn:
+    """The time column as an array, in its own unit."""
+    return np.asarray(table.column(kind.time).to_numpy(), dtype=np.int64)
+
+
+def split_by_month(table: pa.Table, kind: Kind) -> Iterator[tuple[int, pa.Table]]:
+    """The rows of each month that has any, with the month's start in milliseconds. The rows are in order of time."""
+    unit = "us" if units_per_ms(kind) == 1000 else "ms"
+    months = times_of(table, kind).astype(f"datetime64[{unit}]").astype("datetime64[M]")
+    edges = [0, *(np.flatnonzero(months[1:] != months[:-1]) + 1).tolist(), len(months)]
+    for first, last in zip(edges, edges[1:], strict=False):
+        if last > first:
+            yield int(months[first].astype("datetime64[ms]").astype(np.int64)), table.slice(first, last - first)
+
+
+def _directories(path: str) -> list[str]:
+    """The directories in `path`, sorted, none hidden; none where there is no such directory."""
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entry.path for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
