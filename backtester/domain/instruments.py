@@ -24,10 +24,39 @@ _WHOLE = {
 """The same numbers in whole 1e-8, filled in on construction."""
 
 
+class LeverageTier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Margin of positions whose value is in (floor, cap]; values in the quote asset, or in the coin that settles.
+
+    Maintenance margin is `value * maintenance_rate - deduction`: the deduction makes it continuous from tier to tier.
+    """
+
+    floor: Decimal
+    cap: Decimal
+    maintenance_rate: Decimal
+    max_leverage: Decimal
+    deduction: Decimal | None = None
+
+
+class PriceBand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far the price of an order may be from a reference price of the venue.
+
+    Binance: factors of the reference, for buys and sells. Bybit: the ratios X and Y of its formula of price limits.
+    """
+
+    buy_min: Decimal | None = None
+    buy_max: Decimal | None = None
+    sell_min: Decimal | None = None
+    sell_max: Decimal | None = None
+    ratio_x: Decimal | None = None
+    ratio_y: Decimal | None = None
+
+
 class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Trading rules of one instrument over [valid_from_ms, valid_to_ms); prices in quote, sizes in base.
 
     `symbol` is the run's unique key: the plain name, or `exchange.market:NAME` when a run has several markets.
+    `max_qty` is that of limit orders, `max_market_qty` that of market orders. One contract is `contract_size` of the base
+    asset, on inverse markets of the quote asset. What stands below `source` is as the venue said, None where it did not.
     Raises ConfigError on construction when a step is not positive, a limit contradicts another, or a number has more than
     8 decimals.
     """
@@ -47,6 +76,19 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
     valid_to_ms: int | None = None
     tradable: bool = True
     source: str = ""
+    max_market_qty: Decimal | None = None
+    min_price: Decimal | None = None
+    max_price: Decimal | None = None
+    price_band: PriceBand | None = None
+    contract_size: Decimal = Decimal(1)
+    settle: str | None = None
+    funding_interval_h: int | None = None
+    max_leverage: Decimal | None = None
+    leverage_tiers: tuple[LeverageTier, ...] = ()
+    maker_bps: Decimal | None = None
+    taker_bps: Decimal | None = None
+    listed_ms: int | None = None
+    delisted_ms: int | None = None
     tick_e8: int = 0
     lot_e8: int = 0
     min_qty_e8: int = 0
@@ -81,6 +123,10 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
         """Whether these rules were in force at `time_ms`."""
         return self.valid_from_ms <= time_ms and (self.valid_to_ms is None or time_ms < self.valid_to_ms)
 
+    def listed_at(self, time_ms: int) -> bool:
+        """Whether, by the listing times that are known, the instrument was listed at `time_ms`."""
+        return (self.listed_ms is None or self.listed_ms <= time_ms) and (self.delisted_ms is None or time_ms < self.delisted_ms)
+
 
 class SymbolSpecs:
     """The specs of a run's symbols, each with its validity in time. Keys are the run's symbol names."""
@@ -109,13 +155,20 @@ class SymbolSpecs:
 
     def at(self, symbol: str, time_ms: int) -> SymbolSpec:
         """The spec valid at `time_ms`, else the nearest one in time. Raises ConfigError for an unknown symbol."""
-        rows = self._by_symbol.get(symbol)
-        if not rows:
-            raise unknown_symbol(symbol, self._by_symbol)
-        for spec in reversed(rows):
-            if spec.valid_from_ms <= time_ms:
+        rows = self.history(symbol)
+        earlier, later = None, None
+        for spec in rows:
+            if spec.valid_at(time_ms):
                 return spec
-        return rows[0]
+            if spec.valid_from_ms <= time_ms:
+                earlier = spec
+            elif later is None:
+                later = spec
+        if earlier is None or later is None:
+            return earlier or later or rows[0]
+        # Between two: the one whose edge is nearer, the earlier one of two equally near.
+        ended_ms = time_ms if earlier.valid_to_ms is None else earlier.valid_to_ms
+        return earlier if time_ms - ended_ms <= later.valid_from_ms - time_ms else later
 
     def history(self, symbol: str) -> tuple[SymbolSpec, ...]:
         """All specs of a symbol in order of validity. Raises ConfigError for an unknown symbol."""
@@ -130,6 +183,7 @@ def unknown_symbol(symbol: str, known: Iterable[str]) -> ConfigError:
     near = difflib.get_close_matches(symbol, list(known), n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     return ConfigError(
-        f"no instrument spec for {symbol}.{hint} Add one to configs/instruments.toml: [[instruments]] with symbol, exchange, "
-        "market, base, quote, tick_size, lot_size, min_qty, min_notional, valid_from, source."
+        f"no instrument spec for {symbol}.{hint} Fetch the venue's: bt data instruments --exchange NAME --market NAME (binance, "
+        "bybit); or add one to configs/instruments.toml: [[instruments]] with symbol, exchange, market, base, quote, tick_size, "
+        "lot_size, min_qty, min_notional, valid_from, source."
     )
