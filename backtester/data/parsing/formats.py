@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backtester.data.batch import RawBatch
+from backtester.data.parsing import binance_archive
 from backtester.data.parsing.hint import Hint
 from backtester.data.parsing.opened_file import MEMBER_LIMIT_BYTES, OpenedFile, open_file
 from backtester.domain.errors import SchemaMismatchError
@@ -27,6 +28,7 @@ class FileFormat(NamedTuple):
 
 
 FORMATS: tuple[FileFormat, ...] = (
+    FileFormat("Binance archive", binance_archive.matches, binance_archive.read),
     # One line for each further format; the first that matches reads the file, so the more particular stand higher. The module
     # of a format takes `Hint` from `parsing/hint.py`, since this module imports it.
 )
