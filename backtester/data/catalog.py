@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,10 +14,11 @@ from backtester.data.batch import Batch
 from backtester.data.candle_file import read_candle_files
 from backtester.data.columns import CandleColumns, slice_columns
 from backtester.data.kinds import CANDLES, TICK, VolumeUnit, kind_named
-from backtester.data.months import month_files, stored_series, units_per_ms
+from backtester.data.manifest import Manifest, Partition, Provenance, is_fresh, partition_of, relative_name
+from backtester.data.months import MonthFile, month_files, stored_series, units_per_ms
 from backtester.data.quality import check_candles
 from backtester.data.series import LIVE, Series, series_of
-from backtester.data.series_file import file_facts, gap_limit, read_series_files
+from backtester.data.series_file import facts_with_content, gap_limit, read_series_files
 from backtester.data.storing import StoreReport, check_batch, store_table
 from backtester.domain.errors import ConfigError, DataUnavailableError, StorageError
 from backtester.domain.timeframe import timeframe_ms
@@ -62,6 +65,7 @@ class Catalog:
 
     def __init__(self, base: Path | str) -> None:
         self.base = Path(base)
+        self.manifest = Manifest(self.base)
 
     # -- what there is -----------------------------------------------------------------------------------------------
 
@@ -71,15 +75,19 @@ class Catalog:
 
     def series(self) -> tuple[StoredSeries, ...]:
         """Candles of live markets, ordered by exchange, market, symbol and length of the timeframe. Raises DataError."""
-        return self._described(self._candle_series())
+        return self._candles(None)
 
     def find(self, symbol: str) -> tuple[StoredSeries, ...]:
         """Candles of one symbol on all live exchanges and markets; empty where there is nothing."""
-        return self._described(self._candle_series(symbol)) if _is_plain(symbol) else ()
+        return self._candles(symbol) if _is_plain(symbol) else ()
 
     def all_series(self) -> tuple[StoredSeries, ...]:
         """All that is stored, of every kind and network, ordered by venue, market, symbol, kind and length. Raises DataError."""
-        return self._described(stored_series(self.base))
+        return _described(self.manifest.current())
+
+    def partitions(self, symbol: str | None = None) -> tuple[Partition, ...]:
+        """The month files that are stored, of all symbols or of one, as they are now. Raises DataError."""
+        return self.manifest.current(symbol) if symbol is None or _is_plain(symbol) else ()
 
     def markets(self) -> tuple[tuple[str, str], ...]:
         """The (exchange, market) pairs of which live candles are stored, sorted."""
@@ -91,30 +99,9 @@ class Catalog:
             if series.kind == CANDLES.name and series.network == LIVE:
                 yield series
 
-    def _described(self, wanted: Iterator[Series]) -> tuple[StoredSeries, ...]:
-        described = [one for series in wanted if (one := self._describe(series)) is not None]
-        return tuple(sorted(described, key=_listing_order))
-
-    def _describe(self, series: Series) -> StoredSeries | None:
-        kind = kind_named(series.kind)
-        facts = [file_facts(file.path, series) for file in month_files(self.base, series)]
-        if not facts:
-            return None
-        limit, scale = gap_limit(series), units_per_ms(kind)
-        between = sum(later.first - earlier.last > limit for earlier, later in zip(facts, facts[1:], strict=False)) if limit else 0
-        return StoredSeries(
-            series.exchange,
-            series.market,
-            series.symbol,
-            series.timeframe,
-            facts[0].first // scale,
-            facts[-1].last // scale + max(series.length_ms, 1),
-            sum(one.rows for one in facts),
-            sum(one.gaps for one in facts) + between,
-            len(facts),
-            series.kind,
-            series.network,
-        )
+    def _candles(self, symbol: str | None) -> tuple[StoredSeries, ...]:
+        current = self.manifest.current(symbol)
+        return _described(one for one in current if one.kind == CANDLES.name and one.network == LIVE)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -124,7 +111,8 @@ class Catalog:
         Raises: DataUnavailableError - the series is not stored. DataError - a file is unreadable; while iterating.
         """
         series = series_of(exchange=exchange, market=market, symbol=symbol, timeframe=timeframe)
-        return _candles_between(self._months(series, start_ms, end_ms), series, start_ms, end_ms)
+        paths = [file.path for file in self._months(series, start_ms, end_ms)]
+        return _candles_between(paths, series, start_ms, end_ms)
 
     def read_tables(self, series: Series, start_ms: int, end_ms: int) -> Iterator[pa.Table]:
         """Rows of a series of any kind whose time is in [start_ms, end_ms), in order, in parts of bounded size.
@@ -132,14 +120,14 @@ class Catalog:
         Raises: DataUnavailableError - the series is not stored. DataError - a file is unreadable; while iterating.
         """
         scale = units_per_ms(kind_named(series.kind))
-        paths = self._months(series, start_ms, end_ms)
+        paths = [file.path for file in self._months(series, start_ms, end_ms)]
         return read_series_files(paths, series, start=start_ms * scale, end=end_ms * scale)
 
-    def _months(self, series: Series, start_ms: int, end_ms: int) -> list[Path]:
+    def _months(self, series: Series, start_ms: int, end_ms: int) -> list[MonthFile]:
         """The files that may hold rows of the range. Raises DataUnavailableError that says what else is stored of the symbol."""
         files = month_files(self.base, series)
         if files:
-            return [file.path for file in files if file.first_ms < end_ms and file.end_ms > start_ms]
+            return [file for file in files if file.first_ms < end_ms and file.end_ms > start_ms]
         held = {
             f"{one.venue} {one.market} {'' if one.kind == CANDLES.name else one.kind + ' '}{one.timeframe}"
             for one in stored_series(self.base, series.symbol)
@@ -156,6 +144,39 @@ class Catalog:
             f"--data {self.base}"
         )
 
+    def missing(self, series: Series) -> Iterator[tuple[int, int]]:
+        """The gaps of a series in order: [from_ms, to_ms) in which no bar starts; none of a kind without a timeframe."""
+        limit, scale = gap_limit(series), units_per_ms(kind_named(series.kind))
+        paths = [file.path for file in month_files(self.base, series)] if limit else []
+        last: int | None = None
+        for table in read_series_files(paths, series, names=(kind_named(series.kind).time,)):
+            times = table.column(0).to_numpy()
+            if last is not None and int(times[0]) - last > limit:
+                yield last // scale + series.length_ms, int(times[0]) // scale
+            for row in (times[1:] - times[:-1] > limit).nonzero()[0].tolist():
+                yield int(times[row]) // scale + series.length_ms, int(times[row + 1]) // scale
+            last = int(times[-1])
+
+    def fingerprint(self, series: Series, start_ms: int, end_ms: int) -> str:
+        """sha256 over the series' name, its volume unit and the content hashes of all months that the range touches, whole.
+
+        The same values give the same fingerprint on every machine; any other value in those months gives another. Cheap where
+        the manifest is up to date; a file that another program wrote is read once. Raises DataUnavailableError, DataError.
+        """
+        recorded = self.manifest.partitions(series.symbol)
+        wanted = self._months(series, start_ms, end_ms)
+        lines = [str(series)]
+        learnt: list[Partition] = []
+        for file in wanted:
+            row = recorded.get(relative_name(self.base, file.path))
+            if row is None or row.content_sha256 is None or not is_fresh(row, file):
+                row = partition_of(self.base, file, series, facts_with_content(file.path, series))
+                learnt.append(row)
+            lines.append(f"{row.volume_unit} {row.content_sha256}")
+        if learnt:
+            self.manifest.record_if_possible(learnt)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def store(self, batch: Batch) -> StoreReport:
@@ -166,8 +187,21 @@ class Catalog:
                 StorageError - the disk refuses; whole months may have been written, a repeated store completes it.
         """
         check_batch(batch)
+        by = Provenance(batch.origin, batch.findings, batch.policies)
+        return self._store(batch.series, batch.table, batch.volume_unit, by)
+
+    def _store(self, series: Series, table: pa.Table, unit: VolumeUnit, by: Provenance | None) -> StoreReport:
         with self._locked():
-            return store_table(self.base, batch.series, batch.table, batch.volume_unit)
+            stored = store_table(self.base, series, table, unit)
+            facts_by_path = dict(stored.written)
+            rows = [
+                partition_of(self.base, file, series, facts_by_path[file.path])
+                for file in (month_files(self.base, series) if facts_by_path else ())
+                if file.path in facts_by_path
+            ]
+            if rows or by is not None:
+                self.manifest.record(rows, touched=[relative_name(self.base, path) for path in stored.touched], by=by)
+        return stored.report
 
     def write(self, exchange: str, market: str, symbol: str, timeframe: str, columns: CandleColumns) -> WriteReport:
         """As `store`, for candles as columns, which are checked here. Raises DataQualityError also where a rule is broken."""
@@ -179,8 +213,7 @@ class Catalog:
         rows = len(columns.start_ms)
         arrays: list[Any] = [*map(pa.array, columns), *(pa.nulls(rows, pa.float64()) for _ in CANDLES.names[len(columns) :])]
         table = pa.Table.from_arrays(arrays, schema=CANDLES.schema())
-        with self._locked():
-            report = store_table(self.base, series, table, VolumeUnit.BASE)
+        report = self._store(series, table, VolumeUnit.BASE, None)
         return WriteReport(report.rows_written, report.rows_already_stored)
 
     @contextmanager
@@ -209,8 +242,30 @@ def _is_plain(symbol: str) -> bool:
     return True
 
 
-def _listing_order(one: StoredSeries) -> tuple[object, ...]:
-    return (one.series.venue, one.market, one.symbol, one.kind, one.series.length_ms)
+def _described(partitions: Iterable[Partition]) -> tuple[StoredSeries, ...]:
+    by_series: dict[Series, list[Partition]] = {}
+    for one in partitions:
+        by_series.setdefault(one.series, []).append(one)
+    described = [_describe(series, months) for series, months in by_series.items()]
+    return tuple(sorted(described, key=lambda one: (one.series.venue, *one[1:3], one.kind, one.series.length_ms)))
+
+
+def _describe(series: Series, months: Sequence[Partition]) -> StoredSeries:
+    limit, scale = gap_limit(series), units_per_ms(kind_named(series.kind))
+    between = sum(later.first - earlier.last > limit for earlier, later in pairwise(months)) if limit else 0
+    return StoredSeries(
+        series.exchange,
+        series.market,
+        series.symbol,
+        series.timeframe,
+        months[0].first // scale,
+        months[-1].last // scale + max(series.length_ms, 1),
+        sum(one.rows for one in months),
+        sum(one.gaps for one in months) + between,
+        len(months),
+        series.kind,
+        series.network,
+    )
 
 
 def _candles_between(paths: list[Path], series: Series, start_ms: int, end_ms: int) -> Iterator[CandleColumns]:

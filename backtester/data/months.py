@@ -48,9 +48,9 @@ def month_files(base: Path, series: Series) -> list[MonthFile]:
                     raise DataError(
                         f"{entry.path} is not named as a month of {series.symbol} {series.timeframe}; move it away and import it"
                     )
-                stat = entry.stat()
                 number, month = int(match[1]), int(match[2])
                 first_ms, end_ms = month_start_ms(number, month), month_start_ms(number + month // 12, month % 12 + 1)
+                stat = entry.stat()
                 files.append(MonthFile(first_ms, end_ms, Path(entry.path), stat.st_size, stat.st_mtime_ns))
     return sorted(files)
 

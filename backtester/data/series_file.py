@@ -261,6 +261,17 @@ def file_facts(path: Path, series: Series) -> FileFacts:
     )
 
 
+def facts_with_content(path: Path, series: Series) -> FileFacts:
+    """As `file_facts`, with the hash of the content, for which the file is read where its footer has none."""
+    facts = file_facts(path, series)
+    if facts.content_sha256 is not None:
+        return facts
+    content = ContentHash(kind_named(series.kind))
+    for table in read_series_files([path], series):
+        content.update(table)
+    return msgspec.structs.replace(facts, content_sha256=content.hexdigest())
+
+
 def read_series_files(
     paths: Iterable[Path], series: Series, *, start: int | None = None, end: int | None = None, names: Sequence[str] = ()
 ) -> Iterator[pa.Table]:

@@ -12,7 +12,7 @@ from backtester.data.merging import Contradiction, Merged, first_repeated_key, i
 from backtester.data.months import MonthFile, month_files, month_path, split_by_month, times_of, units_per_ms
 from backtester.data.read_ahead import reading
 from backtester.data.series import Series
-from backtester.data.series_file import open_series_file, read_series_files, write_series_file, written_facts
+from backtester.data.series_file import FileFacts, open_series_file, read_series_files, write_series_file, written_facts
 from backtester.domain.errors import DataQualityError, SchemaMismatchError
 from backtester.domain.timeframe import iso_text
 
@@ -33,6 +33,14 @@ class StoreReport(NamedTuple):
     rows_already_stored: int
     conflicts: int
     files: int
+
+
+class Stored(NamedTuple):
+    """The report, the facts of the files written, and the files in which the rows stand now."""
+
+    report: StoreReport
+    written: tuple[tuple[Path, FileFacts], ...]
+    touched: tuple[Path, ...]
 
 
 class _Month(NamedTuple):
@@ -61,18 +69,20 @@ def check_batch(batch: Batch) -> None:
         raise DataQualityError(f"{where}: two rows of {batch.series} have the key {shown}; keep one")
 
 
-def store_table(base: Path, series: Series, table: pa.Table, volume_unit: VolumeUnit) -> StoreReport:
+def store_table(base: Path, series: Series, table: pa.Table, volume_unit: VolumeUnit) -> Stored:
     """The rows are stored, as `Catalog.store` says; the caller holds the catalog's lock."""
     kind = kind_named(series.kind)
     files = {file.first_ms: file for file in month_files(base, series)}
     unit = VolumeUnit.BASE if kind.name in _WITHOUT_VOLUME else volume_unit
     _check_unit(series, kind, list(files.values()), unit)
     changed: list[_Month] = []
+    touched: list[Path] = []
     rows_written = contradictions = 0
     first: Contradiction | None = None
     for month_ms, rows in split_by_month(table, kind):
         file = files.get(month_ms)
         month = _Month(file.path if file else month_path(base, series, month_ms), rows, file is not None)
+        touched.append(month.path)
         news = 0
         for piece in _compared(series, kind, month):
             news += piece.added + piece.filled
@@ -87,9 +97,10 @@ def store_table(base: Path, series: Series, table: pa.Table, volume_unit: Volume
             f"{series}: the {what} of {iso_text(first.time // units_per_ms(kind))} UTC {first} ({contradictions:,} {what}s "
             "differ); nothing was written; find out which source is right and keep only that one"
         )
-    for month in changed:
-        write_series_file(month.path, series, _united(series, kind, month), volume_unit=unit)
-    return StoreReport(rows_written, table.num_rows - rows_written, 0, len(changed))
+    written = tuple(
+        (month.path, write_series_file(month.path, series, _united(series, kind, month), volume_unit=unit)) for month in changed
+    )
+    return Stored(StoreReport(rows_written, table.num_rows - rows_written, 0, len(changed)), written, tuple(touched))
 
 
 def _compared(series: Series, kind: Kind, month: _Month) -> Iterator[Merged]:
