@@ -166,7 +166,7 @@ class _Assembling:
         table = block.table
         faults = _Faults(table.num_rows)
         for fault in block.faults:
-            faults.add(np.array([fault.place]), fault.rule, fault.detail)
+            faults.add(np.array([fault.index]), fault.rule, fault.detail)
         self._check_identity(table, block.first_row)
         self._check_bars(table)
         columns: dict[str, Any] = {name: table.column(name) for name in table.column_names}

@@ -162,8 +162,8 @@ class _Rows:
         for piece in _pieces(data):
             part = self._fast(piece)
             if part is None:
-                place = self.count + 1 - first_row
-                part, found = read_tolerantly(piece, self._columns, self._types, first_place=place, line_bytes_max=LINE_BYTES_MAX)
+                index = self.count + 1 - first_row
+                part, found = read_tolerantly(piece, self._columns, self._types, first_index=index, line_bytes_max=LINE_BYTES_MAX)
                 faults += found
                 self._faults += len(found)
             self.count += part.num_rows
@@ -171,7 +171,7 @@ class _Rows:
             if self._faults > FAULTS_MAX and self._faults * 2 > self.count:
                 raise SchemaMismatchError(
                     f"{self._file}: {self._faults:,} of its first {self.count:,} rows cannot be read as {self._layout.what} "
-                    f"(row {first_row + faults[0].place}: {faults[0].detail}); it is of another format or damaged"
+                    f"(row {first_row + faults[0].index}: {faults[0].detail}); it is of another format or damaged"
                 )
         return Block(pa.concat_tables(pieces), first_row, tuple(faults))
 

@@ -6,7 +6,9 @@ import csv
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from backtester.data.findings import Rule
 
@@ -20,16 +22,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN = 40
 
 
-class Fault(NamedTuple):
-    """A row that cannot be read as it stands: its place in the block from 0, the rule it breaks, and what it holds."""
+class Fault(msgspec.Struct, frozen=True):
+    """A row that cannot be read as it stands: its index in the block, the rule it breaks, and what it holds."""
 
-    place: int
+    index: int
     rule: Rule
     detail: str
 
 
 def read_tolerantly(
-    data: bytes, columns: Sequence[str | None], types: Mapping[str, str], *, first_place: int, line_bytes_max: int
+    data: bytes, columns: Sequence[str | None], types: Mapping[str, str], *, first_index: int, line_bytes_max: int
 ) -> tuple[pa.Table, list[Fault]]:
     """The lines of `data` that are not blank; a value that cannot be read is null, and its row has a fault.
 
@@ -41,7 +43,7 @@ def read_tolerantly(
     values: dict[str, list[Any]] = {name: [] for name in types}
     readers = [(position, name, _READERS[types[name]]) for position, name in enumerate(columns) if name is not None]
     faults: list[Fault] = []
-    place = first_place
+    index = first_index
     for line in data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
         if not line.strip():
             continue
@@ -53,8 +55,8 @@ def read_tolerantly(
             if text and value is None and problem is None:
                 problem = Rule.BAD_NUMBER, f"{name} is {_shown(text)}"
         if problem is not None:
-            faults.append(Fault(place, *problem))
-        place += 1
+            faults.append(Fault(index, *problem))
+        index += 1
     table = pa.table({name: pa.array(column, arrow.get(types[name], pa.int64())) for name, column in values.items()})
     return table, faults
 
