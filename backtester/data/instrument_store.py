@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Generic, NamedTuple, TypeVar
 import msgspec
 
 from backtester.data.instrument_record import Fees, Funding, InstrumentAnswer, InstrumentRecord, Rules
+from backtester.data.partial_file import write_whole
 from backtester.data.series import LIVE, series_of
 from backtester.domain.errors import ConfigError, DataError, DataQualityError, StorageError
 from backtester.domain.instruments import LeverageTier, SymbolSpec
@@ -282,23 +282,7 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Written beside `path`, forced to disk, renamed: readers see the old file or the new one, never a part."""
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)  # a temporary file is private; the catalog is as readable as its directory
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        write_whole(path, content + b"\n")
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}; what was stored before is as it was") from error
