@@ -124,6 +124,8 @@ def _assumptions(
     lines = []
     if config.data.source == "sample":
         lines.append("candles are a synthetic sample, not a market")
+    if config.data.gap_policy == "flat":
+        lines.append("where a bar is missing, one is put in that is flat at the last close and has no volume")
     if models.fees is not None:
         lines.append(f"fees of {type(models.fees).__name__}, handed over in Python")
     else:
@@ -152,6 +154,8 @@ def settings_text(config: RunConfig) -> dict[str, str]:
     flat = {
         f"{name}.{key}": str(value) for name, section in tables.items() for key, value in msgspec.structs.asdict(section).items()
     }
+    if config.data.gap_policy == "flat":  # the others leave the candles as they are
+        flat["data.gap_policy"] = config.data.gap_policy
     for index, section in enumerate(config.strategies):
         flat[f"strategies.{index}.params"] = msgspec.json.encode(section.params, order="sorted").decode()
     return flat

@@ -76,7 +76,7 @@ class RunResult:
 
     @property
     def counts(self) -> dict[str, int]:
-        """candles, events, orders, fills, refusals, gaps."""
+        """candles, events, orders, fills, refusals, gaps, outages, filled."""
         counts = self.manifest.counts
         return {name: getattr(counts, name) for name in counts.__struct_fields__}
 

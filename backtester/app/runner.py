@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ from backtester.audit.run_store import (
 from backtester.audit.versions import git_state, versions
 from backtester.config.writing import config_hash, dump_toml
 from backtester.data.feed import CandleFeed
+from backtester.data.gaps import GapReport
 from backtester.domain.instruments import SymbolSpecs
 from backtester.domain.money import money_from_decimal
 from backtester.domain.run_events import ControlAction, ControlEvent, RunEnded, RunStarted
@@ -39,7 +40,10 @@ from backtester.engine.topics import T_CONTROL, T_RUN
 from backtester.report.results import MemoryFiles, Results, write_results
 
 OnProgress = Callable[[Progress], None]
+OnGaps = Callable[[Mapping[str, GapReport]], None]
+"""Told before the run, by symbol, where its data has gaps and outages."""
 
+_GAPS_LOGGED = 10
 _END_REASONS = {"data": "end_of_data", "bankrupt": "bankrupt", "interrupted": "interrupted"}
 
 
@@ -49,6 +53,7 @@ def execute(
     output: Path | None = None,
     run_id: str | None = None,
     progress: OnProgress | None = None,
+    on_gaps: OnGaps | None = None,
     market_data: MarketData | None = None,
     specs: SymbolSpecs | None = None,
     models: Models = Models(),
@@ -56,17 +61,20 @@ def execute(
     """Run once; with `output`, into a new directory `output/run_id`, else in memory.
 
     Raises what ended the run (a RunAbortedError around the cause), after the journal up to there and a manifest with status
-    `failed` are on disk.
+    `failed` are on disk. DataQualityError, before anything is written, where the data has gaps and the run's policy is to fail.
     """
     started_s = perf_counter()
     with StopSignals() as signals:
         planned = plan_run(resolved, specs=specs, models=models)
         market = market_data or open_market_data(resolved.config, resolved.refs)
+        gaps = market.gaps(start_ms=planned.plan.feed_start_ms, end_ms=planned.plan.end_ms)
+        if on_gaps is not None:
+            on_gaps(gaps)
         feed = _open(market, planned)
         record = RunRecord(_manifest(resolved, planned, run_id, handed_over=_handed_over(resolved, specs, models)), output=output)
         try:
             record.open(dump_toml(resolved.config))
-            _log_start(record.log, resolved, record.manifest)
+            _log_start(record.log, resolved, record.manifest, gaps)
             engine = build(planned.plan, feed=feed, journal=record.journal, on_progress=_reporter(progress, resolved))
             signals.finish(engine.loop)
             loaded_s = perf_counter()
@@ -254,10 +262,12 @@ def _counts(feed: CandleFeed, engine: Engine, results: Results) -> Counts:
         fills=results.tally.fills,
         refusals=results.tally.refusals,
         gaps=feed.gap_count(),
+        outages=sum(report.outages.total for report in feed.gaps().values()),
+        filled=feed.filled_count(),
     )
 
 
-def _log_start(log: RunLog, resolved: ResolvedRun, manifest: Manifest) -> None:
+def _log_start(log: RunLog, resolved: ResolvedRun, manifest: Manifest, gaps: Mapping[str, GapReport]) -> None:
     log.info(
         "run_started",
         seq=0,
@@ -268,12 +278,16 @@ def _log_start(log: RunLog, resolved: ResolvedRun, manifest: Manifest) -> None:
         start=manifest.start,
         end=manifest.end,
     )
+    for symbol, report in gaps.items():
+        for event, found in zip(("bars_missing", "outages_found"), report, strict=True):
+            if found.total:
+                first = [str(stretch) for stretch in found.first[:_GAPS_LOGGED]]
+                facts = {"symbol": symbol, "stretch_count": found.total, "bar_count": found.bars, "first": first}
+                log.warning(event, seq=0, sim_time_ms=resolved.start_ms, **facts)
 
 
 def _log_end(log: RunLog, manifest: Manifest, engine: Engine) -> None:
     facts = {"seq": engine.bus.seq, "sim_time_ms": engine.clock.now_ms}
-    if manifest.counts.gaps:
-        log.warning("gaps_met", gap_count=manifest.counts.gaps, **facts)
     if manifest.end_reason == "bankrupt":
         log.warning("run_bankrupt", **facts)
     log.info(

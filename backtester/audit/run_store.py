@@ -35,7 +35,10 @@ class Timings(msgspec.Struct, kw_only=True):
 
 
 class Counts(msgspec.Struct, kw_only=True):
-    """How many of each; refusals are those of Risk and of the venue."""
+    """How many of each; refusals are those of Risk and of the venue.
+
+    `gaps` are stretches of missing candles, `outages` stretches of flat ones without volume, `filled` candles that were put in.
+    """
 
     candles: int = 0
     events: int = 0
@@ -43,6 +46,8 @@ class Counts(msgspec.Struct, kw_only=True):
     fills: int = 0
     refusals: int = 0
     gaps: int = 0
+    outages: int = 0
+    filled: int = 0
 
 
 class StrategyRecord(msgspec.Struct, kw_only=True):

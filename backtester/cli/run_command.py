@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,13 @@ from backtester.app.resolve import resolve
 from backtester.app.runner import execute
 from backtester.cli.settings import DATA_VARIABLE, flag_settings, params_of
 from backtester.config.loading import RunRequest, load_run_config
-from backtester.report.terminal import ProgressLine, RunFacts, print_sections, run_sections
+from backtester.report.terminal import ProgressLine, Row, RunFacts, Section, print_sections, run_sections
 
 if TYPE_CHECKING:
     from backtester.app.result import RunResult
+    from backtester.data.gaps import GapReport
+
+_GAPS_SHOWN = 3
 
 
 def run(options: Namespace) -> int:
@@ -50,10 +54,24 @@ def _executed(options: Namespace) -> RunResult:
             output=Path(resolved.config.run.output),
             run_id=options.run_id,
             progress=line.update if line is not None else None,
+            on_gaps=None if options.quiet or options.json else print_gaps,
         )
     finally:
         if line is not None:
             line.close()
+
+
+def print_gaps(gaps: Mapping[str, GapReport]) -> None:
+    """Where the data of the run that begins has gaps, it is told; otherwise nothing is."""
+    rows: list[Row] = []
+    for symbol, report in gaps.items():
+        for what, found in zip(("missing", "flat, no volume"), report, strict=True):
+            rows += [Row(f"{symbol} {what}", str(stretch), "warn") for stretch in found.first[:_GAPS_SHOWN]]
+            if found.total > _GAPS_SHOWN:
+                more = f"and {found.total - _GAPS_SHOWN:,} more, {found.bars:,} bars in all: bt data check"
+                rows.append(Row(f"{symbol} {what}", more, "warn"))
+    if rows:
+        print_sections([Section("Gaps in the data", tuple(rows))], sys.stdout)
 
 
 def run_facts(result: RunResult) -> RunFacts:

@@ -56,11 +56,12 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class DataSection(Section, frozen=True, kw_only=True):
-    """[data]: where candles come from. `source` is resolved: catalog, sample or memory."""
+    """[data]: where candles come from, and what is done where bars are missing. `source` is resolved: catalog, sample or memory."""
 
     data_path: str = "data"
     sample_seed: int = 1
     sample_days: int = 91
+    gap_policy: Literal["skip", "flat", "fail"] = "skip"
     source: str = ""
 
     def __post_init__(self) -> None:

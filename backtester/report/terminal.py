@@ -155,6 +155,8 @@ def _what(facts: RunFacts) -> Section:
         data = Row("data", " ".join(part for part in (run.exchange, run.market) if part) or config.data.source)
     days = (parse_time_ms(run.end) - parse_time_ms(run.start)) / DAY_MS
     gaps = f"{counts.gaps:,} gaps in the data" if counts.gaps else "no gaps"
+    gaps += f", {counts.outages:,} outages" if counts.outages else ""
+    gaps += f", {counts.filled:,} bars put in" if counts.filled else ""
     return Section(
         f"Run {manifest.run_id}",
         (

@@ -68,7 +68,7 @@ def test_the_manifest_has_the_names_that_scripts_rely_on(run):
     names = "run_id status digest seed strategy symbols start end data_source git_sha git_dirty timings counts"
     assert set(names.split()) <= set(manifest)
     assert set(manifest["timings"]) == {"load_s", "run_s", "report_s"}
-    assert set(manifest["counts"]) == {"candles", "events", "orders", "fills", "refusals", "gaps"}
+    assert set(manifest["counts"]) == {"candles", "events", "orders", "fills", "refusals", "gaps", "outages", "filled"}
     assert (manifest["run_id"], manifest["status"], manifest["seed"]) == ("one", "complete", 7)
     assert (manifest["symbols"], manifest["data_source"]) == (["BTCUSDT"], "catalog")
     assert all(value > 0 for value in manifest["timings"].values())
