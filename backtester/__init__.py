@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from backtester.app.result import RunResult
     from backtester.domain.candle import Candle
     from backtester.domain.instruments import SymbolSpec, SymbolSpecs
-    from backtester.domain.intents import CancelAllIntent, CancelOrderIntent, LimitOrderIntent, MarketOrderIntent
+    from backtester.domain.intents import (
+        CancelAllIntent,
+        CancelOrderIntent,
+        LimitOrderIntent,
+        MarketOrderIntent,
+        StopOrderIntent,
+        TakeProfitOrderIntent,
+    )
     from backtester.domain.orders import Fill, OpenOrder, OrderCanceled, OrderRefused, OrderRejected
     from backtester.domain.vocabulary import Liquidity, Market, OrderType, RejectReason, Side, TimeInForce
     from backtester.strategy.base import Strategy, StrategyParams
@@ -35,10 +42,12 @@ __all__ = [
     "RejectReason",
     "RunResult",
     "Side",
+    "StopOrderIntent",
     "Strategy",
     "StrategyParams",
     "SymbolSpec",
     "SymbolSpecs",
+    "TakeProfitOrderIntent",
     "TimeInForce",
     "run",
 ]
@@ -62,10 +71,12 @@ _HOME = {
     "RejectReason": "backtester.domain.vocabulary",
     "RunResult": "backtester.app.result",
     "Side": "backtester.domain.vocabulary",
+    "StopOrderIntent": "backtester.domain.intents",
     "Strategy": "backtester.strategy.base",
     "StrategyParams": "backtester.strategy.base",
     "SymbolSpec": "backtester.domain.instruments",
     "SymbolSpecs": "backtester.domain.instruments",
+    "TakeProfitOrderIntent": "backtester.domain.intents",
     "TimeInForce": "backtester.domain.vocabulary",
     "run": "backtester.app.api",
 }

@@ -36,6 +36,7 @@ from backtester.engine.topics import (
     T_ORDERS_REFUSED,
     T_ORDERS_REJECTED,
     T_ORDERS_SANITIZED,
+    T_ORDERS_TRIGGERED,
     T_RUN,
 )
 from backtester.execution.order_manager import OrderManager
@@ -65,13 +66,14 @@ TOPOLOGY: tuple[TopologyRow, ...] = (
     TopologyRow(T_CANDLES.name, "Candle", ("feed",), ("execution (venue)", "account (guard)", "strategy (on_candle)")),
     TopologyRow(
         T_ORDERS_INTENT.name,
-        "MarketOrderIntent | LimitOrderIntent | CancelOrderIntent | CancelAllIntent",
+        "MarketOrderIntent | LimitOrderIntent | StopOrderIntent | TakeProfitOrderIntent | CancelOrderIntent | CancelAllIntent",
         ("strategy",),
         ("audit", "risk"),
     ),
     TopologyRow(T_ORDERS_SANITIZED.name, "SanitizedOrder | SanitizedCancel", ("risk",), ("audit", "execution")),
     TopologyRow(T_ORDERS_REFUSED.name, "OrderRefused", ("risk",), ("audit", "strategy (on_reject)")),
     TopologyRow(T_ORDERS_ACK.name, "OrderAck", ("execution (venue)",), ("audit", "execution")),
+    TopologyRow(T_ORDERS_TRIGGERED.name, "OrderTriggered", ("execution (venue)",), ("audit", "execution")),
     TopologyRow(
         T_ORDERS_REJECTED.name,
         "OrderRejected",
@@ -149,6 +151,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         flatten=config.risk.daily_loss_action == "flatten",
     )
     working = WorkingOrders(specs=specs, lots=books.lots)
+    risk = RiskGate(specs=specs, limits=_limits(plan), account=books, orders=working, marks=marks, clock=clock, rules=plan.rules)
     latency = _latency(config)
     venue = SimulatedVenue(
         specs=specs,
@@ -165,9 +168,9 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         carry=sim.remainder == "carry",
         work_bars=sim.work_bars,
         rules=plan.rules,
+        may_trigger=risk.hold_at_trigger,
     )
     orders = OrderManager(gateway=venue, working=working)
-    risk = RiskGate(specs=specs, limits=_limits(plan), account=books, orders=working, marks=marks, clock=clock, rules=plan.rules)
     routes.open_to_all(venue=venue.on_bar, books=account.on_bar)
     _subscribe(bus, journal, risk, orders, account, Mailbox(schedule=schedule, response_ms=latency.response_ms))
     loop = Loop(
@@ -194,6 +197,7 @@ def _subscribe(bus: Bus, journal: Journal, risk: RiskGate, orders: OrderManager,
     bus.subscribe(T_ORDERS_SANITIZED, orders.on_sanitized)
     bus.subscribe(T_ORDERS_REFUSED, mailbox.on_refused)
     bus.subscribe(T_ORDERS_ACK, orders.on_ack)
+    bus.subscribe(T_ORDERS_TRIGGERED, orders.on_triggered)
     bus.subscribe(T_ORDERS_REJECTED, risk.on_rejected)
     bus.subscribe(T_ORDERS_REJECTED, orders.on_rejected)
     bus.subscribe(T_ORDERS_REJECTED, mailbox.on_rejected)

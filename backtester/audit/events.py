@@ -9,9 +9,27 @@ import msgspec
 
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.errors import JournalError
-from backtester.domain.intents import AnyIntent, CancelAllIntent, CancelOrderIntent, LimitOrderIntent, MarketOrderIntent
+from backtester.domain.intents import (
+    AnyIntent,
+    CancelAllIntent,
+    CancelOrderIntent,
+    LimitOrderIntent,
+    MarketOrderIntent,
+    OrderIntent,
+    StopOrderIntent,
+    TakeProfitOrderIntent,
+)
 from backtester.domain.message import Message
-from backtester.domain.orders import Fill, OrderAck, OrderCanceled, OrderRefused, OrderRejected, SanitizedCancel, SanitizedOrder
+from backtester.domain.orders import (
+    Fill,
+    OrderAck,
+    OrderCanceled,
+    OrderRefused,
+    OrderRejected,
+    OrderTriggered,
+    SanitizedCancel,
+    SanitizedOrder,
+)
 from backtester.domain.run_events import ControlEvent, LogEvent, RunEnded, RunStarted
 from backtester.domain.vocabulary import Side, TimeInForce
 
@@ -23,6 +41,7 @@ _Recorded = (
     | OrderCanceled
     | OrderRefused
     | OrderRejected
+    | OrderTriggered
     | SanitizedOrder
     | SanitizedCancel
     | AccountSnapshot
@@ -37,10 +56,13 @@ _Recorded = (
 
 _decode_recorded: Callable[[bytes], JournaledMessage] = msgspec.json.Decoder(_Recorded).decode
 _decode_fill = msgspec.json.Decoder(Fill).decode
-_ORDER_INTENTS: dict[str, type[MarketOrderIntent | LimitOrderIntent]] = {
+_ORDER_INTENTS: dict[str, type[OrderIntent]] = {
     "market_order": MarketOrderIntent,
     "limit_order": LimitOrderIntent,
+    "stop_order": StopOrderIntent,
+    "take_profit_order": TakeProfitOrderIntent,
 }
+_ORDER_INTENT_HEADS = tuple(f'{{"type":"{tag}"'.encode() for tag in _ORDER_INTENTS)
 
 
 def decode_event(raw: bytes) -> JournaledMessage:
@@ -50,7 +72,7 @@ def decode_event(raw: bytes) -> JournaledMessage:
     """
     try:
         fields: dict[str, Any] | None = None
-        if raw.startswith((b'{"type":"market_order"', b'{"type":"limit_order"')):
+        if raw.startswith(_ORDER_INTENT_HEADS):
             fields = msgspec.json.decode(raw)
         if fields is None:
             return _decode_recorded(raw)

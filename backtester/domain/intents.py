@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from backtester.domain.vocabulary import Side, TimeInForce
+from backtester.domain.vocabulary import OrderType, Side, TimeInForce
 
 Number = Decimal | int | float | str
 
@@ -49,6 +49,35 @@ class LimitOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="limit_o
     reason: str = "SIGNAL"
 
 
+class StopOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="stop_order"):
+    """Wait for the price to move to `trigger_price` (a buy: rise, a sell: fall), then a market order, or a limit order at `price`.
+
+    A triggered stop without `price` is always filled whole. On derivatives it holds no margin before its trigger.
+    """
+
+    side: Side
+    qty: Number
+    trigger_price: Number
+    price: Number | None = None
+    reduce_only: bool = False
+    tif: TimeInForce = TimeInForce.GTC
+    good_till_ms: int = 0
+    reason: str = "SL_HIT"
+
+
+class TakeProfitOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="take_profit_order"):
+    """As a stop, on the other side of the market: a sell waits for a rise to `trigger_price`, a buy for a fall."""
+
+    side: Side
+    qty: Number
+    trigger_price: Number
+    price: Number | None = None
+    reduce_only: bool = False
+    tif: TimeInForce = TimeInForce.GTC
+    good_till_ms: int = 0
+    reason: str = "TP_HIT"
+
+
 class CancelOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="cancel_order"):
     """Cancel the working order `order_id`; a fill may still win."""
 
@@ -59,6 +88,25 @@ class CancelAllIntent(Intent, frozen=True, kw_only=True, gc=False, tag="cancel_a
     symbol: str = ""
 
 
-OrderIntent = MarketOrderIntent | LimitOrderIntent
-AnyIntent = MarketOrderIntent | LimitOrderIntent | CancelOrderIntent | CancelAllIntent
-INTENT_TYPES = (MarketOrderIntent, LimitOrderIntent, CancelOrderIntent, CancelAllIntent)
+ConditionalIntent = StopOrderIntent | TakeProfitOrderIntent
+OrderIntent = MarketOrderIntent | LimitOrderIntent | ConditionalIntent
+AnyIntent = OrderIntent | CancelOrderIntent | CancelAllIntent
+CONDITIONAL_TYPES = (StopOrderIntent, TakeProfitOrderIntent)
+ORDER_TYPES = (MarketOrderIntent, LimitOrderIntent, *CONDITIONAL_TYPES)
+INTENT_TYPES = (*ORDER_TYPES, CancelOrderIntent, CancelAllIntent)
+
+
+def order_type_of(intent: OrderIntent) -> OrderType:
+    """The type of the order that an intent asks for."""
+    if isinstance(intent, MarketOrderIntent):
+        return OrderType.MARKET
+    if isinstance(intent, LimitOrderIntent):
+        return OrderType.LIMIT
+    if isinstance(intent, StopOrderIntent):
+        return OrderType.STOP_MARKET if intent.price is None else OrderType.STOP_LIMIT
+    return OrderType.TAKE_PROFIT_MARKET if intent.price is None else OrderType.TAKE_PROFIT_LIMIT
+
+
+def trigger_rises(order_type: OrderType, side: Side) -> bool:
+    """Whether a conditional order waits for a rise: buy stops and sell take-profits (exchange_semantics.md, section 1.1)."""
+    return order_type.is_stop is (side is Side.BUY)

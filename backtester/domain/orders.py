@@ -13,7 +13,8 @@ from backtester.domain.vocabulary import FillNote, Liquidity, OrderStatus, Order
 class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order", omit_defaults=True):
     """Risk has passed this order and rounded it to the instrument: whole ticks, whole lots. Only Risk makes one.
 
-    `price_ticks` is 0 for a market order. `budget_e8` bounds what a spot buy may cost (value and fee, 1e-8 quote); 0 elsewhere.
+    `price_ticks` is 0 for an order without a limit, `trigger_ticks` for one without a trigger. `budget_e8`
+    bounds what a spot buy may cost (value and fee, 1e-8 quote); 0 elsewhere.
     """
 
     order_id: str
@@ -29,6 +30,7 @@ class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order", omit
     reason: str
     post_only: bool = False
     good_till_ms: int = 0
+    trigger_ticks: int = 0
 
 
 class SanitizedCancel(Message, frozen=True, gc=False, tag="sanitized_cancel"):
@@ -39,8 +41,17 @@ class SanitizedCancel(Message, frozen=True, gc=False, tag="sanitized_cancel"):
     symbol: str
 
 
-class OrderAck(Message, frozen=True, gc=False, tag="order_ack"):
-    """The venue has the order; it works from `time_ms` on."""
+class OrderAck(Message, frozen=True, gc=False, tag="order_ack", omit_defaults=True):
+    """The venue has the order; it works from `time_ms` on, or waits for its trigger."""
+
+    order_id: str
+    strategy_id: str
+    symbol: str
+    is_waiting: bool = False
+
+
+class OrderTriggered(Message, frozen=True, gc=False, tag="order_triggered"):
+    """The price has reached the trigger of a waiting order: from `time_ms` on it is a market or a limit order."""
 
     order_id: str
     strategy_id: str
@@ -124,3 +135,4 @@ class OpenOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     status: OrderStatus
     reduce_only: bool
     time_ms: int
+    trigger_price: Decimal | None = None

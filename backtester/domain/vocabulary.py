@@ -33,6 +33,20 @@ class OrderType(Word):
 
     MARKET = "market"
     LIMIT = "limit"
+    STOP_MARKET = "stop_market"
+    STOP_LIMIT = "stop_limit"
+    TAKE_PROFIT_MARKET = "take_profit_market"
+    TAKE_PROFIT_LIMIT = "take_profit_limit"
+
+    @property
+    def is_stop(self) -> bool:
+        """Waits for the price to move against a position: a sell below the market, a buy above it."""
+        return self is OrderType.STOP_MARKET or self is OrderType.STOP_LIMIT
+
+    @property
+    def is_conditional(self) -> bool:
+        """Does nothing before the price has reached its trigger."""
+        return self is not OrderType.MARKET and self is not OrderType.LIMIT
 
 
 class TimeInForce(Word):
@@ -98,6 +112,7 @@ class RejectReason(Word):
     POST_ONLY = "POST_ONLY"
     FOK = "FOK"
     GOOD_TILL = "GOOD_TILL"
+    TRIGGER_SIDE = "TRIGGER_SIDE"
     SHORT_SPOT = "SHORT_SPOT"
     MAX_OPEN_ORDERS = "MAX_OPEN_ORDERS"
     MAX_POSITION = "MAX_POSITION"

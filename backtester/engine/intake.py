@@ -10,7 +10,14 @@ from typing import Any
 from msgspec.structs import replace
 
 from backtester.domain.errors import StrategyError, StrategySettleError
-from backtester.domain.intents import INTENT_TYPES, AnyIntent, CancelAllIntent, CancelOrderIntent, LimitOrderIntent
+from backtester.domain.intents import (
+    CONDITIONAL_TYPES,
+    INTENT_TYPES,
+    AnyIntent,
+    CancelAllIntent,
+    CancelOrderIntent,
+    LimitOrderIntent,
+)
 from backtester.engine.bus import DEPTH_LIMIT
 from backtester.engine.clock import Clock
 
@@ -19,6 +26,10 @@ INTENTS_PER_HOOK_MAX = 100_000
 
 _INTENT_CLASSES = frozenset(INTENT_TYPES)
 _PLAIN = (Decimal, int, float, str)
+_MARKET_NUMBERS = ("qty",)
+_LIMIT_NUMBERS = ("qty", "price")
+_CONDITIONAL_NUMBERS = ("qty", "trigger_price")
+_CONDITIONAL_LIMIT_NUMBERS = ("qty", "trigger_price", "price")
 
 
 class Intake:
@@ -82,7 +93,8 @@ class Intake:
         now_ms = self._clock.now_ms
         if isinstance(intent, (CancelOrderIntent, CancelAllIntent)):
             return replace(intent, strategy_id=strategy_id, time_ms=now_ms)
-        if intent.qty.__class__ not in _PLAIN or (isinstance(intent, LimitOrderIntent) and intent.price.__class__ not in _PLAIN):
+        numbers = _numbers_of(intent)
+        if intent.qty.__class__ not in _PLAIN or any(getattr(intent, name).__class__ not in _PLAIN for name in numbers[1:]):
             intent = self._plain_numbers(strategy_id, intent, hook=hook)
         if not isinstance(intent.reason, str):
             raise StrategyError(f"{strategy_id}.{hook}: reason of an intent must be text, was {intent.reason!r:.100}")
@@ -98,7 +110,7 @@ class Intake:
     def _plain_numbers(self, strategy_id: str, intent: Any, *, hook: str) -> Any:
         """The intent with NumPy scalars and the like as plain numbers."""
         changes: dict[str, Any] = {}
-        for name in ("qty", "price") if isinstance(intent, LimitOrderIntent) else ("qty",):
+        for name in _numbers_of(intent):
             value = getattr(intent, name)
             if value.__class__ in _PLAIN:
                 continue
@@ -116,5 +128,14 @@ class Intake:
     def _rubbish(strategy_id: str, hook: str, value: object) -> StrategyError:
         return StrategyError(
             f"{strategy_id}.{hook} returned {type(value).__name__} {value!r:.100}, which is no intent; return a list of "
-            "MarketOrderIntent, LimitOrderIntent, CancelOrderIntent or CancelAllIntent, or nothing"
+            "MarketOrderIntent, LimitOrderIntent, StopOrderIntent, CancelOrderIntent or another intent, or nothing"
         )
+
+
+def _numbers_of(intent: Any) -> tuple[str, ...]:
+    """The fields of an order intent that are numbers."""
+    if isinstance(intent, LimitOrderIntent):
+        return _LIMIT_NUMBERS
+    if isinstance(intent, CONDITIONAL_TYPES):
+        return _CONDITIONAL_NUMBERS if intent.price is None else _CONDITIONAL_LIMIT_NUMBERS
+    return _MARKET_NUMBERS

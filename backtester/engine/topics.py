@@ -13,6 +13,7 @@ from backtester.domain.orders import (
     OrderCanceled,
     OrderRefused,
     OrderRejected,
+    OrderTriggered,
     SanitizedCancel,
     SanitizedOrder,
 )
@@ -55,6 +56,7 @@ T_ACCOUNT_SNAPSHOT: Topic[AccountSnapshot] = Topic("account.snapshot", 8)
 T_CONTROL: Topic[ControlEvent] = Topic("control", 9)
 T_LOG: Topic[LogEvent] = Topic("logs", 10)
 T_RUN: Topic[RunStarted | RunEnded] = Topic("run", 11)
+T_ORDERS_TRIGGERED: Topic[OrderTriggered] = Topic("orders.triggered", 12)
 
 TOPICS: tuple[Topic[Any], ...] = (
     T_CANDLES,
@@ -69,4 +71,5 @@ TOPICS: tuple[Topic[Any], ...] = (
     T_CONTROL,
     T_LOG,
     T_RUN,
+    T_ORDERS_TRIGGERED,
 )

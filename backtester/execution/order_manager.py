@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from backtester.domain.order_states import TERMINAL, next_status
-from backtester.domain.orders import Fill, OrderAck, OrderCanceled, OrderRejected, SanitizedCancel, SanitizedOrder
+from backtester.domain.orders import Fill, OrderAck, OrderCanceled, OrderRejected, OrderTriggered, SanitizedCancel, SanitizedOrder
 from backtester.domain.vocabulary import OrderStatus
 from backtester.execution.working_orders import OrderRecord, WorkingOrders, is_engine_id
 
@@ -41,9 +41,16 @@ class OrderManager:
         self._gateway.send(request)
 
     def on_ack(self, ack: OrderAck) -> None:
-        """The order is live."""
+        """The order is live, or waits for its trigger."""
         record = self._records[ack.order_id]
-        record.status = next_status(record.status, OrderStatus.LIVE, order_id=ack.order_id)
+        following = OrderStatus.UNTRIGGERED if ack.is_waiting else OrderStatus.LIVE
+        record.status = next_status(record.status, following, order_id=ack.order_id)
+
+    def on_triggered(self, triggered: OrderTriggered) -> None:
+        """The order has been triggered and is live."""
+        record = self._records[triggered.order_id]
+        status = next_status(record.status, OrderStatus.TRIGGERED, order_id=triggered.order_id)
+        record.status = next_status(status, OrderStatus.LIVE, order_id=triggered.order_id)
 
     def on_fill(self, fill: Fill) -> None:
         """The order is partly filled, or filled and forgotten."""

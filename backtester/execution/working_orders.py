@@ -85,6 +85,7 @@ class WorkingOrders:
             status=record.status,
             reduce_only=order.reduce_only,
             time_ms=order.time_ms,
+            trigger_price=ticks_decimal(order.trigger_ticks, spec) if order.trigger_ticks else None,
         )
 
 

@@ -12,12 +12,14 @@ from typing import Protocol
 
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.intents import (
+    ORDER_TYPES,
     AnyIntent,
     CancelAllIntent,
     CancelOrderIntent,
     LimitOrderIntent,
     MarketOrderIntent,
     OrderIntent,
+    order_type_of,
 )
 from backtester.domain.money import FEE_STEP, PRICE_ONE, ceil_div, e8_from_decimal, price_e8
 from backtester.domain.orders import (
@@ -139,7 +141,7 @@ class RiskGate:
 
     def on_intent(self, intent: AnyIntent) -> Sequence[Published]:
         """One sanitized order or cancel per order asked for, or one refusal."""
-        if isinstance(intent, (MarketOrderIntent, LimitOrderIntent)):
+        if isinstance(intent, ORDER_TYPES):
             return self._order(intent)
         if isinstance(intent, CancelAllIntent):
             working = self._orders.working(strategy_id=intent.strategy_id, symbol=intent.symbol or None)
@@ -165,15 +167,15 @@ class RiskGate:
         rounded = self._rounding.round(intent, spec)
         if isinstance(rounded, Refusal):
             return self._refuse(intent, rounded)
-        if intent.tif is not TimeInForce.GTC or isinstance(intent, LimitOrderIntent):
+        if intent.tif is not TimeInForce.GTC or not isinstance(intent, MarketOrderIntent):
             broken = check_life(intent, rules=self._rules.get(intent.symbol, GENERIC), now_ms=self._clock.now_ms)
             if broken is not None:
                 return self._refuse(intent, broken)
         held = self._account.lots[intent.symbol]
         opposite = held > 0 if intent.side is Side.SELL else held < 0
-        if intent.reduce_only and not opposite:
+        if intent.reduce_only and not opposite and not rounded.trigger_ticks:  # what waits may be there before its position
             return self._refuse(intent, Refusal(RejectReason.REDUCE_ONLY, "there is no position that this order would reduce"))
-        reduces = opposite and (intent.reduce_only or rounded.qty_lots <= abs(held))
+        reduces = intent.reduce_only or (opposite and rounded.qty_lots <= abs(held))
         hold = 0
         if not reduces:
             opening_lots = rounded.qty_lots - abs(held) if opposite else rounded.qty_lots
@@ -192,7 +194,7 @@ class RiskGate:
             intent.strategy_id,
             intent.symbol,
             intent.side,
-            OrderType.LIMIT if isinstance(intent, LimitOrderIntent) else OrderType.MARKET,
+            order_type_of(intent),
             rounded.qty_lots,
             rounded.price_ticks,
             intent.tif,
@@ -200,7 +202,8 @@ class RiskGate:
             hold // FEE_STEP if spot_buy else 0,
             str(intent.reason),
             intent.post_only if isinstance(intent, LimitOrderIntent) else False,
-            intent.good_till_ms if isinstance(intent, LimitOrderIntent) else 0,
+            0 if isinstance(intent, MarketOrderIntent) else intent.good_till_ms,
+            rounded.trigger_ticks,
         )
 
     def _opening(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, *, held: int, opening_lots: int) -> int | Refusal:
@@ -217,14 +220,16 @@ class RiskGate:
             return Refusal(RejectReason.NO_PRICE, f"{spec.symbol} has no price yet")
         mark_e8 = price_e8(mark)
         is_limit = rounded.price_ticks > 0
-        order_e8 = rounded.price_ticks * spec.tick_e8 if is_limit else mark_e8
+        order_e8 = (rounded.price_ticks or rounded.trigger_ticks) * spec.tick_e8 or mark_e8
         broken = check_opening_size(rounded, spec=spec, price_e8=order_e8)
-        if broken is None and is_limit and limits.collar_e8 is not None:
+        if broken is None and is_limit and not rounded.trigger_ticks and limits.collar_e8 is not None:
             broken = check_collar(side=intent.side, price_e8=order_e8, mark_e8=mark_e8, collar_e8=limits.collar_e8)
         if broken is None:
             broken = self._count_rails(spec, intent.side, rounded, held=held, price_e8_=order_e8)
         if broken is not None:
             return broken
+        if rounded.trigger_ticks and spec.market is not Market.SPOT:
+            return 0  # margin is asked for at the trigger (exchange_semantics.md, section 1.1)
         return self._reserve(spec, rounded, opening_lots, order_e8=order_e8, is_limit=is_limit, side=intent.side)
 
     def _count_rails(self, spec: SymbolSpec, side: Side, rounded: Rounded, *, held: int, price_e8_: int) -> Refusal | None:
@@ -268,6 +273,24 @@ class RiskGate:
             detail=refusal.detail,
         )
         return (on(T_ORDERS_REFUSED, message),)
+
+    def hold_at_trigger(self, order: SanitizedOrder, price_e8: int) -> bool:
+        """Whether a waiting order that is triggered now may go on: its margin is held, or it needs none."""
+        spec = self._specs[order.symbol]
+        held = self._account.lots[order.symbol]
+        opposite = held > 0 if order.side is Side.SELL else held < 0
+        if order.reduce_only or spec.market is Market.SPOT or (opposite and order.qty_lots <= abs(held)):
+            return True
+        opening_lots = order.qty_lots - abs(held) if opposite else order.qty_lots
+        rounded = Rounded(order.qty_lots, order.price_ticks, order.trigger_ticks)
+        is_limit = order.price_ticks > 0
+        price_e8 = order.price_ticks * spec.tick_e8 if is_limit else price_e8
+        outcome = self._reserve(spec, rounded, opening_lots, order_e8=price_e8, is_limit=is_limit, side=order.side)
+        if isinstance(outcome, Refusal):
+            return False
+        self.reservations.release(order.order_id)
+        self.reservations.hold(order.order_id, amount=outcome, lots=order.qty_lots)
+        return True
 
     # -- what became of orders ---------------------------------------------------------------------------------------
 

@@ -8,7 +8,14 @@ import msgspec
 
 from backtester.domain.errors import InvalidPriceError, InvalidQuantityError
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
-from backtester.domain.intents import LimitOrderIntent, OrderIntent
+from backtester.domain.intents import (
+    ConditionalIntent,
+    LimitOrderIntent,
+    MarketOrderIntent,
+    OrderIntent,
+    order_type_of,
+    trigger_rises,
+)
 from backtester.domain.money import PRICE_ONE
 from backtester.domain.rounding import price_ticks, qty_lots
 from backtester.domain.venue_rules import VenueRules
@@ -25,10 +32,11 @@ class Refusal(NamedTuple):
 
 
 class Rounded(msgspec.Struct, frozen=True, gc=False):
-    """An order in whole lots and ticks; `price_ticks` is 0 for a market order."""
+    """An order in whole lots and ticks; `price_ticks` is 0 without a limit, `trigger_ticks` without a trigger."""
 
     qty_lots: int
     price_ticks: int
+    trigger_ticks: int = 0
 
 
 class OrderRounding:
@@ -58,27 +66,38 @@ class OrderRounding:
             return Refusal(RejectReason.MIN_QTY, f"qty {intent.qty} is below the minimum of {spec.min_qty}")
         if lots == 0:
             return Refusal(RejectReason.LOT_STEP, f"qty {intent.qty} is below one lot of {spec.lot_size}")
-        if not isinstance(intent, LimitOrderIntent):
+        if isinstance(intent, MarketOrderIntent):
             return Rounded(lots, 0)
-        try:
+        return _with_prices(intent, spec, lots)
+
+
+def _with_prices(intent: LimitOrderIntent | ConditionalIntent, spec: SymbolSpec, lots: int) -> Rounded | Refusal:
+    """Limit and trigger in ticks: the limit never worse for the fill than asked, the trigger never reached sooner."""
+    ticks = trigger = 0
+    try:
+        if intent.price is not None:
             ticks = price_ticks(intent.price, spec=spec, side=intent.side)
-        except InvalidPriceError as error:
-            return Refusal(RejectReason.INVALID, str(error))
-        if ticks <= 0:
-            return Refusal(RejectReason.TICK, f"price {intent.price} is below one tick of {spec.tick_size}")
-        return Rounded(lots, ticks)
+            if ticks <= 0:
+                return Refusal(RejectReason.TICK, f"price {intent.price} is below one tick of {spec.tick_size}")
+        if not isinstance(intent, LimitOrderIntent):
+            later = Side.SELL if trigger_rises(order_type_of(intent), intent.side) else Side.BUY
+            trigger = price_ticks(intent.trigger_price, spec=spec, side=later)
+            if trigger <= 0:
+                return Refusal(RejectReason.TICK, f"trigger_price {intent.trigger_price} is below one tick of {spec.tick_size}")
+    except InvalidPriceError as error:
+        return Refusal(RejectReason.INVALID, str(error))
+    return Rounded(lots, ticks, trigger)
 
 
 def check_life(intent: OrderIntent, *, rules: VenueRules, now_ms: int) -> Refusal | None:
     """INVALID when time in force, date and post-only contradict each other, or the date is nearer than the venue allows."""
-    is_limit = isinstance(intent, LimitOrderIntent)
-    good_till_ms = intent.good_till_ms if isinstance(intent, LimitOrderIntent) else 0
+    good_till_ms = 0 if isinstance(intent, MarketOrderIntent) else intent.good_till_ms
     if isinstance(intent, LimitOrderIntent) and intent.post_only and intent.tif in (TimeInForce.IOC, TimeInForce.FOK):
         return Refusal(RejectReason.INVALID, f"post_only rests and {intent.tif.value} does not: choose one")
     if intent.tif is not TimeInForce.GTD:
         return Refusal(RejectReason.INVALID, "good_till_ms needs tif=TimeInForce.GTD") if good_till_ms else None
-    if not is_limit:
-        return Refusal(RejectReason.INVALID, "a market order has no date: gtd is for limit orders")
+    if isinstance(intent, MarketOrderIntent):
+        return Refusal(RejectReason.INVALID, "a market order has no date: gtd is for orders that wait")
     if good_till_ms.__class__ is not int or good_till_ms <= now_ms:
         return Refusal(RejectReason.INVALID, f"good_till_ms {good_till_ms!r:.40} is no time after now ({now_ms})")
     if good_till_ms <= now_ms + rules.good_till_least_ms:

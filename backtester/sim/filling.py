@@ -36,7 +36,7 @@ class Filling:
         if working.closes_only:
             held = self.lots[order.symbol]
             lots = min(lots, max(0, -held if order.side is Side.BUY else held))
-        if order.reduce_only:
+        if order.reduce_only or (order.trigger_ticks and not order.price_ticks):  # never leaves a naked position
             return lots, left is not None and lots > left
         return (lots if left is None else min(lots, left)), False
 
@@ -52,11 +52,14 @@ class Filling:
             lots = min(lots - 1, lots * working.budget_e8 // cost_e8)
         return 0
 
-    def taker_ticks(self, working: WorkingOrder, bar: Candle, lots: int, *, over_share: bool) -> int:
-        """The bar's open with a taker's costs; never beyond the order's limit."""
+    def taker_ticks(
+        self, working: WorkingOrder, bar: Candle, lots: int, *, over_share: bool, reference: float | None = None
+    ) -> int:
+        """The reference (default: the bar's open) with a taker's costs; never beyond the order's limit."""
+        price = bar.open if reference is None else reference
         order = working.order
         ticks = self._pricing.taker_ticks(
-            symbol=order.symbol, side=order.side, lots=lots, bar=bar, reference=bar.open, over_share=over_share
+            symbol=order.symbol, side=order.side, lots=lots, bar=bar, reference=price, over_share=over_share
         )
         if order.price_ticks:
             ticks = min(ticks, order.price_ticks) if order.side is Side.BUY else max(ticks, order.price_ticks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from backtester.domain.instruments import SymbolSpec
+from backtester.domain.intents import trigger_rises
 from backtester.domain.money import PRICE_ONE
 from backtester.domain.orders import SanitizedOrder
 from backtester.domain.vocabulary import FillNote, Market, Side
@@ -28,9 +29,12 @@ class WorkingOrder:
         "open_lots",
         "order",
         "resting",
+        "rises",
         "sequence",
         "symbol_index",
-        "trigger",
+        "through_price",
+        "trigger_price",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, order: SanitizedOrder, *, symbol_index: int, spec: SymbolSpec, touch: bool) -> None:
@@ -39,10 +43,13 @@ class WorkingOrder:
         self.open_lots = order.qty_lots
         self.budget_e8 = order.budget_e8 if spec.market is Market.SPOT and order.side is Side.BUY else None
         self.limit_e8 = order.price_ticks * spec.tick_e8
-        self.trigger = 0.0
+        self.through_price = 0.0
         if self.limit_e8:
             beyond = 0 if touch else spec.tick_e8
-            self.trigger = (self.limit_e8 - beyond if order.side is Side.BUY else self.limit_e8 + beyond) / PRICE_ONE
+            self.through_price = (self.limit_e8 - beyond if order.side is Side.BUY else self.limit_e8 + beyond) / PRICE_ONE
+        self.trigger_price = order.trigger_ticks * spec.tick_e8 / PRICE_ONE
+        self.rises = order.trigger_ticks > 0 and trigger_rises(order.order_type, order.side)
+        self.waiting = False
         self.closes_only = order.reduce_only or (spec.market is Market.SPOT and order.side is Side.SELL)
         self.arrived_ms = -1
         self.meets_from_ms = -1
@@ -54,7 +61,11 @@ class WorkingOrder:
 
     def is_reached(self, price: float) -> bool:
         """Whether a trade at `price` fills this resting limit: through it by a tick, or (touch) at it."""
-        return price <= self.trigger if self.order.side is Side.BUY else price >= self.trigger
+        return price <= self.through_price if self.order.side is Side.BUY else price >= self.through_price
+
+    def is_triggered_by(self, price: float) -> bool:
+        """Whether a trade at `price` triggers this waiting order."""
+        return price >= self.trigger_price if self.rises else price <= self.trigger_price
 
     def is_marketable(self, reference_e8: int) -> bool:
         """Whether the limit crosses a market at `reference_e8`; a market order always does."""

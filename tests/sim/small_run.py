@@ -1,7 +1,7 @@
 """Small runs told as text: bars and orders in, what became of them out.
 
 A bar is `HH:MM open high low close volume` and lasts a minute; a minute without a row is a gap. An order is
-`HH:MM id buy|sell qty [at price] [ioc|fok|gtd HH:MM] [reduce] [post]` or `HH:MM cancel id|all`, sent when the minute before HH:MM has closed.
+`HH:MM id buy|sell qty [stop|target price] [at price] [ioc|fok|gtd HH:MM] [reduce] [post]` or `HH:MM cancel id|all`, sent when the minute before HH:MM has closed.
 Unless a scenario says otherwise: no latency, no costs, no cap on volume, a linear market with ticks of 0.1 and lots of 0.001.
 """
 
@@ -27,6 +27,8 @@ from backtester.domain.intents import (
     CancelOrderIntent,
     LimitOrderIntent,
     MarketOrderIntent,
+    StopOrderIntent,
+    TakeProfitOrderIntent,
 )
 from backtester.domain.orders import Fill, OrderAck, OrderCanceled, OrderRefused, OrderRejected
 from backtester.domain.run_events import ControlEvent
@@ -85,10 +87,14 @@ def intent_of(words: Sequence[str], symbol: str = A) -> AnyIntent:
     tif = next((TimeInForce(word) for word in rest if word in ("ioc", "fok", "gtd")), TimeInForce.GTC)
     facts: dict[str, Any] = {"symbol": symbol, "order_id": order_id, "side": Side(side), "qty": qty, "tif": tif}
     facts["reduce_only"] = "reduce" in rest
-    if "at" not in rest:
-        return MarketOrderIntent(**facts)
+    price = rest[rest.index("at") + 1] if "at" in rest else None
     good_till_ms = ms(rest[rest.index("gtd") + 1]) if "gtd" in rest else 0
-    return LimitOrderIntent(price=rest[rest.index("at") + 1], post_only="post" in rest, good_till_ms=good_till_ms, **facts)
+    for word, kind in (("stop", StopOrderIntent), ("target", TakeProfitOrderIntent)):
+        if word in rest:
+            return kind(trigger_price=rest[rest.index(word) + 1], price=price, good_till_ms=good_till_ms, **facts)
+    if price is None:
+        return MarketOrderIntent(**facts)
+    return LimitOrderIntent(price=price, post_only="post" in rest, good_till_ms=good_till_ms, **facts)
 
 
 def script_of(text: str) -> dict[int, list[AnyIntent]]:

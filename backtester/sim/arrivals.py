@@ -1,0 +1,262 @@
+"""What happens when something reaches the venue: an order, a cancel, a date, or a market order's next bar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from backtester.domain.candle import Candle
+from backtester.domain.money import price_e8
+from backtester.domain.orders import OrderAck, OrderRejected, SanitizedCancel
+from backtester.domain.vocabulary import FillNote, Liquidity, OrderStatus, OrderType, RejectReason, TimeInForce
+from backtester.engine.clock import Clock
+from backtester.engine.schedule import Schedule
+from backtester.engine.topics import T_ORDERS_ACK, T_ORDERS_REJECTED, Published, on
+from backtester.sim.filling import Filling
+from backtester.sim.standing_orders import StandingOrders
+from backtester.sim.working_order import GoodTill, WorkingOrder
+
+CLASS_STOP = 1
+CLASS_MARKET = 2
+CLASS_LIMIT = 3
+CLASS_CANCEL = 4
+CLASS_EXPIRY = 5
+"""Order of what arrives at the same instant on the same symbol (0, liquidations, come before)."""
+
+
+class BarSource(Protocol):
+    """What only the venue may ask: the bar that is open at an instant, or the next one."""
+
+    def bar_from(self, symbol: str, time_ms: int) -> Candle | None:
+        """See `engine.ports.MarketDataSource.bar_from`."""
+
+
+class Arrivals:
+    """Meets what arrives with the open of the bar that contains the arrival."""
+
+    def __init__(
+        self,
+        *,
+        standing: StandingOrders,
+        filling: Filling,
+        bars: BarSource,
+        schedule: Schedule,
+        clock: Clock,
+        marks: Mapping[str, float],
+        carry: bool,
+        work_bars: int,
+    ) -> None:
+        self._standing = standing
+        self._filling = filling
+        self._bars = bars
+        self._schedule = schedule
+        self._clock = clock
+        self._marks = marks
+        self._carry = carry
+        self._work_bars = work_bars
+
+    def on_arrival(self, item: WorkingOrder | SanitizedCancel | GoodTill) -> list[Published]:
+        """What the venue reports of an order, a cancel, a date or a market order's next bar, all due now."""
+        if isinstance(item, SanitizedCancel):
+            return self._on_cancel(item)
+        if isinstance(item, GoodTill):
+            return self._on_good_till(item.working)
+        order = item.order
+        order_id, symbol, now_ms = order.order_id, order.symbol, self._clock.now_ms
+        if self._standing.by_id.get(order_id) is not item:
+            return []
+        reports: list[Published] = []
+        bar = self._bars.bar_from(symbol, now_ms)
+        if item.arrived_ms < 0:
+            item.arrived_ms = now_ms
+            if (
+                (order.post_only or order.tif is TimeInForce.FOK)
+                and not order.trigger_ticks
+                and self._ends_at_arrival(item, bar, reports)
+            ):
+                return reports
+            if order.trigger_ticks:
+                self._begin_waiting(item, bar, reports)
+                return reports
+            ack = OrderAck(now_ms, order_id, order.strategy_id, symbol)
+            reports.append((T_ORDERS_ACK, ack))
+        if order.order_type is OrderType.MARKET:
+            self._work_market(item, bar, reports)
+        else:
+            self._place_limit(item, bar, reports)
+        return reports
+
+    def _begin_waiting(self, working: WorkingOrder, bar: Candle | None, reports: list[Published]) -> None:
+        """A conditional order waits from now on, unless the market has passed its trigger already: then it is rejected.
+
+        A stop meets the whole bar in which it arrives, a take-profit the bars from the next on: the worse side of not knowing
+        what came first (exchange_semantics.md, sections 1.1 and 5.11; golden H07).
+        """
+        order, now_ms = working.order, self._clock.now_ms
+        open_now = bar is not None and bar.start_ms <= now_ms
+        price = bar.open if bar is not None and open_now else self._marks.get(order.symbol)
+        if price is None or working.is_triggered_by(price):
+            self._standing.reject(working, RejectReason.TRIGGER_SIDE, "the market is beyond the trigger already", reports)
+            return
+        ack = OrderAck(now_ms, order.order_id, order.strategy_id, order.symbol, is_waiting=True)
+        reports.append(on(T_ORDERS_ACK, ack))
+        if bar is None or not open_now or bar.start_ms == now_ms:
+            working.meets_from_ms = now_ms
+        else:
+            working.meets_from_ms = bar.start_ms if order.order_type.is_stop else bar.end_ms
+        self._standing.wait(working)
+        self._end_at_date(working)
+
+    def _end_at_date(self, working: WorkingOrder) -> None:
+        order = working.order
+        if order.tif is TimeInForce.GTD:
+            self._schedule.arrive(
+                order.good_till_ms, symbol_index=working.symbol_index, order_class=CLASS_EXPIRY, item=GoodTill(working)
+            )
+
+    def _ends_at_arrival(self, working: WorkingOrder, bar: Candle | None, reports: list[Published]) -> bool:
+        """Whether a post-only order would take, or a fill-or-kill cannot be filled whole: then it has ended, as the venue has it.
+
+        exchange_semantics.md, section 1.2 (golden G01, G05).
+        """
+        order = working.order
+        symbol, rules = order.symbol, self._standing.rules_of(order.symbol)
+        open_now = bar is not None and bar.start_ms <= self._clock.now_ms
+        price = bar.open if bar is not None and open_now else self._marks.get(symbol)
+        crosses = price is not None and working.is_marketable(price_e8(price))
+        if order.post_only:
+            if not crosses:
+                return False
+            reason, outcome = RejectReason.POST_ONLY, rules.post_only_crossing
+        else:
+            if bar is not None and open_now and bar.volume > 0 and crosses and self._filling.fits_whole(working, bar):
+                return False
+            reason, outcome = RejectReason.FOK, rules.fok_short
+        if outcome is OrderStatus.REJECTED:
+            detail = "it would take at once" if order.post_only else "it cannot be filled whole at once"
+            self._standing.reject(working, reason, detail, reports)
+        else:
+            reports.append(on(T_ORDERS_ACK, OrderAck(self._clock.now_ms, order.order_id, order.strategy_id, symbol)))
+            self._standing.end(working, reason, reports, status=outcome)
+        return True
+
+    def _on_good_till(self, working: WorkingOrder) -> list[Published]:
+        """The date has come: what still works ends before anything at this time can fill it (section 1.2)."""
+        reports: list[Published] = []
+        if self._standing.by_id.get(working.order.order_id) is working:
+            self._standing.end(working, RejectReason.GOOD_TILL, reports, status=OrderStatus.EXPIRED)
+        return reports
+
+    def _work_market(self, working: WorkingOrder, bar: Candle | None, reports: list[Published]) -> None:
+        """Fill at the open of the bar there is now; wait for the next bar where there is none to trade in."""
+        now_ms = self._clock.now_ms
+        if bar is None or bar.start_ms > now_ms or bar.volume <= 0:
+            if working.order.tif is TimeInForce.IOC:
+                self._standing.end(working, RejectReason.NO_LIQUIDITY, reports)
+            elif bar is not None:
+                in_gap = bar.start_ms > now_ms
+                if working.note is FillNote.NONE or working.note is FillNote.CARRIED:
+                    working.note = FillNote.GAP if in_gap else FillNote.ZERO_VOLUME
+                self._wake(working, bar.start_ms if in_gap else self._next_start_ms(bar))
+            return
+        self._take(working, bar, reports)
+        if not working.open_lots or working.order.order_id not in self._standing.by_id:
+            return
+        if working.order.tif is TimeInForce.IOC:
+            self._standing.end(working, RejectReason.NO_LIQUIDITY, reports)
+        elif not self._carry or working.bars_worked >= self._work_bars:
+            self._standing.end(working, RejectReason.CAPACITY, reports)
+        else:
+            working.bars_worked += 1
+            working.note = FillNote.CARRIED
+            self._wake(working, self._next_start_ms(bar))
+
+    def _take(self, working: WorkingOrder, bar: Candle, reports: list[Published]) -> None:
+        """Trade at the bar's open as taker: as much as share, position and budget allow."""
+        lots, over = self._filling.allowed(working, bar)
+        if lots:
+            ticks = self._filling.taker_ticks(working, bar, lots, over_share=over)
+            paid_lots = lots if working.budget_e8 is None else self._filling.affordable(working, lots, ticks, Liquidity.TAKER)
+            if paid_lots:
+                self._standing.trade(working, bar, paid_lots, ticks, Liquidity.TAKER, reports, over_share=over, bar_fill=False)
+            if paid_lots < lots:
+                self._standing.end(working, RejectReason.INSUFFICIENT, reports)
+                return
+        if working.closes_only and working.open_lots:
+            self._standing.end_if_pointless(working, reports)
+
+    def _next_start_ms(self, bar: Candle) -> int | None:
+        following = self._bars.bar_from(bar.symbol, bar.end_ms)
+        return following.start_ms if following is not None else None
+
+    def _wake(self, working: WorkingOrder, time_ms: int | None) -> None:
+        """The order meets the market again at `time_ms`; with no further bar it waits for the end of the run."""
+        if time_ms is not None:
+            self._schedule.arrive(
+                time_ms,
+                symbol_index=working.symbol_index,
+                order_class=CLASS_MARKET,
+                item=working,
+                sequence=working.sequence,
+            )
+
+    def _place_limit(self, working: WorkingOrder, bar: Candle | None, reports: list[Published]) -> None:
+        """Take what the limit crosses at its arrival; what is left rests, or ends (IOC)."""
+        now_ms = self._clock.now_ms
+        open_now = bar is not None and bar.start_ms <= now_ms
+        if bar is not None and open_now and bar.volume > 0 and working.is_marketable(price_e8(bar.open)):
+            self._take(working, bar, reports)
+            if working.order.order_id not in self._standing.by_id:
+                return
+        if working.order.tif is TimeInForce.IOC:
+            self._standing.end(working, RejectReason.NO_LIQUIDITY, reports)
+            return
+        self._standing.end_if_pointless(working, reports)
+        if working.order.order_id not in self._standing.by_id:
+            return
+        if bar is not None and open_now:
+            first_half = 2 * (now_ms - bar.start_ms) < bar.end_ms - bar.start_ms
+            working.meets_from_ms = bar.start_ms if first_half else bar.end_ms
+        else:
+            working.meets_from_ms = now_ms
+        self._end_at_date(working)
+        self._standing.rest(working)
+
+    def _on_cancel(self, cancel: SanitizedCancel) -> list[Published]:
+        reports: list[Published] = []
+        working = self._standing.by_id.get(cancel.order_id)
+        if working is None or working.arrived_ms < 0 or self._loses_to_fill(working):
+            reason = RejectReason.TOO_LATE if working is None or working.arrived_ms >= 0 else RejectReason.UNKNOWN_ORDER
+            reports.append(
+                on(
+                    T_ORDERS_REJECTED,
+                    OrderRejected(
+                        time_ms=self._clock.now_ms,
+                        order_id=cancel.order_id,
+                        strategy_id=cancel.strategy_id,
+                        symbol=cancel.symbol,
+                        reason=reason,
+                        detail="the order is filled or ended already" if reason is RejectReason.TOO_LATE else "not there yet",
+                        is_cancel=True,
+                        code=self._standing.code_of(cancel.symbol, reason),
+                    ),
+                )
+            )
+        else:
+            self._standing.end(working, RejectReason.USER, reports)
+        return reports
+
+    def _loses_to_fill(self, working: WorkingOrder) -> bool:
+        """A cancel is too late when the bar in which it arrives opened already through an order that stood before."""
+        now_ms = self._clock.now_ms
+        if not (working.resting or working.waiting) or working.arrived_ms >= now_ms:
+            return False
+        bar = self._bars.bar_from(working.order.symbol, now_ms)
+        return (
+            bar is not None
+            and bar.start_ms <= now_ms
+            and bar.volume > 0
+            and working.arrived_ms < bar.start_ms
+            and working.meets_from_ms <= bar.start_ms
+            and (working.is_triggered_by(bar.open) if working.waiting else working.is_reached(bar.open))
+        )

@@ -1,0 +1,97 @@
+"""What a closed bar does to standing orders: stops first, then resting limits, then take-profits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from backtester.domain.candle import Candle
+from backtester.domain.money import price_e8
+from backtester.domain.orders import OrderTriggered, SanitizedOrder
+from backtester.domain.vocabulary import Liquidity, OrderStatus, RejectReason, Side, TimeInForce
+from backtester.engine.clock import Clock
+from backtester.engine.topics import T_ORDERS_TRIGGERED, Published, on
+from backtester.sim.filling import Filling
+from backtester.sim.standing_orders import StandingOrders
+from backtester.sim.working_order import WorkingOrder
+
+MayTrigger = Callable[[SanitizedOrder, int], bool]
+"""Whether a triggered order at this price (1e-8 quote) has its margin; it is held from then on."""
+
+
+class BarMatching:
+    """Matches bars against the orders of one run, by the table of exchange_semantics.md, section 5.11."""
+
+    def __init__(self, *, standing: StandingOrders, filling: Filling, clock: Clock, may_trigger: MayTrigger) -> None:
+        self._standing = standing
+        self._filling = filling
+        self._clock = clock
+        self._may_trigger = may_trigger
+
+    def on_bar(self, bar: Candle) -> Sequence[Published]:
+        """Stops it reached trade, then limits it traded through, at their price, then take-profits; each in order of arrival."""
+        if bar.volume <= 0:
+            return ()
+        reports: list[Published] = []
+        for working, reference in self._standing.triggers.reached(bar, stops=True):
+            self._trigger(working, bar, reference, reports)
+        for working in tuple(self._standing.resting[bar.symbol]):
+            if working.meets_from_ms > bar.start_ms or working.order.order_id not in self._standing.by_id:
+                continue
+            if working.is_reached(bar.low if working.order.side is Side.BUY else bar.high):
+                lots, over = self._filling.allowed(working, bar)
+                ticks = working.order.price_ticks
+                paid_lots = self._filling.affordable(working, lots, ticks, Liquidity.MAKER)
+                if paid_lots:
+                    self._standing.trade(working, bar, paid_lots, ticks, Liquidity.MAKER, reports, over_share=over, bar_fill=True)
+                if paid_lots < lots:
+                    self._standing.end(working, RejectReason.INSUFFICIENT, reports)
+                self._standing.end_if_pointless(working, reports)
+        for working, reference in self._standing.triggers.reached(bar, stops=False):
+            self._trigger(working, bar, reference, reports)
+        return reports
+
+    def _trigger(self, working: WorkingOrder, bar: Candle, reference: float, reports: list[Published]) -> None:
+        """A waiting order becomes a market order, which trades whole, or a limit order.
+
+        A limit trades in the bar of its trigger only if the close confirms it, at the limit, as taker; else it rests
+        (exchange_semantics.md, sections 5.4 and 5.11).
+        """
+        order = working.order
+        if self._standing.by_id.get(order.order_id) is not working:
+            return
+        self._standing.triggers.remove(working)
+        working.waiting = False
+        if not self._may_trigger(order, price_e8(reference)):
+            self._standing.end(working, RejectReason.INSUFFICIENT, reports, status=OrderStatus.CANCELED)
+            self._standing.watch(order.symbol)
+            return
+        reports.append(on(T_ORDERS_TRIGGERED, OrderTriggered(self._clock.now_ms, order.order_id, order.strategy_id, order.symbol)))
+        lots, over = self._filling.allowed(working, bar)
+        if not order.price_ticks:
+            ticks = self._filling.taker_ticks(working, bar, lots, over_share=over, reference=reference) if lots else 0
+        else:
+            confirmed = working.is_reached(bar.close)
+            lots, ticks = (lots if confirmed else 0), order.price_ticks
+            if order.tif is TimeInForce.FOK and lots < working.open_lots:
+                lots = 0
+        if lots:
+            lots = self._filling.affordable(working, lots, ticks, Liquidity.TAKER)
+        if lots:
+            self._standing.trade(working, bar, lots, ticks, Liquidity.TAKER, reports, over_share=over, bar_fill=True)
+        if order.order_id in self._standing.by_id:
+            self._after_trigger(working, bar, reports)
+        self._standing.watch(order.symbol)
+
+    def _after_trigger(self, working: WorkingOrder, bar: Candle, reports: list[Published]) -> None:
+        """What a triggered order has left open rests at its limit, or ends."""
+        order = working.order
+        self._standing.end_if_pointless(working, reports)
+        if order.order_id not in self._standing.by_id:
+            return
+        if not order.price_ticks:
+            self._standing.end(working, RejectReason.INSUFFICIENT, reports)
+        elif order.tif in (TimeInForce.IOC, TimeInForce.FOK):
+            self._standing.end(working, RejectReason.FOK if order.tif is TimeInForce.FOK else RejectReason.NO_LIQUIDITY, reports)
+        else:
+            working.meets_from_ms = bar.end_ms
+            self._standing.rest(working)

@@ -1,0 +1,152 @@
+"""The orders that stand at the simulated venue: resting, waiting for a trigger, or on their way; how they trade and end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from backtester.domain.candle import Candle
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.orders import OrderCanceled, OrderRejected
+from backtester.domain.rounding import lots_decimal
+from backtester.domain.venue_rules import GENERIC, VenueRules
+from backtester.domain.vocabulary import Liquidity, OrderStatus, RejectReason, Side
+from backtester.engine.clock import Clock
+from backtester.engine.routes import Routes
+from backtester.engine.topics import T_FILLS, T_ORDERS_CANCELED, T_ORDERS_REJECTED, Published, on
+from backtester.sim.filling import Filling
+from backtester.sim.triggers import Triggers
+from backtester.sim.working_order import WorkingOrder
+
+BarHandler = Callable[[Candle], Sequence[Published]]
+
+
+class StandingOrders:
+    """Orders by id, in the order they were sent; what happens to one is appended to `reports`.
+
+    `meet` is called with the bars that reach the next price that matters; it is set once, by whoever matches bars.
+    """
+
+    meet: BarHandler
+
+    def __init__(
+        self,
+        *,
+        specs: Mapping[str, SymbolSpec],
+        filling: Filling,
+        clock: Clock,
+        routes: Routes,
+        rules: Mapping[str, VenueRules],
+    ) -> None:
+        self.by_id: dict[str, WorkingOrder] = {}
+        self.resting: dict[str, list[WorkingOrder]] = {symbol: [] for symbol in specs}
+        self.triggers = Triggers(specs)
+        self.filling = filling
+        self._specs = specs
+        self._clock = clock
+        self._routes = routes
+        self._rules = rules
+
+    def rules_of(self, symbol: str) -> VenueRules:
+        """How the symbol's venue treats orders."""
+        return self._rules.get(symbol, GENERIC)
+
+    def code_of(self, symbol: str, reason: RejectReason) -> str:
+        """The venue's own word for a reason."""
+        return self.rules_of(symbol).code_of(reason)
+
+    def rest(self, working: WorkingOrder) -> None:
+        """The order rests at its limit from now on."""
+        working.resting = True
+        self.resting[working.order.symbol].append(working)
+        self.watch(working.order.symbol)
+
+    def wait(self, working: WorkingOrder) -> None:
+        """The order waits for its trigger from now on."""
+        working.waiting = True
+        self.triggers.add(working)
+        self.watch(working.order.symbol)
+
+    def trade(
+        self,
+        working: WorkingOrder,
+        bar: Candle,
+        lots: int,
+        ticks: int,
+        liquidity: Liquidity,
+        reports: list[Published],
+        *,
+        over_share: bool,
+        bar_fill: bool,
+    ) -> None:
+        """The trade is made and reported; what is filled whole, or has nothing left to close, is over."""
+        filling = self.filling
+        reports.append((T_FILLS, filling.fill(working, bar, lots, ticks, liquidity, over_share=over_share, bar_fill=bar_fill)))
+        if not working.open_lots:
+            self.forget(working)
+        symbol = working.order.symbol
+        if not filling.lots[symbol]:
+            for other in (*self.resting[symbol], *self.triggers.waiting(symbol)):
+                self.end_if_pointless(other, reports)
+
+    def end_if_pointless(self, working: WorkingOrder, reports: list[Published]) -> None:
+        """End an order that may only close when nothing is left to close: reduce-only, or a sale on spot."""
+        order = working.order
+        if not working.closes_only or not working.open_lots or order.order_id not in self.by_id:
+            return
+        held = self.filling.lots[order.symbol]
+        if (held if order.side is Side.SELL else -held) <= 0:
+            self.end(working, RejectReason.REDUCE_ONLY if order.reduce_only else RejectReason.INSUFFICIENT, reports)
+
+    def reject(self, working: WorkingOrder, reason: RejectReason, detail: str, reports: list[Published]) -> None:
+        """The order never was one."""
+        order = working.order
+        code = self.code_of(order.symbol, reason)
+        rejected = OrderRejected(self._clock.now_ms, order.order_id, order.strategy_id, order.symbol, reason, detail, code=code)
+        reports.append(on(T_ORDERS_REJECTED, rejected))
+        self.forget(working)
+
+    def end(
+        self, working: WorkingOrder, reason: RejectReason, reports: list[Published], *, status: OrderStatus | None = None
+    ) -> None:
+        """The order is over with what is open unfilled; CANCELED when the user asked, EXPIRED otherwise, or as `status` says."""
+        order = working.order
+        by_rule = OrderStatus.CANCELED if reason is RejectReason.USER else OrderStatus.EXPIRED
+        canceled = OrderCanceled(
+            time_ms=self._clock.now_ms,
+            order_id=order.order_id,
+            strategy_id=order.strategy_id,
+            symbol=order.symbol,
+            status=status or by_rule,
+            reason=reason,
+            open_qty=lots_decimal(working.open_lots, self._specs[order.symbol]),
+            code=self.code_of(order.symbol, reason),
+        )
+        reports.append(on(T_ORDERS_CANCELED, canceled))
+        self.forget(working)
+
+    def forget(self, working: WorkingOrder) -> None:
+        """The order stands no longer."""
+        del self.by_id[working.order.order_id]
+        symbol = working.order.symbol
+        if working.resting:
+            self.resting[symbol].remove(working)
+        elif working.waiting:
+            working.waiting = False
+            self.triggers.remove(working)
+        else:
+            return
+        self.watch(symbol)
+
+    def watch(self, symbol: str) -> None:
+        """Be called with the bars that reach the next price that matters: one between those of both sides fills nothing."""
+        resting = self.resting[symbol]
+        below, above = self.triggers.band(symbol)
+        if not resting and not self.triggers.waiting(symbol):
+            self._routes.leave_venue(symbol)
+            return
+        for working in resting:
+            if working.order.side is Side.BUY:
+                below = max(below, working.through_price)
+            else:
+                above = min(above, working.through_price)
+        self._routes.enter_venue(symbol, self.meet, (below, above))

@@ -1,0 +1,55 @@
+"""Orders that wait for a price: which of them a bar reaches, and at which price they then trade."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from backtester.domain.candle import Candle
+from backtester.sim.working_order import WorkingOrder
+
+
+class Triggers:
+    """Waiting orders by symbol, in order of arrival."""
+
+    def __init__(self, symbols: Iterable[str]) -> None:
+        self._waiting: dict[str, list[WorkingOrder]] = {symbol: [] for symbol in symbols}
+
+    def add(self, working: WorkingOrder) -> None:
+        """The order waits from now on."""
+        self._waiting[working.order.symbol].append(working)
+
+    def remove(self, working: WorkingOrder) -> None:
+        """The order waits no longer."""
+        self._waiting[working.order.symbol].remove(working)
+
+    def waiting(self, symbol: str) -> tuple[WorkingOrder, ...]:
+        """What waits on a symbol."""
+        return tuple(self._waiting[symbol])
+
+    def reached(self, bar: Candle, *, stops: bool) -> list[tuple[WorkingOrder, float]]:
+        """(order, reference price) of the stops, or of the take-profits, that this bar has triggered.
+
+        A stop that stood before the bar and is passed by its open trades at the open, any other at its trigger
+        (exchange_semantics.md, sections 5.10 and 5.11; golden H04). A take-profit never trades better than its trigger.
+        """
+        found: list[tuple[WorkingOrder, float]] = []
+        for working in self._waiting[bar.symbol]:
+            if working.order.order_type.is_stop is not stops or working.meets_from_ms > bar.start_ms:
+                continue
+            price = working.trigger_price
+            if working.rises:
+                if bar.high >= price:
+                    found.append((working, max(bar.open, price) if stops else price))
+            elif bar.low <= price:
+                found.append((working, min(bar.open, price) if stops else price))
+        return found
+
+    def band(self, symbol: str) -> tuple[float, float]:
+        """(highest trigger below, lowest above): a bar strictly between triggers nothing."""
+        below, above = float("-inf"), float("inf")
+        for working in self._waiting[symbol]:
+            if working.rises:
+                above = min(above, working.trigger_price)
+            else:
+                below = max(below, working.trigger_price)
+        return below, above
