@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backtester.data.batch import RawBatch
-from backtester.data.parsing import binance_archive
+from backtester.data.parsing import binance_archive, binance_json, bybit_json, okx_json, tidy
 from backtester.data.parsing.hint import Hint
 from backtester.data.parsing.opened_file import MEMBER_LIMIT_BYTES, OpenedFile, open_file
 from backtester.domain.errors import SchemaMismatchError
@@ -29,6 +29,10 @@ class FileFormat(NamedTuple):
 
 FORMATS: tuple[FileFormat, ...] = (
     FileFormat("Binance archive", binance_archive.matches, binance_archive.read),
+    FileFormat("Bybit JSON", bybit_json.matches_bybit_json, bybit_json.read_bybit_json),
+    FileFormat("OKX JSON", okx_json.matches_okx_json, okx_json.read_okx_json),
+    FileFormat("Binance JSON", binance_json.matches_binance_json, binance_json.read_binance_json),
+    FileFormat("table", tidy.matches_tidy, tidy.read_tidy),
     # One line for each further format; the first that matches reads the file, so the more particular stand higher. The module
     # of a format takes `Hint` from `parsing/hint.py`, since this module imports it.
 )
