@@ -73,7 +73,6 @@ TOPOLOGY: tuple[TopologyRow, ...] = (
     TopologyRow(T_ORDERS_SANITIZED.name, "SanitizedOrder | SanitizedCancel", ("risk",), ("audit", "execution")),
     TopologyRow(T_ORDERS_REFUSED.name, "OrderRefused", ("risk",), ("audit", "strategy (on_reject)")),
     TopologyRow(T_ORDERS_ACK.name, "OrderAck", ("execution (venue)",), ("audit", "execution")),
-    TopologyRow(T_ORDERS_TRIGGERED.name, "OrderTriggered", ("execution (venue)",), ("audit", "execution")),
     TopologyRow(
         T_ORDERS_REJECTED.name,
         "OrderRejected",
@@ -91,6 +90,7 @@ TOPOLOGY: tuple[TopologyRow, ...] = (
     TopologyRow(T_CONTROL.name, "ControlEvent", ("account",), ("audit", "risk")),
     TopologyRow(T_LOG.name, "LogEvent", ("strategy",), ("audit",)),
     TopologyRow(T_RUN.name, "RunStarted | RunEnded", ("app",), ("audit",)),
+    TopologyRow(T_ORDERS_TRIGGERED.name, "OrderTriggered", ("execution (venue)",), ("audit", "execution")),
 )
 
 
