@@ -81,9 +81,12 @@ class Catalog:
         """Candles of one symbol on all live exchanges and markets; empty where there is nothing."""
         return self._candles(symbol) if _is_plain(symbol) else ()
 
-    def all_series(self) -> tuple[StoredSeries, ...]:
-        """All that is stored, of every kind and network, ordered by venue, market, symbol, kind and length. Raises DataError."""
-        return _described(self.manifest.current())
+    def all_series(self, symbol: str | None = None) -> tuple[StoredSeries, ...]:
+        """All that is stored (of one symbol), of every kind and network, ordered by venue, market, symbol, kind and length.
+
+        Raises DataError.
+        """
+        return _described(self.partitions(symbol))
 
     def partitions(self, symbol: str | None = None) -> tuple[Partition, ...]:
         """The month files that are stored, of all symbols or of one, as they are now. Raises DataError."""
@@ -182,7 +185,8 @@ class Catalog:
     def store(self, batch: Batch) -> StoreReport:
         """What was stored before and the batch are stored; rows that are there already with equal values change nothing.
 
-        Processes that store at the same time wait for each other.
+        Processes that store at the same time wait for each other. A month is written at each call that has something new for it:
+        chunks of one file go through `batch_joining.joined` first.
         Raises: DataQualityError - a row contradicts a stored one, or volumes count something else: then nothing is written.
                 StorageError - the disk refuses; whole months may have been written, a repeated store completes it.
         """

@@ -103,6 +103,14 @@ def sort_names(kind: Kind) -> tuple[str, ...]:
     return tuple(dict.fromkeys((kind.time, *kind.order, *rest)))
 
 
+def in_canonical_order(kind: Kind, tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of all tables as one, in canonical order."""
+    import pyarrow as pa
+
+    table = pa.concat_tables(tables).combine_chunks()
+    return table.take(_sorted_by([_column(table.column(name)) for name in sort_names(kind)])[0])
+
+
 def first_repeated_key(kind: Kind, table: pa.Table) -> int | None:
     """The first row in canonical order whose key stands in the table before; None where keys are unique or the kind has none."""
     if not kind.key:

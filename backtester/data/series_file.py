@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 """1 were candle files of six columns; 0 stands for files that another program wrote."""
 ROW_GROUP_ROWS = PART_ROWS
+SPARSE_ROWS = 1_000
+"""A row group of ticks that has fewer goes on with the next day."""
 _FACTS = "backtester.series"
 _FACTS_OF_VERSION_1 = "candles.v1"
 
@@ -124,12 +126,14 @@ _ENCODINGS = {"int64": "DELTA_BINARY_PACKED", "float64": "BYTE_STREAM_SPLIT"}
 def _row_groups(tables: Iterable[pa.Table], kind: Kind, *, day_groups: bool) -> Iterator[pa.Table]:
     """The rows cut at `ROW_GROUP_ROWS`, and before that where a UTC day begins, so that a day is read without its month.
 
-    A row group costs 0.1 ms to open, so bars longer than a minute, of which even a month is small, share one (ADR 007).
+    A row group costs 0.1 ms to open, so bars longer than a minute, of which even a month is small, share one, and what comes
+    seldom, such as funding, fills one with whole days (ADR 007).
     """
     import pyarrow as pa
 
     day = DAY_MS * units_per_ms(kind)
     held: list[pa.Table] = []
+    least = 1 if kind.periodic else SPARSE_ROWS
     held_rows, held_day = 0, 0
     for table in tables:
         days = times_of(table, kind) // day if day_groups else np.zeros(table.num_rows, dtype=np.int64)
@@ -137,7 +141,7 @@ def _row_groups(tables: Iterable[pa.Table], kind: Kind, *, day_groups: bool) -> 
         for begin, end in zip(edges, edges[1:], strict=False):
             first = begin
             while first < end:
-                if held and (held_rows == ROW_GROUP_ROWS or days[first] != held_day):
+                if held and (held_rows == ROW_GROUP_ROWS or (days[first] != held_day and held_rows >= least)):
                     yield pa.concat_tables(held).combine_chunks()
                     held, held_rows = [], 0
                 last = min(end, first + ROW_GROUP_ROWS - held_rows)

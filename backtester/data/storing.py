@@ -19,7 +19,7 @@ from backtester.domain.timeframe import iso_text
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_WITHOUT_VOLUME = frozenset({"mark", "index", "premium", "funding", "volatility_index"})
+WITHOUT_VOLUME = frozenset({"mark", "index", "premium", "funding", "volatility_index"})
 """Kinds without a column that a volume unit could be about."""
 
 
@@ -73,7 +73,7 @@ def store_table(base: Path, series: Series, table: pa.Table, volume_unit: Volume
     """The rows are stored, as `Catalog.store` says; the caller holds the catalog's lock."""
     kind = kind_named(series.kind)
     files = {file.first_ms: file for file in month_files(base, series)}
-    unit = VolumeUnit.BASE if kind.name in _WITHOUT_VOLUME else volume_unit
+    unit = VolumeUnit.BASE if kind.name in WITHOUT_VOLUME else volume_unit
     _check_unit(series, kind, list(files.values()), unit)
     changed: list[_Month] = []
     touched: list[Path] = []
