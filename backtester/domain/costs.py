@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import lru_cache
+from math import ceil
 
+from backtester.domain.calculation import decimal_of, finite, not_negative
+from backtester.domain.errors import DomainError
 from backtester.domain.money import CALCULATION, FEE_STEP
 from backtester.domain.vocabulary import Side
 
@@ -25,6 +28,37 @@ def fee_e8(value: int, rate_bps: Decimal) -> int:
     """
     numerator, denominator = _fraction(rate_bps)
     return -(-value * numerator // (denominator * _BPS * FEE_STEP))
+
+
+def fee_of_value(*, value: Decimal, rate_frac: Decimal) -> Decimal:
+    """value x rate, exact and not yet rounded, in the asset of `value`; negative for a rebate.
+
+    Trading fees, and delivery of dated futures (value at the settlement price), are charged like this.
+    Source: exchange_semantics.md, section 3; golden A01, A02, A03.
+    """
+    (amount,) = not_negative(value=value)
+    (rate,) = finite(rate_frac=rate_frac)
+    return decimal_of(amount * rate)
+
+
+def charged_fee(fee: Decimal, *, coin_decimals: int = 8) -> Decimal:
+    """A fee as it is taken: rounded up at coin precision; a rebate is rounded toward smaller.
+
+    Source: exchange_semantics.md, section 2 (rounding); golden B06, G09.
+    """
+    if not 0 <= coin_decimals <= 18:
+        raise DomainError(f"coin_decimals must lie between 0 and 18, was {coin_decimals}")
+    (amount,) = finite(fee=fee)
+    return CALCULATION.scaleb(Decimal(ceil(amount * 10**coin_decimals)), -coin_decimals)
+
+
+def balance_change(*, cash_flow: Decimal, funding: Decimal, fee: Decimal) -> Decimal:
+    """cash flow + funding - fee: what one entry changes a balance by; funding is negative when paid, a fee positive.
+
+    Source: exchange_semantics.md, section 3 ("Currency"); golden A02.
+    """
+    flow, settled, paid = finite(cash_flow=cash_flow, funding=funding, fee=fee)
+    return decimal_of(flow + settled - paid)
 
 
 @lru_cache(maxsize=4096)

@@ -35,3 +35,14 @@ def book_fill(*, lots: int, cost: int, signed_lots: int, lot_value: int) -> Book
 def unrealised(*, lots: int, cost: int, mark_value: int) -> int:
     """Profit not yet realised, in money units, when a lot is worth `mark_value` money units."""
     return lots * mark_value - cost
+
+
+def fee_legs(*, fee: int, lots: int, signed_lots: int) -> tuple[int, int]:
+    """(closing, opening) part of a fill's whole-numbered fee, in proportion to the lots; they sum to `fee`.
+
+    A fill that does not cross zero has one leg. The closing leg of a crossing one is rounded up.
+    Source: exchange_semantics.md, section 4.1; golden A06.
+    """
+    closed = min(abs(lots), abs(signed_lots)) if lots * signed_lots < 0 else 0
+    closing = -(-fee * closed // abs(signed_lots))
+    return closing, fee - closing
