@@ -35,6 +35,8 @@ class BybitMarket:
         query = asked.query
         if query.get("symbol") not in {None, "BTCUSDT", "BTCUSD"}:
             return self._wrapped({}, code=10001, message="params error: symbol invalid")
+        if name == "time":
+            return self._wrapped({"timeSecond": str(self.now_ms // 1000)})
         if name in _BARS:
             starts = self._times(query, "start", "end", _LENGTHS[query["interval"]])
             return self._wrapped({"list": [self.bar(start_ms, _BARS[name]) for start_ms in starts]})
