@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         MarketOrderIntent,
         StopOrderIntent,
         TakeProfitOrderIntent,
+        TrailingStopIntent,
     )
     from backtester.domain.orders import Fill, OpenOrder, OrderCanceled, OrderRefused, OrderRejected
     from backtester.domain.vocabulary import Liquidity, Market, OrderType, RejectReason, Side, TimeInForce
@@ -49,6 +50,7 @@ __all__ = [
     "SymbolSpecs",
     "TakeProfitOrderIntent",
     "TimeInForce",
+    "TrailingStopIntent",
     "run",
 ]
 
@@ -78,6 +80,7 @@ _HOME = {
     "SymbolSpecs": "backtester.domain.instruments",
     "TakeProfitOrderIntent": "backtester.domain.intents",
     "TimeInForce": "backtester.domain.vocabulary",
+    "TrailingStopIntent": "backtester.domain.intents",
     "run": "backtester.app.api",
 }
 

@@ -66,7 +66,8 @@ TOPOLOGY: tuple[TopologyRow, ...] = (
     TopologyRow(T_CANDLES.name, "Candle", ("feed",), ("execution (venue)", "account (guard)", "strategy (on_candle)")),
     TopologyRow(
         T_ORDERS_INTENT.name,
-        "MarketOrderIntent | LimitOrderIntent | StopOrderIntent | TakeProfitOrderIntent | CancelOrderIntent | CancelAllIntent",
+        "MarketOrderIntent | LimitOrderIntent | StopOrderIntent | TakeProfitOrderIntent | TrailingStopIntent | CancelOrderIntent "
+        "| CancelAllIntent",
         ("strategy",),
         ("audit", "risk"),
     ),

@@ -18,6 +18,7 @@ from backtester.domain.intents import (
     OrderIntent,
     StopOrderIntent,
     TakeProfitOrderIntent,
+    TrailingStopIntent,
 )
 from backtester.domain.message import Message
 from backtester.domain.orders import (
@@ -61,6 +62,7 @@ _ORDER_INTENTS: dict[str, type[OrderIntent]] = {
     "limit_order": LimitOrderIntent,
     "stop_order": StopOrderIntent,
     "take_profit_order": TakeProfitOrderIntent,
+    "trailing_stop": TrailingStopIntent,
 }
 _ORDER_INTENT_HEADS = tuple(f'{{"type":"{tag}"'.encode() for tag in _ORDER_INTENTS)
 

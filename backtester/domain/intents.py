@@ -78,6 +78,23 @@ class TakeProfitOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="ta
     reason: str = "TP_HIT"
 
 
+class TrailingStopIntent(Intent, frozen=True, kw_only=True, gc=False, tag="trailing_stop"):
+    """A stop that follows the market at `distance` (a price) or `trail_bps` (of the extreme); triggered it trades whole.
+
+    A sell follows the highest price from below, a buy the lowest from above, once the price has reached `activation_price`.
+    """
+
+    side: Side
+    qty: Number
+    distance: Number | None = None
+    trail_bps: Number | None = None
+    activation_price: Number | None = None
+    reduce_only: bool = False
+    tif: TimeInForce = TimeInForce.GTC
+    good_till_ms: int = 0
+    reason: str = "TRAIL"
+
+
 class CancelOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="cancel_order"):
     """Cancel the working order `order_id`; a fill may still win."""
 
@@ -88,10 +105,10 @@ class CancelAllIntent(Intent, frozen=True, kw_only=True, gc=False, tag="cancel_a
     symbol: str = ""
 
 
-ConditionalIntent = StopOrderIntent | TakeProfitOrderIntent
+ConditionalIntent = StopOrderIntent | TakeProfitOrderIntent | TrailingStopIntent
 OrderIntent = MarketOrderIntent | LimitOrderIntent | ConditionalIntent
 AnyIntent = OrderIntent | CancelOrderIntent | CancelAllIntent
-CONDITIONAL_TYPES = (StopOrderIntent, TakeProfitOrderIntent)
+CONDITIONAL_TYPES = (StopOrderIntent, TakeProfitOrderIntent, TrailingStopIntent)
 ORDER_TYPES = (MarketOrderIntent, LimitOrderIntent, *CONDITIONAL_TYPES)
 INTENT_TYPES = (*ORDER_TYPES, CancelOrderIntent, CancelAllIntent)
 
@@ -104,6 +121,8 @@ def order_type_of(intent: OrderIntent) -> OrderType:
         return OrderType.LIMIT
     if isinstance(intent, StopOrderIntent):
         return OrderType.STOP_MARKET if intent.price is None else OrderType.STOP_LIMIT
+    if isinstance(intent, TrailingStopIntent):
+        return OrderType.TRAILING_STOP
     return OrderType.TAKE_PROFIT_MARKET if intent.price is None else OrderType.TAKE_PROFIT_LIMIT
 
 

@@ -13,7 +13,8 @@ from backtester.domain.vocabulary import FillNote, Liquidity, OrderStatus, Order
 class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order", omit_defaults=True):
     """Risk has passed this order and rounded it to the instrument: whole ticks, whole lots. Only Risk makes one.
 
-    `price_ticks` is 0 for an order without a limit, `trigger_ticks` for one without a trigger. `budget_e8`
+    `price_ticks` is 0 for an order without a limit, `trigger_ticks` for one without a trigger (a
+    trailing stop's activation). `trail_ticks` or `trail_e8` (a fraction in 1e-8) is how far a trailing stop follows. `budget_e8`
     bounds what a spot buy may cost (value and fee, 1e-8 quote); 0 elsewhere.
     """
 
@@ -31,6 +32,8 @@ class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order", omit
     post_only: bool = False
     good_till_ms: int = 0
     trigger_ticks: int = 0
+    trail_ticks: int = 0
+    trail_e8: int = 0
 
 
 class SanitizedCancel(Message, frozen=True, gc=False, tag="sanitized_cancel"):

@@ -37,11 +37,12 @@ class OrderType(Word):
     STOP_LIMIT = "stop_limit"
     TAKE_PROFIT_MARKET = "take_profit_market"
     TAKE_PROFIT_LIMIT = "take_profit_limit"
+    TRAILING_STOP = "trailing_stop"
 
     @property
     def is_stop(self) -> bool:
         """Waits for the price to move against a position: a sell below the market, a buy above it."""
-        return self is OrderType.STOP_MARKET or self is OrderType.STOP_LIMIT
+        return self in (OrderType.STOP_MARKET, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP)
 
     @property
     def is_conditional(self) -> bool:

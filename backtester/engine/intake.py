@@ -28,8 +28,7 @@ _INTENT_CLASSES = frozenset(INTENT_TYPES)
 _PLAIN = (Decimal, int, float, str)
 _MARKET_NUMBERS = ("qty",)
 _LIMIT_NUMBERS = ("qty", "price")
-_CONDITIONAL_NUMBERS = ("qty", "trigger_price")
-_CONDITIONAL_LIMIT_NUMBERS = ("qty", "trigger_price", "price")
+_OPTIONAL_NUMBERS = ("trigger_price", "price", "distance", "trail_bps", "activation_price")
 
 
 class Intake:
@@ -137,5 +136,5 @@ def _numbers_of(intent: Any) -> tuple[str, ...]:
     if isinstance(intent, LimitOrderIntent):
         return _LIMIT_NUMBERS
     if isinstance(intent, CONDITIONAL_TYPES):
-        return _CONDITIONAL_NUMBERS if intent.price is None else _CONDITIONAL_LIMIT_NUMBERS
+        return ("qty", *(name for name in _OPTIONAL_NUMBERS if getattr(intent, name, None) is not None))
     return _MARKET_NUMBERS

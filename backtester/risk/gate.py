@@ -173,7 +173,7 @@ class RiskGate:
                 return self._refuse(intent, broken)
         held = self._account.lots[intent.symbol]
         opposite = held > 0 if intent.side is Side.SELL else held < 0
-        if intent.reduce_only and not opposite and not rounded.trigger_ticks:  # what waits may be there before its position
+        if intent.reduce_only and not opposite and not rounded.waits:  # what waits may be there before its position
             return self._refuse(intent, Refusal(RejectReason.REDUCE_ONLY, "there is no position that this order would reduce"))
         reduces = intent.reduce_only or (opposite and rounded.qty_lots <= abs(held))
         hold = 0
@@ -204,6 +204,8 @@ class RiskGate:
             intent.post_only if isinstance(intent, LimitOrderIntent) else False,
             0 if isinstance(intent, MarketOrderIntent) else intent.good_till_ms,
             rounded.trigger_ticks,
+            rounded.trail_ticks,
+            rounded.trail_e8,
         )
 
     def _opening(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, *, held: int, opening_lots: int) -> int | Refusal:
@@ -222,13 +224,13 @@ class RiskGate:
         is_limit = rounded.price_ticks > 0
         order_e8 = (rounded.price_ticks or rounded.trigger_ticks) * spec.tick_e8 or mark_e8
         broken = check_opening_size(rounded, spec=spec, price_e8=order_e8)
-        if broken is None and is_limit and not rounded.trigger_ticks and limits.collar_e8 is not None:
+        if broken is None and is_limit and not rounded.waits and limits.collar_e8 is not None:
             broken = check_collar(side=intent.side, price_e8=order_e8, mark_e8=mark_e8, collar_e8=limits.collar_e8)
         if broken is None:
             broken = self._count_rails(spec, intent.side, rounded, held=held, price_e8_=order_e8)
         if broken is not None:
             return broken
-        if rounded.trigger_ticks and spec.market is not Market.SPOT:
+        if rounded.waits and spec.market is not Market.SPOT:
             return 0  # margin is asked for at the trigger (exchange_semantics.md, section 1.1)
         return self._reserve(spec, rounded, opening_lots, order_e8=order_e8, is_limit=is_limit, side=intent.side)
 

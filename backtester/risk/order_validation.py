@@ -9,15 +9,17 @@ import msgspec
 from backtester.domain.errors import InvalidPriceError, InvalidQuantityError
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
 from backtester.domain.intents import (
-    ConditionalIntent,
     LimitOrderIntent,
     MarketOrderIntent,
     OrderIntent,
+    StopOrderIntent,
+    TakeProfitOrderIntent,
+    TrailingStopIntent,
     order_type_of,
     trigger_rises,
 )
-from backtester.domain.money import PRICE_ONE
-from backtester.domain.rounding import price_ticks, qty_lots
+from backtester.domain.money import PRICE_ONE, ceil_div
+from backtester.domain.rounding import exact_decimal, price_ticks, qty_lots
 from backtester.domain.venue_rules import VenueRules
 from backtester.domain.vocabulary import RejectReason, Side, TimeInForce
 
@@ -32,11 +34,18 @@ class Refusal(NamedTuple):
 
 
 class Rounded(msgspec.Struct, frozen=True, gc=False):
-    """An order in whole lots and ticks; `price_ticks` is 0 without a limit, `trigger_ticks` without a trigger."""
+    """An order in whole lots and ticks; `price_ticks` is 0 without a limit, `trigger_ticks` without a trigger (or activation)."""
 
     qty_lots: int
     price_ticks: int
     trigger_ticks: int = 0
+    trail_ticks: int = 0
+    trail_e8: int = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether the order does nothing before a trigger."""
+        return bool(self.trigger_ticks or self.trail_ticks or self.trail_e8)
 
 
 class OrderRounding:
@@ -68,10 +77,14 @@ class OrderRounding:
             return Refusal(RejectReason.LOT_STEP, f"qty {intent.qty} is below one lot of {spec.lot_size}")
         if isinstance(intent, MarketOrderIntent):
             return Rounded(lots, 0)
+        if isinstance(intent, TrailingStopIntent):
+            return _with_trail(intent, spec, lots)
         return _with_prices(intent, spec, lots)
 
 
-def _with_prices(intent: LimitOrderIntent | ConditionalIntent, spec: SymbolSpec, lots: int) -> Rounded | Refusal:
+def _with_prices(
+    intent: LimitOrderIntent | StopOrderIntent | TakeProfitOrderIntent, spec: SymbolSpec, lots: int
+) -> Rounded | Refusal:
     """Limit and trigger in ticks: the limit never worse for the fill than asked, the trigger never reached sooner."""
     ticks = trigger = 0
     try:
@@ -87,6 +100,27 @@ def _with_prices(intent: LimitOrderIntent | ConditionalIntent, spec: SymbolSpec,
     except InvalidPriceError as error:
         return Refusal(RejectReason.INVALID, str(error))
     return Rounded(lots, ticks, trigger)
+
+
+def _with_trail(intent: TrailingStopIntent, spec: SymbolSpec, lots: int) -> Rounded | Refusal:
+    """Distance and activation, both rounded so that the stop is reached later."""
+    if (intent.distance is None) is (intent.trail_bps is None):
+        return Refusal(RejectReason.INVALID, "a trailing stop needs either distance or trail_bps")
+    later = Side.SELL if intent.side is Side.SELL else Side.BUY
+    activation = distance = fraction = 0
+    try:
+        if intent.activation_price is not None:
+            activation = price_ticks(intent.activation_price, spec=spec, side=later)
+        if intent.distance is not None:
+            distance = price_ticks(intent.distance, spec=spec, side=Side.SELL)
+        elif intent.trail_bps is not None:
+            numerator, denominator = exact_decimal(intent.trail_bps, what="trail_bps").as_integer_ratio()
+            fraction = ceil_div(numerator * (PRICE_ONE // 10_000), denominator)
+    except (InvalidPriceError, InvalidQuantityError) as error:
+        return Refusal(RejectReason.INVALID, str(error))
+    if fraction >= PRICE_ONE:
+        return Refusal(RejectReason.INVALID, f"trail_bps {intent.trail_bps} is the whole price or more")
+    return Rounded(lots, 0, activation, distance, fraction)
 
 
 def check_life(intent: OrderIntent, *, rules: VenueRules, now_ms: int) -> Refusal | None:

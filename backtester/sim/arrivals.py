@@ -75,7 +75,7 @@ class Arrivals:
                 and self._ends_at_arrival(item, bar, reports)
             ):
                 return reports
-            if order.trigger_ticks:
+            if item.conditional:
                 self._begin_waiting(item, bar, reports)
                 return reports
             ack = OrderAck(now_ms, order_id, order.strategy_id, symbol)
@@ -95,7 +95,7 @@ class Arrivals:
         order, now_ms = working.order, self._clock.now_ms
         open_now = bar is not None and bar.start_ms <= now_ms
         price = bar.open if bar is not None and open_now else self._marks.get(order.symbol)
-        if price is None or working.is_triggered_by(price):
+        if price is None or (working.trail is None and working.is_triggered_by(price)):
             self._standing.reject(working, RejectReason.TRIGGER_SIDE, "the market is beyond the trigger already", reports)
             return
         ack = OrderAck(now_ms, order.order_id, order.strategy_id, order.symbol, is_waiting=True)
@@ -104,6 +104,8 @@ class Arrivals:
             working.meets_from_ms = now_ms
         else:
             working.meets_from_ms = bar.start_ms if order.order_type.is_stop else bar.end_ms
+        if working.trail is not None:
+            working.trail.start(price)
         self._standing.wait(working)
         self._end_at_date(working)
 

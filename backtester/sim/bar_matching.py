@@ -48,6 +48,8 @@ class BarMatching:
                 self._standing.end_if_pointless(working, reports)
         for working, reference in self._standing.triggers.reached(bar, stops=False):
             self._trigger(working, bar, reference, reports)
+        if self._standing.triggers.waiting(bar.symbol):
+            self._standing.watch(bar.symbol)  # a trailing stop may have moved
         return reports
 
     def _trigger(self, working: WorkingOrder, bar: Candle, reference: float, reports: list[Published]) -> None:

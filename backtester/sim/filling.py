@@ -36,7 +36,7 @@ class Filling:
         if working.closes_only:
             held = self.lots[order.symbol]
             lots = min(lots, max(0, -held if order.side is Side.BUY else held))
-        if order.reduce_only or (order.trigger_ticks and not order.price_ticks):  # never leaves a naked position
+        if order.reduce_only or (working.conditional and not order.price_ticks):  # never leaves a naked position
             return lots, left is not None and lots > left
         return (lots if left is None else min(lots, left)), False
 

@@ -36,6 +36,11 @@ class Triggers:
         for working in self._waiting[bar.symbol]:
             if working.order.order_type.is_stop is not stops or working.meets_from_ms > bar.start_ms:
                 continue
+            if working.trail is not None:
+                reference = working.trail.meet(bar, stood_before=working.arrived_ms <= bar.start_ms)
+                if reference is not None:
+                    found.append((working, reference))
+                continue
             price = working.trigger_price
             if working.rises:
                 if bar.high >= price:
@@ -45,10 +50,13 @@ class Triggers:
         return found
 
     def band(self, symbol: str) -> tuple[float, float]:
-        """(highest trigger below, lowest above): a bar strictly between triggers nothing."""
+        """(highest trigger below, lowest above): a bar strictly between triggers nothing and moves no trailing stop."""
         below, above = float("-inf"), float("inf")
         for working in self._waiting[symbol]:
-            if working.rises:
+            if working.trail is not None:
+                low, high = working.trail.band()
+                below, above = max(below, low), min(above, high)
+            elif working.rises:
                 above = min(above, working.trigger_price)
             else:
                 below = max(below, working.trigger_price)

@@ -8,7 +8,8 @@ from backtester.domain.instruments import SymbolSpec
 from backtester.domain.intents import trigger_rises
 from backtester.domain.money import PRICE_ONE
 from backtester.domain.orders import SanitizedOrder
-from backtester.domain.vocabulary import FillNote, Market, Side
+from backtester.domain.vocabulary import FillNote, Market, OrderType, Side
+from backtester.sim.trailing import Trail
 
 
 class WorkingOrder:
@@ -22,6 +23,7 @@ class WorkingOrder:
         "bars_worked",
         "budget_e8",
         "closes_only",
+        "conditional",
         "fills",
         "limit_e8",
         "meets_from_ms",
@@ -33,6 +35,7 @@ class WorkingOrder:
         "sequence",
         "symbol_index",
         "through_price",
+        "trail",
         "trigger_price",
         "waiting",
     )  # fmt: skip
@@ -48,7 +51,9 @@ class WorkingOrder:
             beyond = 0 if touch else spec.tick_e8
             self.through_price = (self.limit_e8 - beyond if order.side is Side.BUY else self.limit_e8 + beyond) / PRICE_ONE
         self.trigger_price = order.trigger_ticks * spec.tick_e8 / PRICE_ONE
-        self.rises = order.trigger_ticks > 0 and trigger_rises(order.order_type, order.side)
+        self.conditional = order.order_type.is_conditional
+        self.rises = self.conditional and trigger_rises(order.order_type, order.side)
+        self.trail = Trail(order, tick_e8=spec.tick_e8) if order.order_type is OrderType.TRAILING_STOP else None
         self.waiting = False
         self.closes_only = order.reduce_only or (spec.market is Market.SPOT and order.side is Side.SELL)
         self.arrived_ms = -1
@@ -65,7 +70,10 @@ class WorkingOrder:
 
     def is_triggered_by(self, price: float) -> bool:
         """Whether a trade at `price` triggers this waiting order."""
-        return price >= self.trigger_price if self.rises else price <= self.trigger_price
+        trigger = self.trigger_price if self.trail is None else self.trail.price
+        if not trigger:
+            return False
+        return price >= trigger if self.rises else price <= trigger
 
     def is_marketable(self, reference_e8: int) -> bool:
         """Whether the limit crosses a market at `reference_e8`; a market order always does."""

@@ -1,7 +1,7 @@
 """Small runs told as text: bars and orders in, what became of them out.
 
 A bar is `HH:MM open high low close volume` and lasts a minute; a minute without a row is a gap. An order is
-`HH:MM id buy|sell qty [stop|target price] [at price] [ioc|fok|gtd HH:MM] [reduce] [post]` or `HH:MM cancel id|all`, sent when the minute before HH:MM has closed.
+`HH:MM id buy|sell qty [stop|target price] [trail distance|Nbps] [from activation] [at price] [ioc|fok|gtd HH:MM] [reduce] [post]` or `HH:MM cancel id|all`, sent when the minute before HH:MM has closed.
 Unless a scenario says otherwise: no latency, no costs, no cap on volume, a linear market with ticks of 0.1 and lots of 0.001.
 """
 
@@ -29,6 +29,7 @@ from backtester.domain.intents import (
     MarketOrderIntent,
     StopOrderIntent,
     TakeProfitOrderIntent,
+    TrailingStopIntent,
 )
 from backtester.domain.orders import Fill, OrderAck, OrderCanceled, OrderRefused, OrderRejected
 from backtester.domain.run_events import ControlEvent
@@ -89,6 +90,11 @@ def intent_of(words: Sequence[str], symbol: str = A) -> AnyIntent:
     facts["reduce_only"] = "reduce" in rest
     price = rest[rest.index("at") + 1] if "at" in rest else None
     good_till_ms = ms(rest[rest.index("gtd") + 1]) if "gtd" in rest else 0
+    if "trail" in rest:
+        trail = rest[rest.index("trail") + 1]
+        follow = {"trail_bps": trail[:-3]} if trail.endswith("bps") else {"distance": trail}
+        activation = rest[rest.index("from") + 1] if "from" in rest else None
+        return TrailingStopIntent(activation_price=activation, good_till_ms=good_till_ms, **follow, **facts)
     for word, kind in (("stop", StopOrderIntent), ("target", TakeProfitOrderIntent)):
         if word in rest:
             return kind(trigger_price=rest[rest.index(word) + 1], price=price, good_till_ms=good_till_ms, **facts)
