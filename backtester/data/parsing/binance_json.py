@@ -265,5 +265,7 @@ def _refusal(document: dict[str, Any]) -> str:
     for keys, what in _REFUSED_KEYS:
         if keys <= document.keys():
             return what
-    shown = ", ".join(list(document)[:6]) or "nothing"
+    if not document:
+        return "an empty answer"
+    shown = ", ".join(list(document)[:6])
     return f"JSON of an unknown shape ({shown})"

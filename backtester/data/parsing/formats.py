@@ -7,7 +7,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backtester.data.batch import RawBatch
-from backtester.data.parsing import binance_archive, binance_json, bybit_json, okx_json, tidy
+from backtester.data.parsing import (
+    binance_archive,
+    binance_depth,
+    binance_json,
+    bybit_archive,
+    bybit_json,
+    freqtrade,
+    lean,
+    not_market_data,
+    okx_archive,
+    okx_json,
+    tardis,
+    tidy,
+)
 from backtester.data.parsing.hint import Hint
 from backtester.data.parsing.opened_file import MEMBER_LIMIT_BYTES, OpenedFile, open_file
 from backtester.domain.errors import SchemaMismatchError
@@ -29,6 +42,13 @@ class FileFormat(NamedTuple):
 
 FORMATS: tuple[FileFormat, ...] = (
     FileFormat("Binance archive", binance_archive.matches, binance_archive.read),
+    FileFormat("Binance T_DEPTH", binance_depth.matches_binance_depth, binance_depth.read_binance_depth),
+    FileFormat("Bybit archive", bybit_archive.matches_bybit_archive, bybit_archive.read_bybit_archive),
+    FileFormat("OKX archive", okx_archive.matches_okx_archive, okx_archive.read_okx_archive),
+    FileFormat("tardis.dev", tardis.matches_tardis, tardis.read_tardis),
+    FileFormat("Lean", lean.matches_lean, lean.read_lean),
+    FileFormat("freqtrade", freqtrade.matches_freqtrade, freqtrade.read_freqtrade),
+    FileFormat("no market data", not_market_data.matches_not_market_data, not_market_data.refuse),
     FileFormat("Bybit JSON", bybit_json.matches_bybit_json, bybit_json.read_bybit_json),
     FileFormat("OKX JSON", okx_json.matches_okx_json, okx_json.read_okx_json),
     FileFormat("Binance JSON", binance_json.matches_binance_json, binance_json.read_binance_json),
@@ -54,8 +74,8 @@ def parse_file(
             return file_format.read(opened, hint)
     raise SchemaMismatchError(
         f"{opened.name} is not recognised: it begins with {_shown(head)}; known formats: "
-        f"{', '.join(one.name for one in FORMATS)}. Keep the folders of the publisher in its path, or convert it to csv or parquet "
-        "with the columns start_ms, open, high, low, close, volume"
+        f"{', '.join(one.name for one in FORMATS if one.read is not not_market_data.refuse)}. Keep the folders of the publisher in "
+        "its path, or convert it to csv or parquet with the columns start_ms, open, high, low, close, volume"
     )
 
 

@@ -16,6 +16,8 @@ BODY_BYTES_MAX = 64 * 1024 * 1024
 _RECORDED = re.compile(
     rb"\s*(?:(?P<url>(?:https?|wss?)://\S+)\s+(?:->|<-)\s+)?(?P<time>[0-9]{9,20}(?:\.[0-9]{1,9})?)(?::|)\s+(?=[{\[])"
 )
+_NOTE = re.compile(rb"[a-z_]+:\s*[{\[]")
+"""A line that a recorder wrote about itself."""
 _CONNECTED = re.compile(rb"\s*wss?://\S+ <-> [0-9.]+\s*")
 
 
@@ -56,9 +58,9 @@ def read_messages(stream: BinaryIO, *, file: str) -> Iterator[JsonMessage]:
 
 
 def _message(text: bytes, file: str, line: int) -> JsonMessage | None:
-    """The message of a line; None of one that only says that a connection was made, or that is empty."""
+    """The message of a line; None of one that is empty or that a recorder wrote about itself."""
     text = text.strip()
-    if not text or _CONNECTED.fullmatch(text):
+    if not text or _CONNECTED.fullmatch(text) or _NOTE.match(text):
         return None
     recorded = _RECORDED.match(text)
     if recorded is None:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from backtester.data.batch import Origin, RawBatch
-from backtester.data.findings import DEFAULT_POLICIES, Finding, Rule
+from backtester.data.findings import Finding
 from backtester.data.kinds import kind_named
-from backtester.data.parsing.csv_rows import Block
 from backtester.data.parsing.hint import Hint
 from backtester.data.parsing.identity import About, series_for, unit_for
 from backtester.data.parsing.opened_file import OpenedFile
@@ -58,27 +57,6 @@ def raw_batch(
     table = pa.Table.from_arrays(arrays, schema=schema)
     unit = unit_for(about, hint, file=opened.name)
     return RawBatch(series, table, Origin(opened.name, opened.sha256), unit, pa.table(extra), tuple(findings))
-
-
-def faults_of(block: Block, file: str) -> tuple[tuple[Finding, ...], Column | None]:
-    """What could not be read in a block: one finding for each rule, and the rule's name for each row (null where all is well)."""
-    import pyarrow as pa
-
-    if not block.faults:
-        return (), None
-    rules: list[str | None] = [None] * block.table.num_rows
-    places: dict[Rule, list[int]] = {}
-    details: dict[Rule, str] = {}
-    for fault in block.faults:
-        if rules[fault.index] is None:
-            rules[fault.index] = fault.rule.value
-            places.setdefault(fault.rule, []).append(fault.index)
-            details.setdefault(fault.rule, fault.detail)
-    findings = tuple(
-        Finding(rule, DEFAULT_POLICIES[rule], file, block.first_row + found[0], len(found), details[rule])
-        for rule, found in places.items()
-    )
-    return findings, pa.array(rules, pa.string())
 
 
 def epoch_us(values: Column, *, name: str, file: str) -> Column:

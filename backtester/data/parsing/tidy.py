@@ -12,7 +12,8 @@ from backtester.data.parsing.csv_rows import CsvLayout, Field, first_fields, is_
 from backtester.data.parsing.hint import Hint
 from backtester.data.parsing.identity import About, about_path, agreed, series_for
 from backtester.data.parsing.opened_file import OpenedFile
-from backtester.data.parsing.raw_tables import Column, faults_of, raw_batch
+from backtester.data.parsing.raw_tables import Column, raw_batch
+from backtester.data.parsing.row_faults import RowFaults
 from backtester.data.parsing.row_times import END_NAMES, START_NAMES, TIME_NAMES, RowTimes
 from backtester.data.parsing.stamps import BarStamps
 from backtester.data.parsing.table_files import is_table_file, read_tables
@@ -81,7 +82,7 @@ def _csv_parts(opened: OpenedFile) -> Iterator[_Part]:
     names = first_fields(opened.head(4096))
     with opened.stream() as stream:
         for block in read_blocks(stream, _layout(names, opened.head(65_536)), file=opened.name):
-            yield _Part(block.table, block.first_row, *faults_of(block, opened.name))
+            yield _Part(block.table, block.first_row, *RowFaults(block).told(opened.name))
 
 
 def _layout(names: Sequence[str], head: bytes) -> CsvLayout:
