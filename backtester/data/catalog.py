@@ -195,7 +195,7 @@ class Catalog:
         return self._store(batch.series, batch.table, batch.volume_unit, by)
 
     def _store(self, series: Series, table: pa.Table, unit: VolumeUnit, by: Provenance | None) -> StoreReport:
-        with self._locked():
+        with self.locked():
             stored = store_table(self.base, series, table, unit)
             facts_by_path = dict(stored.written)
             rows = [
@@ -221,7 +221,7 @@ class Catalog:
         return WriteReport(report.rows_written, report.rows_already_stored)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Nobody else writes to this catalog meanwhile. Raises StorageError where the directory cannot be written."""
         import fcntl
 

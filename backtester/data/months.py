@@ -43,16 +43,32 @@ def month_files(base: Path, series: Series) -> list[MonthFile]:
                 name = entry.name
                 if not name.endswith(".parquet") or name.startswith("."):
                     continue
-                match = _MONTH.fullmatch(name.removeprefix(prefix)) if name.startswith(prefix) else None
-                if match is None or not year.endswith(f"/year={match[1]}"):
+                span = _span_of(name, prefix, year)
+                if span is None:
                     raise DataError(
                         f"{entry.path} is not named as a month of {series.symbol} {series.timeframe}; move it away and import it"
                     )
-                number, month = int(match[1]), int(match[2])
-                first_ms, end_ms = month_start_ms(number, month), month_start_ms(number + month // 12, month % 12 + 1)
                 stat = entry.stat()
-                files.append(MonthFile(first_ms, end_ms, Path(entry.path), stat.st_size, stat.st_mtime_ns))
+                files.append(MonthFile(*span, Path(entry.path), stat.st_size, stat.st_mtime_ns))
     return sorted(files)
+
+
+def month_of(path: Path, series: Series) -> MonthFile | None:
+    """The file as a month of the series in whose directory it lies; None where it is not named as one."""
+    span = _span_of(path.name, f"{series.symbol}-{series.timeframe}-", str(path.parent))
+    if span is None:
+        return None
+    stat = path.stat()
+    return MonthFile(*span, path, stat.st_size, stat.st_mtime_ns)
+
+
+def _span_of(name: str, prefix: str, year: str) -> tuple[int, int] | None:
+    """The first instant of the month that a file is named after, and that of the next; None of any other name."""
+    match = _MONTH.fullmatch(name.removeprefix(prefix)) if name.startswith(prefix) else None
+    if match is None or not year.endswith(f"/year={match[1]}"):
+        return None
+    number, month = int(match[1]), int(match[2])
+    return month_start_ms(number, month), month_start_ms(number + month // 12, month % 12 + 1)
 
 
 def stored_series(base: Path, symbol: str | None = None) -> Iterator[Series]:
