@@ -8,9 +8,8 @@ from fractions import Fraction
 
 from backtester.domain.calculation import decimal_of, finite, positive
 from backtester.domain.errors import DomainError
+from backtester.domain.timeframe import HOUR_MS, MINUTE_MS
 
-MINUTE_MS = 60_000
-HOUR_MS = 3_600_000
 DAMPENER_FRAC = Decimal("0.0005")
 """A rate leaves the premium by at most 5 bps toward the interest rate."""
 ASSUMED_FRAC_PER_8H = Decimal("0.0001")

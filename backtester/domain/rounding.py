@@ -8,7 +8,7 @@ from backtester.domain.errors import InvalidPriceError, InvalidQuantityError
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.intents import Number
 from backtester.domain.money import PRICE_ONE, ceil_div, decimal_from_e8, size_from_e8
-from backtester.domain.vocabulary import Side
+from backtester.domain.vocabulary import RejectReason, Side
 
 
 def exact_decimal(value: Number, *, what: str) -> Decimal:
@@ -61,3 +61,35 @@ def ticks_decimal(ticks: int, spec: SymbolSpec) -> Decimal:
 def lots_decimal(lots: int, spec: SymbolSpec) -> Decimal:
     """The size of whole lots."""
     return size_from_e8(lots * spec.lot_e8)
+
+
+def smallest_opening_lots(*, spec: SymbolSpec, price: Number) -> int:
+    """The fewest whole lots that open a position at `price`: at least the minimum quantity and the minimum notional.
+
+    Source: exchange_semantics.md, section 1.4 (min notional); golden G18.
+    """
+    numerator, denominator = exact_decimal(price, what="price").as_integer_ratio()
+    by_notional = ceil_div(spec.min_notional_e8 * denominator, spec.lot_e8 * numerator)
+    return max(1, ceil_div(spec.min_qty_e8, spec.lot_e8), by_notional)
+
+
+def size_breach(*, lots: int, price: Number, spec: SymbolSpec, is_closing: bool) -> RejectReason | None:
+    """MIN_QTY, MAX_QTY, MIN_NOTIONAL or MAX_NOTIONAL, whichever a rounded size breaks first; None when it breaks none.
+
+    An order that only closes is exempt from notional limits and from the maximum, not from the minimum quantity.
+    Source: exchange_semantics.md, sections 1.4 and 2; golden G09, G18.
+    """
+    qty_e8 = lots * spec.lot_e8
+    if lots <= 0 or qty_e8 < spec.min_qty_e8:
+        return RejectReason.MIN_QTY
+    if is_closing:
+        return None
+    if spec.max_qty_e8 is not None and qty_e8 > spec.max_qty_e8:
+        return RejectReason.MAX_QTY
+    numerator, denominator = exact_decimal(price, what="price").as_integer_ratio()
+    notional = qty_e8 * numerator
+    if notional < spec.min_notional_e8 * denominator:
+        return RejectReason.MIN_NOTIONAL
+    if spec.max_notional_e8 is not None and notional > spec.max_notional_e8 * denominator:
+        return RejectReason.MAX_NOTIONAL
+    return None

@@ -10,10 +10,10 @@ import msgspec
 
 from backtester.domain.calculation import decimal_of, finite, not_negative, positive
 from backtester.domain.errors import DomainError
+from backtester.domain.timeframe import HOUR_MS, MINUTE_MS
 from backtester.domain.vocabulary import Liquidity, Side, Word
 
-HOUR_MS = 3_600_000
-INTEREST_MINUTE_MS = 300_000
+INTEREST_DELAY_MS = 5 * MINUTE_MS
 """Interest is charged five minutes past each full hour."""
 
 
@@ -138,4 +138,4 @@ def next_interest_ms(time_ms: int) -> int:
 
     Source: exchange_semantics.md, section 4.6.
     """
-    return ((time_ms - INTEREST_MINUTE_MS) // HOUR_MS + 1) * HOUR_MS + INTEREST_MINUTE_MS
+    return ((time_ms - INTEREST_DELAY_MS) // HOUR_MS + 1) * HOUR_MS + INTEREST_DELAY_MS

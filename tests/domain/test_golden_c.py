@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from backtester.domain.errors import DomainError
 from backtester.domain.funding import (
-    HOUR_MS,
     assumed_payment_base,
     assumed_payment_quote,
     average_premium,
@@ -25,6 +24,7 @@ from backtester.domain.funding import (
     payment_quote,
     settlement_price,
 )
+from backtester.domain.timeframe import HOUR_MS
 from tests.domain.golden_match import decimals, matches
 from tests.domain.hostile_decimals import unchanged_by_hostility
 

@@ -13,7 +13,6 @@ from backtester.domain.costs import charged_fee
 from backtester.domain.errors import DomainError
 from backtester.domain.linear import average_entry
 from backtester.domain.spot_costs import (
-    HOUR_MS,
     FeeCoin,
     borrowed,
     commission,
@@ -25,6 +24,7 @@ from backtester.domain.spot_costs import (
     qty_for_value,
     spot_fill,
 )
+from backtester.domain.timeframe import HOUR_MS
 from backtester.domain.vocabulary import Liquidity, Side
 from tests.domain.golden_match import decimals
 from tests.domain.hostile_decimals import unchanged_by_hostility
