@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from backtester.data.batch import Batch, RawBatch
 from backtester.data.findings import Finding, Policies, Policy, Rule
@@ -29,8 +28,9 @@ def sanitize(raw: RawBatch, policies: Policies, *, now_ms: int | None = None) ->
             names file, row and rule.
     """
     rows = JudgedRows(raw, policies)
-    _judge_unreadable(rows, raw.findings)
+    _note_parsed(rows, raw.findings)
     _judge_still_open(rows, now_ms)
+    _judge_unreadable(rows, {finding.rule: finding for finding in raw.findings})
     judge_values(rows)
     judge_bars(rows)
     judge_order(rows)
@@ -40,17 +40,21 @@ def sanitize(raw: RawBatch, policies: Policies, *, now_ms: int | None = None) ->
     return Batch(raw.series, rows.table, raw.origin, raw.volume_unit, findings, policies.texts())
 
 
-def _judge_unreadable(rows: JudgedRows, parsed: tuple[Finding, ...]) -> None:
-    """What could not be read is dropped or ends the import; what the parser found beside that is recorded."""
-    found = {finding.rule: finding for finding in parsed}
+def _note_parsed(rows: JudgedRows, parsed: tuple[Finding, ...]) -> None:
+    """What a parser found is recorded, unless it says which rows these are: then they are judged with the others."""
     faults = _faults(rows)
-    marked = faults is not None
     for finding in parsed:
-        if finding.rule not in _UNREADABLE or (not marked and finding.rule is Rule.MIXED_TIME_UNITS):
-            # Rows that a parser left out cannot be kept any more: whatever the policy, they are dropped.
-            policy = rows.policies.of(finding.rule)
-            left_out = finding.rule is Rule.STILL_OPEN and policy is Policy.KEEP
-            rows.note(msgspec.structs.replace(finding, policy=Policy.DROP if left_out else policy))
+        rule = finding.rule
+        named = rule in {*_UNREADABLE, Rule.STILL_OPEN} and faults is not None and bool((faults == rule.value).any())
+        if named or (rule in _UNREADABLE and rule is not Rule.MIXED_TIME_UNITS):
+            continue
+        policy = rows.policies.of(rule)
+        left_out = rule is Rule.STILL_OPEN and policy is Policy.KEEP  # the parser did not hand these rows on
+        rows.note(msgspec.structs.replace(finding, policy=Policy.DROP if left_out else policy))
+
+
+def _judge_unreadable(rows: JudgedRows, found: dict[Rule, Finding]) -> None:
+    """What could not be read is dropped or ends the import."""
     for rule in (*_UNREADABLE, Rule.EMPTY_FIELD):
         faults = _faults(rows)
         missing = _missing(rows)
@@ -94,11 +98,12 @@ def _judge_one(
     rows.judge(rule, broken | endless, detail, may_stay=stays, error=error)
 
 
-def _faults(rows: JudgedRows) -> Any:
+def _faults(rows: JudgedRows) -> npt.NDArray[np.object_] | None:
     """The rule that each row breaks by its parser's word, as text; None where the parser says nothing."""
     if "fault" not in rows.extra.column_names:
         return None
-    return rows.extra.column("fault").to_numpy()
+    faults: npt.NDArray[np.object_] = rows.extra.column("fault").to_numpy()
+    return faults
 
 
 def _missing(rows: JudgedRows) -> BoolColumn:
@@ -131,7 +136,8 @@ def _judge_still_open(rows: JudgedRows, now_ms: int | None) -> None:
     if not rows.kind.periodic:
         return
     end_ms = rows.times() + rows.series.length_ms
-    still_open = np.zeros(len(rows), np.bool_)
+    faults = _faults(rows)
+    still_open = np.zeros(len(rows), np.bool_) if faults is None else faults == Rule.STILL_OPEN.value
     if now_ms is not None:
         still_open |= end_ms > now_ms
     seen = rows.stated("seen_ms")

@@ -133,7 +133,7 @@ def _width(data: bytes) -> int:
     lines = [line for line in data[:LINE_BYTES_MAX].split(b"\n")[:50] if line.strip()]
     if len(lines) > 1 and not data[:LINE_BYTES_MAX].endswith(b"\n"):
         lines.pop()  # cut, here or by the file's end
-    counts = [line.count(b",") + 1 for line in lines]
+    counts = [len(_fields(line)) for line in lines]
     return max(counts, key=counts.count)
 
 
