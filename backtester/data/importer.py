@@ -1,35 +1,46 @@
-"""From a file of candles to the catalog: checked first, stored whole or not at all."""
+"""From files to the catalog: each checked first, then stored; what was not stored is never passed over in silence."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from backtester.data.candle_file import same_candles
-from backtester.data.catalog import Catalog
-from backtester.data.columns import EPOCH_NAMES, VALUE_NAMES, CandleColumns, take_rows, unordered_columns
-from backtester.data.quality import check_times, check_values, gap_rows
-from backtester.domain.errors import DataError, DataQualityError, DataUnavailableError, SchemaMismatchError
+from backtester.data.batch import Batch, RawBatch
+from backtester.data.findings import Finding, Policies, Policy, Rule
+from backtester.data.kinds import kind_named
+from backtester.data.parsing.hint import Hint
+from backtester.data.quality import gap_rows
+from backtester.data.series import Series
+from backtester.data.sources.local_files import LocalFiles
+from backtester.domain.errors import DataError, DataQualityError, DataUnavailableError
 from backtester.domain.timeframe import iso_text, timeframe_ms, timeframe_text
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from backtester.data.catalog import StoreReport
+    from backtester.data.columns import IntColumn
+
+CHECKED_ROWS = 2_000_000
+"""A file of up to so many rows is checked to its end before anything of it is stored; a longer one is stored as it is read."""
 
 
-class ImportReport(NamedTuple):
-    """What an import found and stored. `first_ms` is the start of the first candle, `last_ms` the end of the last.
+class BatchStore(Protocol):
+    """Where batches go: the catalog."""
 
-    `rows_out_of_order` counts rows that started before the row above them, `rows_duplicated` identical repetitions left out,
-    `gaps` stretches of missing candles between `first_ms` and `last_ms`.
+    def store(self, batch: Batch) -> StoreReport:
+        """The rows are stored."""
+
+
+class SeriesImport(NamedTuple):
+    """What of one series was found in a file and stored. `first_ms` is the first row's time, `last_ms` the end of the last.
+
+    `rows_out_of_order` counts rows that stood before their time, `rows_duplicated` identical repetitions left out, `gaps`
+    stretches of missing bars between `first_ms` and `last_ms`; `findings` are all that was found and what was done.
     """
 
-    path: Path
-    exchange: str
-    market: str
-    symbol: str
-    timeframe: str
+    series: Series
     rows_read: int
     rows_written: int
     rows_already_stored: int
@@ -38,111 +49,195 @@ class ImportReport(NamedTuple):
     first_ms: int
     last_ms: int
     gaps: int
+    findings: tuple[Finding, ...]
 
 
-def import_file(path: Path, *, catalog: Catalog, exchange: str, market: str, symbol: str, timeframe: str) -> ImportReport:
-    """The candles of a parquet or csv file are in the catalog; a second import of the same file changes nothing.
+class FileImport(NamedTuple):
+    """What a file held, series by series."""
 
-    Args:   path - columns `open_time_ms` or `start_ms` (UTC epoch ms), `open high low close volume`; others are ignored; csv
-            with a header. Rows may come in any order.
-    Raises: DataUnavailableError - no such file. SchemaMismatchError - other columns. DataQualityError - a row that cannot be,
-            two rows that contradict each other or what is stored, or another timeframe than stated. StorageError - the disk.
+    path: Path
+    series: tuple[SeriesImport, ...]
+
+
+class Refused(NamedTuple):
+    """A file that was not imported, or not to its end, and why."""
+
+    path: Path
+    error: DataError
+
+
+class ImportReport(NamedTuple):
+    """The files that were imported and those that were not."""
+
+    files: tuple[FileImport, ...]
+    refused: tuple[Refused, ...]
+
+
+class ImportProgress(Protocol):
+    """Who wants to know how far it is."""
+
+    def file(self, path: Path) -> None:
+        """A file is begun."""
+
+    def rows(self, count: int) -> None:
+        """So many more rows were read."""
+
+
+def import_files(
+    paths: Sequence[Path],
+    *,
+    catalog: BatchStore,
+    hint: Hint | None = None,
+    policies: Policies | None = None,
+    progress: ImportProgress | None = None,
+) -> ImportReport:
+    """Every file is imported that can be; the others are in the report, with the reason.
+
+    Raises: ConfigError - a name that no series can have. StorageError - the disk; notes on both say what was stored before.
+    """
+    imported: list[FileImport] = []
+    refused: list[Refused] = []
+    for path in paths:
+        if progress is not None:
+            progress.file(path)
+        try:
+            on_rows = progress.rows if progress is not None else None
+            imported.append(import_file(path, catalog=catalog, hint=hint, policies=policies, on_rows=on_rows))
+        except DataError as error:
+            refused.append(Refused(path, error))
+        except BaseException as error:
+            if imported:
+                error.add_note(f"{len(imported):,} of {len(paths):,} files were imported before that, the last {imported[-1].path}")
+            raise
+    return ImportReport(tuple(imported), tuple(refused))
+
+
+def import_file(
+    path: Path,
+    *,
+    catalog: BatchStore,
+    hint: Hint | None = None,
+    policies: Policies | None = None,
+    on_rows: Callable[[int], None] | None = None,
+) -> FileImport:
+    """What the file holds is in the catalog; a second import of the same file changes nothing.
+
+    Raises: DataUnavailableError - no such file, or no rows. SchemaMismatchError - not recognised, or something has to be stated.
+            DataQualityError - a row that cannot be, rows that contradict each other or what is stored, or another timeframe than
+            stated. DataError - damaged. StorageError - the disk. A note says what of the file was stored before the error.
     """
     path = Path(path)
-    length_ms = timeframe_ms(timeframe)
-    read = _read(path)
-    if not len(read.start_ms):
-        raise DataUnavailableError(f"{path} has no rows")
-    check_values(read, source=str(path))
-    columns, out_of_order, duplicated = _in_order(read, path)
-    _check_timeframe(columns, path=path, length_ms=length_ms)
-    written, already = catalog.write(exchange, market, symbol, timeframe, columns)
-    return ImportReport(
-        path=path,
-        exchange=exchange,
-        market=market,
-        symbol=symbol,
-        timeframe=timeframe_text(length_ms),
-        rows_read=len(read.start_ms),
-        rows_written=written,
-        rows_already_stored=already,
-        rows_out_of_order=out_of_order,
-        rows_duplicated=duplicated,
-        first_ms=int(columns.start_ms[0]),
-        last_ms=int(columns.start_ms[-1]) + length_ms,
-        gaps=len(gap_rows(columns.start_ms, length_ms)),
-    )
+    hint = hint or Hint()
+    tallies: dict[Series, _Tally] = {}
 
+    def parsed(raw: RawBatch) -> None:
+        tallies.setdefault(raw.series, _Tally(raw.series)).rows_read += raw.table.num_rows
+        if on_rows is not None:
+            on_rows(raw.table.num_rows)
 
-def _read(path: Path) -> CandleColumns:
-    """The file's candles in its own order."""
-    import pyarrow as pa
-
-    readers = {".parquet": _read_parquet, ".csv": _read_csv}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise SchemaMismatchError(f"{path} is neither .parquet nor .csv; convert it to one of them")
-    if not path.is_file():
-        raise DataUnavailableError(f"there is no file {path}")
+    batches = LocalFiles([path], hint=hint, policies=policies).read(path, parsed)
     try:
-        table = reader(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        lines = str(error).splitlines()
-        raise DataError(f"{path} cannot be read: {lines[0] if lines else type(error).__name__}; get the file anew") from error
-    return unordered_columns(table, source=str(path))
+        for batch in _checked_ahead(batches):
+            if hint.timeframe is not None:
+                _check_timeframe(batch, path=path, length_ms=timeframe_ms(hint.timeframe))
+            tallies[batch.series].add(batch, catalog.store(batch))
+    except BaseException as error:
+        for tally in tallies.values():
+            if tally.stored:
+                error.add_note(f"of {path}, {tally.rows_stored:,} rows of {tally.series} were stored before that; they stay")
+        raise
+    if not any(tally.rows_read for tally in tallies.values()):
+        raise DataUnavailableError(f"{path} has no rows")
+    return FileImport(path, tuple(tally.told() for tally in tallies.values()))
 
 
-def _read_parquet(path: Path) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        return file.read(use_threads=False)
-
-
-def _read_csv(path: Path) -> pa.Table:
-    import pyarrow as pa
-    from pyarrow import csv
-
-    types: dict[str, pa.DataType] = {name: pa.float64() for name in VALUE_NAMES}
-    types |= {name: pa.int64() for name in EPOCH_NAMES}
-    # One thread: only then does an error name the row.
-    return csv.read_csv(
-        path, read_options=csv.ReadOptions(use_threads=False), convert_options=csv.ConvertOptions(column_types=types)
-    )
+def _checked_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, the first of them only when the whole file has been checked, or as much of it as may be held."""
+    held: list[Batch] = []
+    rows = 0
+    for batch in batches:
+        held.append(batch)
+        rows += batch.table.num_rows
+        if rows >= CHECKED_ROWS:
+            yield from held
+            held.clear()
+    yield from held
 
 
-def _in_order(columns: CandleColumns, path: Path) -> tuple[CandleColumns, int, int]:
-    """The candles in order of time, each once; how many stood out of order, how many were identical repetitions."""
-    out_of_order = int((np.diff(columns.start_ms) < 0).sum())
-    order = np.argsort(columns.start_ms, kind="stable")
-    sorted_columns = take_rows(columns, order)
-    start_ms = sorted_columns.start_ms
-    rows = np.flatnonzero(start_ms[1:] == start_ms[:-1])
-    if not len(rows):
-        return (sorted_columns if out_of_order else columns), out_of_order, 0
-    same = same_candles(take_rows(sorted_columns, rows), take_rows(sorted_columns, rows + 1))
-    if not same.all():
-        row = int(rows[np.argmin(same)])
-        raise DataQualityError(
-            f"{path}: rows {int(order[row]) + 1} and {int(order[row + 1]) + 1} both start at {iso_text(int(start_ms[row]))} UTC "
-            "but differ; remove the wrong one"
+class _Tally:
+    """Adds up what one file says of one series."""
+
+    def __init__(self, series: Series) -> None:
+        self.series = series
+        self.rows_read = self.rows_written = self.rows_already_stored = self.gaps = 0
+        self.stored = False
+        self._first_ms: int | None = None
+        self._last_start_ms: int | None = None
+        self._findings: list[Finding] = []
+
+    @property
+    def rows_stored(self) -> int:
+        """Rows that are in the catalog now."""
+        return self.rows_written + self.rows_already_stored
+
+    def add(self, batch: Batch, report: StoreReport) -> None:
+        """A batch was stored."""
+        self.stored = True
+        self.rows_written += report.rows_written
+        self.rows_already_stored += report.rows_already_stored
+        self._findings += batch.findings
+        times_ms = _times_ms(batch)
+        if not len(times_ms):
+            return
+        length_ms = self.series.length_ms
+        if length_ms:
+            self.gaps += len(gap_rows(times_ms, length_ms))
+            if self._last_start_ms is not None and int(times_ms[0]) - self._last_start_ms > length_ms:
+                self.gaps += 1
+        self._first_ms = int(times_ms[0]) if self._first_ms is None else min(self._first_ms, int(times_ms[0]))
+        self._last_start_ms = max(int(times_ms[-1]), self._last_start_ms or 0)
+
+    def told(self) -> SeriesImport:
+        """The sums."""
+        fixed = {rule: self._count(rule) for rule in (Rule.OUT_OF_ORDER, Rule.DUPLICATE)}
+        first_ms = self._first_ms or 0
+        last_ms = first_ms if self._last_start_ms is None else self._last_start_ms + max(self.series.length_ms, 1)
+        return SeriesImport(
+            series=self.series,
+            rows_read=self.rows_read,
+            rows_written=self.rows_written,
+            rows_already_stored=self.rows_already_stored,
+            rows_out_of_order=fixed[Rule.OUT_OF_ORDER],
+            rows_duplicated=fixed[Rule.DUPLICATE],
+            first_ms=first_ms,
+            last_ms=last_ms,
+            gaps=self.gaps,
+            findings=tuple(self._findings),
         )
-    keep = np.ones(len(start_ms), dtype=np.bool_)
-    keep[rows + 1] = False
-    return take_rows(sorted_columns, keep), out_of_order, len(rows)
+
+    def _count(self, rule: Rule) -> int:
+        return sum(finding.count for finding in self._findings if finding.rule is rule and finding.policy is Policy.FIX)
 
 
-def _check_timeframe(columns: CandleColumns, *, path: Path, length_ms: int) -> None:
-    """Returns if the candles are `length_ms` apart where none is missing, on that grid. Raises DataQualityError."""
-    start_ms = columns.start_ms
-    if len(start_ms) > 1:
-        steps = np.diff(start_ms)
-        step_ms = int(steps.min())
-        if step_ms != length_ms:
-            row = int(np.argmin(steps))
-            raise DataQualityError(
-                f"{path}: the timeframe was stated as {timeframe_text(length_ms)}, but the smallest step between candles is "
-                f"{step_ms / 1000:g} s (from {iso_text(int(start_ms[row]))} to {iso_text(int(start_ms[row + 1]))} UTC); "
-                "state the timeframe that the data has"
-            )
-    check_times(start_ms, source=str(path), length_ms=length_ms)
+def _times_ms(batch: Batch) -> IntColumn:
+    """When the rows were, in milliseconds, rounded down."""
+    name = kind_named(batch.series.kind).time
+    times: IntColumn = batch.table.column(name).to_numpy()
+    return times // 1_000 if name == "time_us" else times
+
+
+def _check_timeframe(batch: Batch, *, path: Path, length_ms: int) -> None:
+    """Returns if bars are `length_ms` apart where none is missing. Raises DataQualityError."""
+    kind = kind_named(batch.series.kind)
+    start_ms = _times_ms(batch)
+    if not kind.periodic or len(kind.key) > 1 or len(start_ms) < 2:
+        return
+    steps = np.diff(start_ms)
+    step_ms = int(steps.min())
+    if step_ms != length_ms:
+        row = int(np.argmin(steps))
+        raise DataQualityError(
+            f"{path}: the timeframe was stated as {timeframe_text(length_ms)}, but the smallest step between bars is "
+            f"{step_ms / 1000:g} s (from {iso_text(int(start_ms[row]))} to {iso_text(int(start_ms[row + 1]))} UTC); "
+            "state the timeframe that the data has"
+        )
