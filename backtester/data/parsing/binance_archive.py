@@ -200,6 +200,11 @@ class _Assembling:
         if len(wrong):
             faults.add(wrong, Rule.BAD_NUMBER, f"{name} is {int(values[wrong[0]])}, no time in ms or us from 2000 to 2100")
         good = valid & times.possible
+        if name.endswith("_ms"):
+            parts = np.flatnonzero(good & (times.us % 1_000 != 0))
+            if len(parts):
+                faults.add(parts, Rule.BAD_NUMBER, f"{name} is {int(values[parts[0]])}, with parts of a millisecond")
+                good[parts] = False
         if self._in_us is None and good.any():
             self._in_us = bool(times.was_us[good][0])
         other = np.flatnonzero(good & (times.was_us != self._in_us))
@@ -207,13 +212,7 @@ class _Assembling:
             units = ("us", "ms") if self._in_us else ("ms", "us")
             detail = f"{name} is {int(values[other[0]])}, in {units[1]} where the file began in {units[0]}"
             faults.add(other, Rule.MIXED_TIME_UNITS, detail)
-        if name.endswith("_us"):
-            return pa.array(times.us, mask=~good)
-        parts = np.flatnonzero(good & (times.us % 1_000 != 0))
-        if len(parts):
-            faults.add(parts, Rule.BAD_NUMBER, f"{name} is {int(values[parts[0]])}, with parts of a millisecond")
-            good[parts] = False
-        return pa.array(times.us // 1_000, mask=~good)
+        return pa.array(times.us // 1_000 if name.endswith("_ms") else times.us, mask=~good)
 
     def _from_text(self, columns: dict[str, Any], name: str, faults: _Faults) -> pa.Array[Any]:
         """Times that stood as text, with the hour added where that is a column of its own."""
