@@ -31,6 +31,7 @@ from backtester.engine.topics import (
     T_FILLS,
     T_LOG,
     T_ORDERS_ACK,
+    T_ORDERS_ATTACHED,
     T_ORDERS_CANCELED,
     T_ORDERS_INTENT,
     T_ORDERS_REFUSED,
@@ -92,6 +93,7 @@ TOPOLOGY: tuple[TopologyRow, ...] = (
     TopologyRow(T_LOG.name, "LogEvent", ("strategy",), ("audit",)),
     TopologyRow(T_RUN.name, "RunStarted | RunEnded", ("app",), ("audit",)),
     TopologyRow(T_ORDERS_TRIGGERED.name, "OrderTriggered", ("execution (venue)",), ("audit", "execution")),
+    TopologyRow(T_ORDERS_ATTACHED.name, "OrderAttached", ("execution (venue)",), ("audit", "execution")),
 )
 
 
@@ -199,6 +201,7 @@ def _subscribe(bus: Bus, journal: Journal, risk: RiskGate, orders: OrderManager,
     bus.subscribe(T_ORDERS_REFUSED, mailbox.on_refused)
     bus.subscribe(T_ORDERS_ACK, orders.on_ack)
     bus.subscribe(T_ORDERS_TRIGGERED, orders.on_triggered)
+    bus.subscribe(T_ORDERS_ATTACHED, orders.on_attached)
     bus.subscribe(T_ORDERS_REJECTED, risk.on_rejected)
     bus.subscribe(T_ORDERS_REJECTED, orders.on_rejected)
     bus.subscribe(T_ORDERS_REJECTED, mailbox.on_rejected)

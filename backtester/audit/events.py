@@ -24,6 +24,7 @@ from backtester.domain.message import Message
 from backtester.domain.orders import (
     Fill,
     OrderAck,
+    OrderAttached,
     OrderCanceled,
     OrderRefused,
     OrderRejected,
@@ -39,6 +40,7 @@ JournaledMessage = Message | AnyIntent
 _Recorded = (
     Fill
     | OrderAck
+    | OrderAttached
     | OrderCanceled
     | OrderRefused
     | OrderRejected

@@ -23,12 +23,15 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class MarketOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="market_order"):
     """Buy or sell `qty` at the price the market has when the order arrives.
 
-    `reason` is carried to the fills and, when the order closes a trade, becomes its close reason.
+    `reason` is carried to the fills and, when the order closes a trade, becomes its close reason. `take_profit` and `stop_loss`
+    are prices: every fill gets a pair of orders that close it there; where one is triggered, the other ends.
     """
 
     side: Side
     qty: Number
     reduce_only: bool = False
+    take_profit: Number | None = None
+    stop_loss: Number | None = None
     tif: TimeInForce = TimeInForce.GTC
     reason: str = "SIGNAL"
 
@@ -36,7 +39,8 @@ class MarketOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="market
 class LimitOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="limit_order"):
     """Buy at `price` or lower, sell at `price` or higher; rests until filled or cancelled (GTC), met once (IOC, FOK), or a date.
 
-    `good_till_ms` is that date (GTD). `post_only`: it never takes; where it would, it ends unfilled as the venue has it.
+    `good_till_ms` is that date (GTD). `take_profit`, `stop_loss`: as for a market order. `post_only`:
+    it never takes; where it would, it ends unfilled as the venue has it.
     """
 
     side: Side
@@ -44,6 +48,8 @@ class LimitOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="limit_o
     price: Number
     reduce_only: bool = False
     post_only: bool = False
+    take_profit: Number | None = None
+    stop_loss: Number | None = None
     tif: TimeInForce = TimeInForce.GTC
     good_till_ms: int = 0
     reason: str = "SIGNAL"

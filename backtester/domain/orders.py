@@ -34,6 +34,8 @@ class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order", omit
     trigger_ticks: int = 0
     trail_ticks: int = 0
     trail_e8: int = 0
+    take_profit_ticks: int = 0
+    stop_loss_ticks: int = 0
 
 
 class SanitizedCancel(Message, frozen=True, gc=False, tag="sanitized_cancel"):
@@ -51,6 +53,12 @@ class OrderAck(Message, frozen=True, gc=False, tag="order_ack", omit_defaults=Tr
     strategy_id: str
     symbol: str
     is_waiting: bool = False
+
+
+class OrderAttached(Message, frozen=True, gc=False, tag="order_attached"):
+    """A fill has brought an order of its own to the venue, its take-profit or its stop-loss, which waits from now on."""
+
+    order: SanitizedOrder
 
 
 class OrderTriggered(Message, frozen=True, gc=False, tag="order_triggered"):

@@ -11,12 +11,14 @@ from msgspec.structs import replace
 
 from backtester.domain.errors import StrategyError, StrategySettleError
 from backtester.domain.intents import (
-    CONDITIONAL_TYPES,
     INTENT_TYPES,
     AnyIntent,
     CancelAllIntent,
     CancelOrderIntent,
     LimitOrderIntent,
+    MarketOrderIntent,
+    StopOrderIntent,
+    TakeProfitOrderIntent,
 )
 from backtester.engine.bus import DEPTH_LIMIT
 from backtester.engine.clock import Clock
@@ -26,9 +28,12 @@ INTENTS_PER_HOOK_MAX = 100_000
 
 _INTENT_CLASSES = frozenset(INTENT_TYPES)
 _PLAIN = (Decimal, int, float, str)
-_MARKET_NUMBERS = ("qty",)
-_LIMIT_NUMBERS = ("qty", "price")
-_OPTIONAL_NUMBERS = ("trigger_price", "price", "distance", "trail_bps", "activation_price")
+_NEEDED = {
+    LimitOrderIntent: ("qty", "price"),
+    StopOrderIntent: ("qty", "trigger_price"),
+    TakeProfitOrderIntent: ("qty", "trigger_price"),
+}
+_OPTIONAL = ("price", "distance", "trail_bps", "activation_price", "take_profit", "stop_loss")
 
 
 class Intake:
@@ -132,9 +137,8 @@ class Intake:
 
 
 def _numbers_of(intent: Any) -> tuple[str, ...]:
-    """The fields of an order intent that are numbers."""
-    if isinstance(intent, LimitOrderIntent):
-        return _LIMIT_NUMBERS
-    if isinstance(intent, CONDITIONAL_TYPES):
-        return ("qty", *(name for name in _OPTIONAL_NUMBERS if getattr(intent, name, None) is not None))
-    return _MARKET_NUMBERS
+    """The fields of an order intent that must hold numbers: those it needs, and those that were given."""
+    if isinstance(intent, MarketOrderIntent) and intent.take_profit is None and intent.stop_loss is None:
+        return ("qty",)
+    needed = _NEEDED.get(intent.__class__, ("qty",))
+    return (*needed, *(name for name in _OPTIONAL if name not in needed and getattr(intent, name, None) is not None))

@@ -10,6 +10,7 @@ from backtester.domain.intents import AnyIntent
 from backtester.domain.orders import (
     Fill,
     OrderAck,
+    OrderAttached,
     OrderCanceled,
     OrderRefused,
     OrderRejected,
@@ -57,6 +58,7 @@ T_CONTROL: Topic[ControlEvent] = Topic("control", 9)
 T_LOG: Topic[LogEvent] = Topic("logs", 10)
 T_RUN: Topic[RunStarted | RunEnded] = Topic("run", 11)
 T_ORDERS_TRIGGERED: Topic[OrderTriggered] = Topic("orders.triggered", 12)
+T_ORDERS_ATTACHED: Topic[OrderAttached] = Topic("orders.attached", 13)
 
 TOPICS: tuple[Topic[Any], ...] = (
     T_CANDLES,
@@ -72,4 +74,5 @@ TOPICS: tuple[Topic[Any], ...] = (
     T_LOG,
     T_RUN,
     T_ORDERS_TRIGGERED,
+    T_ORDERS_ATTACHED,
 )

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Protocol
 
 from backtester.domain.order_states import TERMINAL, next_status
-from backtester.domain.orders import Fill, OrderAck, OrderCanceled, OrderRejected, OrderTriggered, SanitizedCancel, SanitizedOrder
+from backtester.domain.orders import (
+    Fill,
+    OrderAck,
+    OrderAttached,
+    OrderCanceled,
+    OrderRejected,
+    OrderTriggered,
+    SanitizedCancel,
+    SanitizedOrder,
+)
 from backtester.domain.vocabulary import OrderStatus
 from backtester.execution.working_orders import OrderRecord, WorkingOrders, is_engine_id
 
@@ -45,6 +54,13 @@ class OrderManager:
         record = self._records[ack.order_id]
         following = OrderStatus.UNTRIGGERED if ack.is_waiting else OrderStatus.LIVE
         record.status = next_status(record.status, following, order_id=ack.order_id)
+
+    def on_attached(self, attached: OrderAttached) -> None:
+        """An order that the venue made of a fill is known, and waits."""
+        record = OrderRecord(attached.order)
+        record.status = next_status(record.status, OrderStatus.UNTRIGGERED, order_id=attached.order.order_id)
+        self._records[attached.order.order_id] = record
+        self._working.chosen_ids.add(attached.order.order_id)
 
     def on_triggered(self, triggered: OrderTriggered) -> None:
         """The order has been triggered and is live."""

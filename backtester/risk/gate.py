@@ -206,6 +206,8 @@ class RiskGate:
             rounded.trigger_ticks,
             rounded.trail_ticks,
             rounded.trail_e8,
+            rounded.take_profit_ticks,
+            rounded.stop_loss_ticks,
         )
 
     def _opening(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, *, held: int, opening_lots: int) -> int | Refusal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from backtester.domain.errors import InvalidPriceError, InvalidQuantityError
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
@@ -41,6 +42,8 @@ class Rounded(msgspec.Struct, frozen=True, gc=False):
     trigger_ticks: int = 0
     trail_ticks: int = 0
     trail_e8: int = 0
+    take_profit_ticks: int = 0
+    stop_loss_ticks: int = 0
 
     @property
     def waits(self) -> bool:
@@ -76,10 +79,15 @@ class OrderRounding:
         if lots == 0:
             return Refusal(RejectReason.LOT_STEP, f"qty {intent.qty} is below one lot of {spec.lot_size}")
         if isinstance(intent, MarketOrderIntent):
-            return Rounded(lots, 0)
+            if intent.take_profit is None and intent.stop_loss is None:
+                return Rounded(lots, 0)
+            return _with_exits(intent, spec, Rounded(lots, 0))
         if isinstance(intent, TrailingStopIntent):
             return _with_trail(intent, spec, lots)
-        return _with_prices(intent, spec, lots)
+        priced = _with_prices(intent, spec, lots)
+        if isinstance(priced, Rounded) and isinstance(intent, LimitOrderIntent):
+            return _with_exits(intent, spec, priced)
+        return priced
 
 
 def _with_prices(
@@ -100,6 +108,26 @@ def _with_prices(
     except InvalidPriceError as error:
         return Refusal(RejectReason.INVALID, str(error))
     return Rounded(lots, ticks, trigger)
+
+
+def _with_exits(intent: MarketOrderIntent | LimitOrderIntent, spec: SymbolSpec, rounded: Rounded) -> Rounded | Refusal:
+    """Attached take-profit and stop-loss in ticks, each rounded so that it is reached later."""
+    buys = intent.side is Side.BUY
+    target = stop = 0
+    try:
+        if intent.take_profit is not None:
+            target = price_ticks(intent.take_profit, spec=spec, side=Side.SELL if buys else Side.BUY)
+        if intent.stop_loss is not None:
+            stop = price_ticks(intent.stop_loss, spec=spec, side=Side.BUY if buys else Side.SELL)
+    except InvalidPriceError as error:
+        return Refusal(RejectReason.INVALID, str(error))
+    if intent.reduce_only and (target or stop):
+        return Refusal(RejectReason.INVALID, "a reduce-only order opens nothing that take_profit or stop_loss could close")
+    given = [ticks for ticks in (stop, rounded.price_ticks, target) if ticks]
+    if given != sorted(given, reverse=not buys) or len(set(given)) < len(given):
+        order = "stop_loss < price < take_profit" if buys else "take_profit < price < stop_loss"
+        return Refusal(RejectReason.INVALID, f"prices of a {intent.side.value} must be {order}")
+    return structs.replace(rounded, take_profit_ticks=target, stop_loss_ticks=stop)
 
 
 def _with_trail(intent: TrailingStopIntent, spec: SymbolSpec, lots: int) -> Rounded | Refusal:

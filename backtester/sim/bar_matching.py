@@ -46,6 +46,9 @@ class BarMatching:
                 if paid_lots < lots:
                     self._standing.end(working, RejectReason.INSUFFICIENT, reports)
                 self._standing.end_if_pointless(working, reports)
+        if reports:  # an entry of this bar may have brought a stop that this bar reaches
+            for working, reference in self._standing.triggers.reached(bar, stops=True, fresh_ms=bar.end_ms):
+                self._trigger(working, bar, reference, reports)
         for working, reference in self._standing.triggers.reached(bar, stops=False):
             self._trigger(working, bar, reference, reports)
         if self._standing.triggers.waiting(bar.symbol):
@@ -67,6 +70,7 @@ class BarMatching:
             self._standing.end(working, RejectReason.INSUFFICIENT, reports, status=OrderStatus.CANCELED)
             self._standing.watch(order.symbol)
             return
+        self._standing.end_counterpart(working, reports)
         reports.append(on(T_ORDERS_TRIGGERED, OrderTriggered(self._clock.now_ms, order.order_id, order.strategy_id, order.symbol)))
         lots, over = self._filling.allowed(working, bar)
         if not order.price_ticks:

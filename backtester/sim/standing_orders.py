@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.orders import OrderCanceled, OrderRejected
+from backtester.domain.orders import OrderAttached, OrderCanceled, OrderRejected, SanitizedOrder
 from backtester.domain.rounding import lots_decimal
 from backtester.domain.venue_rules import GENERIC, VenueRules
-from backtester.domain.vocabulary import Liquidity, OrderStatus, RejectReason, Side
+from backtester.domain.vocabulary import Liquidity, OrderStatus, OrderType, RejectReason, Side, TimeInForce
 from backtester.engine.clock import Clock
 from backtester.engine.routes import Routes
-from backtester.engine.topics import T_FILLS, T_ORDERS_CANCELED, T_ORDERS_REJECTED, Published, on
+from backtester.engine.topics import T_FILLS, T_ORDERS_ATTACHED, T_ORDERS_CANCELED, T_ORDERS_REJECTED, Published, on
 from backtester.sim.filling import Filling
 from backtester.sim.triggers import Triggers
 from backtester.sim.working_order import WorkingOrder
@@ -83,10 +83,56 @@ class StandingOrders:
         reports.append((T_FILLS, filling.fill(working, bar, lots, ticks, liquidity, over_share=over_share, bar_fill=bar_fill)))
         if not working.open_lots:
             self.forget(working)
+        if working.order.take_profit_ticks or working.order.stop_loss_ticks:
+            self._protect(working, bar, lots, reports)
         symbol = working.order.symbol
         if not filling.lots[symbol]:
             for other in (*self.resting[symbol], *self.triggers.waiting(symbol)):
                 self.end_if_pointless(other, reports)
+
+    def _protect(self, entry: WorkingOrder, bar: Candle, lots: int, reports: list[Published]) -> None:
+        """The fill gets its own take-profit and stop-loss, which wait from now on.
+
+        In the bar of the entry the stop may count and the take-profit may not (exchange_semantics.md, section 5.11; golden H07).
+        """
+        order = entry.order
+        exits: list[WorkingOrder] = []
+        for ticks, order_type, word in (
+            (order.stop_loss_ticks, OrderType.STOP_MARKET, "sl"),
+            (order.take_profit_ticks, OrderType.TAKE_PROFIT_MARKET, "tp"),
+        ):
+            if not ticks:
+                continue
+            child = SanitizedOrder(
+                time_ms=self._clock.now_ms,
+                order_id=f"{order.order_id}-{word}{entry.fills}",
+                strategy_id=order.strategy_id,
+                symbol=order.symbol,
+                side=order.side.opposite,
+                order_type=order_type,
+                qty_lots=lots,
+                price_ticks=0,
+                tif=TimeInForce.GTC,
+                reduce_only=True,
+                budget_e8=0,
+                reason="SL_HIT" if word == "sl" else "TP_HIT",
+                trigger_ticks=ticks,
+            )
+            working = WorkingOrder(child, symbol_index=entry.symbol_index, spec=self._specs[order.symbol], touch=False)
+            working.arrived_ms = self._clock.now_ms
+            working.meets_from_ms = bar.start_ms if word == "sl" else bar.end_ms
+            self.by_id[child.order_id] = working
+            reports.append(on(T_ORDERS_ATTACHED, OrderAttached(self._clock.now_ms, child)))
+            self.wait(working)
+            exits.append(working)
+        if len(exits) == 2:
+            exits[0].counterpart, exits[1].counterpart = exits[1], exits[0]
+
+    def end_counterpart(self, working: WorkingOrder, reports: list[Published]) -> None:
+        """What was to happen instead of this order ends, if it still stands."""
+        other = working.counterpart
+        if other is not None and self.by_id.get(other.order.order_id) is other:
+            self.end(other, RejectReason.OCO, reports, status=OrderStatus.CANCELED)
 
     def end_if_pointless(self, working: WorkingOrder, reports: list[Published]) -> None:
         """End an order that may only close when nothing is left to close: reduce-only, or a sale on spot."""

@@ -26,15 +26,18 @@ class Triggers:
         """What waits on a symbol."""
         return tuple(self._waiting[symbol])
 
-    def reached(self, bar: Candle, *, stops: bool) -> list[tuple[WorkingOrder, float]]:
+    def reached(self, bar: Candle, *, stops: bool, fresh_ms: int | None = None) -> list[tuple[WorkingOrder, float]]:
         """(order, reference price) of the stops, or of the take-profits, that this bar has triggered.
 
         A stop that stood before the bar and is passed by its open trades at the open, any other at its trigger
-        (exchange_semantics.md, sections 5.10 and 5.11; golden H04). A take-profit never trades better than its trigger.
+        (exchange_semantics.md, sections 5.10 and 5.11; golden H04). With `fresh_ms`, only
+        those that came at that time. A take-profit never trades better than its trigger.
         """
         found: list[tuple[WorkingOrder, float]] = []
         for working in self._waiting[bar.symbol]:
             if working.order.order_type.is_stop is not stops or working.meets_from_ms > bar.start_ms:
+                continue
+            if fresh_ms is not None and working.arrived_ms != fresh_ms:
                 continue
             if working.trail is not None:
                 reference = working.trail.meet(bar, stood_before=working.arrived_ms <= bar.start_ms)

@@ -24,6 +24,7 @@ class WorkingOrder:
         "budget_e8",
         "closes_only",
         "conditional",
+        "counterpart",
         "fills",
         "limit_e8",
         "meets_from_ms",
@@ -55,6 +56,7 @@ class WorkingOrder:
         self.rises = self.conditional and trigger_rises(order.order_type, order.side)
         self.trail = Trail(order, tick_e8=spec.tick_e8) if order.order_type is OrderType.TRAILING_STOP else None
         self.waiting = False
+        self.counterpart: WorkingOrder | None = None
         self.closes_only = order.reduce_only or (spec.market is Market.SPOT and order.side is Side.SELL)
         self.arrived_ms = -1
         self.meets_from_ms = -1

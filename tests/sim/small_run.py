@@ -1,7 +1,8 @@
 """Small runs told as text: bars and orders in, what became of them out.
 
 A bar is `HH:MM open high low close volume` and lasts a minute; a minute without a row is a gap. An order is
-`HH:MM id buy|sell qty [stop|target price] [trail distance|Nbps] [from activation] [at price] [ioc|fok|gtd HH:MM] [reduce] [post]` or `HH:MM cancel id|all`, sent when the minute before HH:MM has closed.
+`HH:MM id buy|sell qty [stop|target price] [trail distance|Nbps] [from activation]
+[tp price] [sl price] [at price] [ioc|fok|gtd HH:MM] [reduce] [post]` or `HH:MM cancel id|all`, sent when the minute before HH:MM has closed.
 Unless a scenario says otherwise: no latency, no costs, no cap on volume, a linear market with ticks of 0.1 and lots of 0.001.
 """
 
@@ -89,6 +90,7 @@ def intent_of(words: Sequence[str], symbol: str = A) -> AnyIntent:
     facts: dict[str, Any] = {"symbol": symbol, "order_id": order_id, "side": Side(side), "qty": qty, "tif": tif}
     facts["reduce_only"] = "reduce" in rest
     price = rest[rest.index("at") + 1] if "at" in rest else None
+    exits = {name: rest[rest.index(word) + 1] for word, name in (("tp", "take_profit"), ("sl", "stop_loss")) if word in rest}
     good_till_ms = ms(rest[rest.index("gtd") + 1]) if "gtd" in rest else 0
     if "trail" in rest:
         trail = rest[rest.index("trail") + 1]
@@ -99,8 +101,8 @@ def intent_of(words: Sequence[str], symbol: str = A) -> AnyIntent:
         if word in rest:
             return kind(trigger_price=rest[rest.index(word) + 1], price=price, good_till_ms=good_till_ms, **facts)
     if price is None:
-        return MarketOrderIntent(**facts)
-    return LimitOrderIntent(price=price, post_only="post" in rest, good_till_ms=good_till_ms, **facts)
+        return MarketOrderIntent(**exits, **facts)
+    return LimitOrderIntent(price=price, post_only="post" in rest, good_till_ms=good_till_ms, **exits, **facts)
 
 
 def script_of(text: str) -> dict[int, list[AnyIntent]]:
