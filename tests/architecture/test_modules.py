@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 
 import pytest
@@ -18,9 +19,19 @@ ENTRY_POINTS = {
 }
 
 
+PUBLIC_FORMULAS = tuple(re.findall(r"`(backtester\.domain(?:\.\w+)+)`", (ROOT / "docs/simulation.md").read_text(encoding="utf-8")))
+"""Functions that the documentation offers to users: their modules need no importer of ours."""
+
+
+@pytest.mark.parametrize("name", sorted(set(PUBLIC_FORMULAS)))
+def test_every_function_that_the_documentation_offers_exists(name: str) -> None:
+    module, _, function = name.rpartition(".")
+    assert hasattr(importlib.import_module(module), function), f"{module} has no {function}"
+
+
 def test_every_module_is_imported_or_named_by_another() -> None:
     known = {source.module for source in sources("backtester")}
-    used = set(ENTRY_POINTS)
+    used = ENTRY_POINTS | {name.rpartition(".")[0] for name in PUBLIC_FORMULAS}
     for source in sources("backtester"):
         for node in ast.walk(source.tree):
             if isinstance(node, ast.Import):
