@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from backtester.app.resolve import ResolvedRun
+from backtester.app.specs import ChosenSpecs, choose_specs, specs_of
 from backtester.app.wiring import Plan
 from backtester.config.fees import entry_tier_bps
-from backtester.config.instruments import load_specs
 from backtester.config.run_config import RunConfig, Section
 from backtester.config.venue_rules import venue_rules
 from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
-from backtester.domain.timeframe import iso_text, timeframe_ms
+from backtester.domain.timeframe import timeframe_ms
 from backtester.domain.vocabulary import Market
 from backtester.sim.sim_models import FeeModel, FixedSlippage, SlippageModel, SymbolFees, VolumeShareSlippage
 from backtester.strategy.base import Strategy, build_params
 from backtester.strategy.importing import CreationGuard
-
-USER_INSTRUMENTS = Path("configs/instruments.toml")
 
 
 class Models(NamedTuple):
@@ -44,7 +41,7 @@ class PlannedRun(NamedTuple):
 def plan_run(resolved: ResolvedRun, *, specs: SymbolSpecs | None = None, models: Models = Models()) -> PlannedRun:
     """The plan of a resolved run. Raises ConfigError for a symbol without a spec, or symbols with different quote assets."""
     config = resolved.config
-    chosen = _specs_at_start(resolved, specs)
+    chosen, notes = _specs_at_start(resolved, specs)
     strategies = _strategies(resolved)
     warm_up_ms = max(strategy.warmup_bars * timeframe_ms(timeframes[0]) for _, strategy, timeframes in strategies)
     rates = {key: _rates(config, spec) for key, spec in chosen.items()}
@@ -60,15 +57,14 @@ def plan_run(resolved: ResolvedRun, *, specs: SymbolSpecs | None = None, models:
         rules={key: venue_rules(spec.exchange, spec.market.value) for key, spec in chosen.items()},
     )
     lengths = sorted({timeframe_ms(name) for _, _, timeframes in strategies for name in timeframes})
-    return PlannedRun(plan, tuple(lengths), _assumptions(resolved, chosen, rates, models))
+    return PlannedRun(plan, tuple(lengths), (*_assumptions(resolved, chosen, rates, models), *notes))
 
 
-def _specs_at_start(resolved: ResolvedRun, specs: SymbolSpecs | None) -> dict[str, SymbolSpec]:
-    if specs is None:
-        rows = [(ref.key, ref.exchange, ref.market, ref.name) for ref in resolved.refs]
-        specs = load_specs(rows, user_file=USER_INSTRUMENTS if USER_INSTRUMENTS.is_file() else None)
-    chosen = {ref.key: specs.at(ref.key, resolved.start_ms) for ref in resolved.refs}
-    quotes = {spec.quote for spec in chosen.values()}
+def _specs_at_start(resolved: ResolvedRun, specs: SymbolSpecs | None) -> ChosenSpecs:
+    keys = [ref.key for ref in resolved.refs]
+    known = specs_of(resolved) if specs is None else specs
+    chosen = choose_specs(known, keys, start_ms=resolved.start_ms, end_ms=resolved.end_ms)
+    quotes = {spec.quote for spec in chosen.specs.values()}
     if len(quotes) > 1:
         raise ConfigError(f"symbols of one run must share a quote asset; these have {', '.join(sorted(quotes))}")
     return chosen
@@ -93,13 +89,16 @@ def _strategies(resolved: ResolvedRun) -> list[tuple[str, Strategy, tuple[str, .
 
 
 def _rates(config: RunConfig, spec: SymbolSpec) -> tuple[Decimal, Decimal, str]:
-    """(maker, taker, where from): configured, else the venue's entry tier."""
+    """(maker, taker, where from): configured, else as stored with the instrument, else the venue's entry tier."""
     sim = config.sim
     if sim.fee_bps is not None:
         return sim.fee_bps, sim.fee_bps, "configured"
     if sim.maker_bps is not None and sim.taker_bps is not None:
         return sim.maker_bps, sim.taker_bps, "configured"
-    maker, taker, source = entry_tier_bps(spec.exchange, spec.market.value)
+    if spec.maker_bps is not None and spec.taker_bps is not None:
+        maker, taker, source = spec.maker_bps, spec.taker_bps, "stored with the instrument"
+    else:
+        maker, taker, source = entry_tier_bps(spec.exchange, spec.market.value)
     return (
         maker if sim.maker_bps is None else sim.maker_bps,
         taker if sim.taker_bps is None else sim.taker_bps,
@@ -140,11 +139,6 @@ def _assumptions(
     lines.append(f"limits fill when the price trades {sim.limit_fill} them; {share}")
     if any(spec.market is not Market.SPOT for spec in specs.values()):
         lines.append("funding not charged")
-    lines += [
-        f"{key}: instrument rules are valid from {iso_text(spec.valid_from_ms)}, after the run's start; the nearest are used"
-        for key, spec in specs.items()
-        if not spec.valid_at(resolved.start_ms)
-    ]
     return tuple(lines)
 
 

@@ -102,9 +102,7 @@ def summary_json(result: RunResult) -> str:
 
 
 def _quote(result: RunResult) -> str:
-    from backtester.app.planning import USER_INSTRUMENTS
-    from backtester.config.instruments import load_specs
+    from backtester.app.specs import specs_of
 
     first = result.resolved.refs[0]
-    specs = load_specs([first], user_file=USER_INSTRUMENTS if USER_INSTRUMENTS.is_file() else None)
-    return specs.at(first.key, result.resolved.start_ms).quote
+    return specs_of(result.resolved).at(first.key, result.resolved.start_ms).quote

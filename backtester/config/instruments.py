@@ -1,11 +1,12 @@
 """Trading rules of a run's symbols.
 
-Looked up in the user's file, then in `defaults/venue_instruments.toml`; only the sample market has a rule for every name.
+Looked up in the user's file, then in what the caller has stored, then in `defaults/venue_instruments.toml`; only the sample
+market has a rule for every name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,12 @@ SAMPLE_MARKETS = (Market.SPOT, Market.LINEAR)
 SAMPLE_MIN_NOTIONAL = Decimal(5)
 InstrumentKey = tuple[str, str, str]
 """(exchange, market, name)."""
+StoredSpecs = Callable[[str, str, str], tuple[SymbolSpec, ...]]
+"""The specs that are stored of an exchange, market and name there, in order of validity; empty where none are."""
+
+
+def _none_stored(exchange: str, market: str, name: str) -> tuple[SymbolSpec, ...]:
+    return ()
 
 
 class InstrumentRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,21 +82,26 @@ class _InstrumentTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     instruments: tuple[InstrumentRow, ...] = ()
 
 
-def load_specs(refs: Sequence[tuple[str, str, str, str]], *, user_file: Path | None) -> SymbolSpecs:
+def load_specs(
+    refs: Sequence[tuple[str, str, str, str]], *, user_file: Path | None, stored: StoredSpecs = _none_stored
+) -> SymbolSpecs:
     """The specs of a run's symbols, in its order.
 
     Args:    refs - (key in the run, exchange, market, name at the exchange).
-             user_file - rules that win over the packaged ones, instrument by instrument; None: there are none.
+             user_file - rules that win over all others, instrument by instrument; None: there are none.
+             stored - rules that win over the packaged ones, instrument by instrument.
     Raises:  ConfigError - a symbol has no spec, or a file holds something that is none.
     """
-    known = dict(_packaged())
-    if user_file is not None:
-        known.update(instrument_rows(user_file))
+    own = instrument_rows(user_file) if user_file is not None else {}
+    known = {**_packaged(), **own}
     specs: list[SymbolSpec] = []
     for key, exchange, market, name in refs:
-        rows = known.get((exchange, market, name))
-        if rows:
-            specs.extend(row.spec(key) for row in rows)
+        where = (exchange, market, name)
+        held = () if where in own else stored(*where)
+        if held:
+            specs.extend(msgspec.structs.replace(spec, symbol=key) for spec in held)
+        elif where in known:
+            specs.extend(row.spec(key) for row in known[where])
         elif exchange == SAMPLE_EXCHANGE:
             specs.append(_sample_spec(key, market=market, name=name))
         else:

@@ -1,0 +1,184 @@
+"""Which rules a run uses, and what it says where they are not those of all its time."""
+
+from __future__ import annotations
+
+import json
+import math
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from backtester.app.specs import choose_specs
+from backtester.cli.main import main
+from backtester.data.catalog import Catalog
+from backtester.data.columns import CandleColumns
+from backtester.data.instrument_record import Fees, InstrumentAnswer, InstrumentRecord, Rules
+from backtester.data.instrument_store import InstrumentStore
+from backtester.domain.instruments import SymbolSpec, SymbolSpecs
+from backtester.domain.timeframe import DAY_MS, MINUTE_MS, parse_time_ms
+from backtester.domain.vocabulary import Market
+
+START_MS = parse_time_ms("2024-03-01")
+END_MS = START_MS + 2 * DAY_MS
+
+
+def spec(day_from: int, day_to: int | None, tick: str = "0.1", **given: object) -> SymbolSpec:
+    return SymbolSpec(
+        symbol="BTCUSDT",
+        exchange="binance",
+        market=Market.LINEAR,
+        base="BTC",
+        quote="USDT",
+        tick_size=Decimal(tick),
+        lot_size=Decimal("0.001"),
+        min_qty=Decimal("0.001"),
+        valid_from_ms=START_MS + day_from * DAY_MS,
+        valid_to_ms=None if day_to is None else START_MS + day_to * DAY_MS,
+        **given,
+    )
+
+
+def chosen(*specs: SymbolSpec) -> tuple[str, tuple[str, ...]]:
+    choice = choose_specs(SymbolSpecs(specs), ["BTCUSDT"], start_ms=START_MS, end_ms=END_MS)
+    return str(choice.specs["BTCUSDT"].tick_size), choice.notes
+
+
+def test_the_rules_of_the_start_are_used_without_a_word() -> None:
+    assert chosen(spec(-20, -10, "0.01"), spec(-10, None), spec(-30, -20, "0.5")) == ("0.1", ())
+
+
+def test_a_change_within_the_run_is_told_and_changes_nothing() -> None:
+    tick, notes = chosen(spec(-1, 1), spec(1, None, "0.5", min_notional=Decimal(5)))
+    assert tick == "0.1"
+    (note,) = notes
+    assert "rules change within the run at 2024-03-02 00:00:00 (tick_size 0.1 -> 0.5, min_notional 0 -> 5); those of its" in note
+
+
+def test_a_change_of_what_no_order_meets_is_not_told() -> None:
+    assert chosen(spec(-1, 1), spec(1, None, funding_interval_h=4))[1] == ()
+
+
+def test_a_change_after_the_run_is_not_told() -> None:
+    assert chosen(spec(-1, 2), spec(2, None, "0.5"))[1] == ()
+
+
+def test_the_nearest_rules_are_used_where_none_held_and_it_is_told() -> None:
+    tick, notes = chosen(spec(300, None, "0.5"), spec(100, 300))
+    assert tick == "0.1"
+    assert notes == ("BTCUSDT: instrument rules are valid from 2024-06-09 00:00:00, after the run's start; the nearest are used",)
+    tick, notes = chosen(spec(-50, -40), spec(300, None, "0.5"))
+    assert tick == "0.1"
+    assert notes == (
+        "BTCUSDT: instrument rules were valid until 2024-01-21 00:00:00, before the run's start; the nearest are used",
+    )
+
+
+def test_several_changes_are_counted_and_the_first_is_shown() -> None:
+    hour = DAY_MS // 24
+    late = [spec(0, None, tick, source=tick) for tick in ("0.5", "0.2", "0.1")]
+    ends = (START_MS + 2 * hour, START_MS + 3 * hour, None)
+    rows = [
+        replace(row, valid_from_ms=START_MS + (index + 1) * hour, valid_to_ms=end)
+        for index, (row, end) in enumerate(zip(late, ends, strict=True))
+    ]
+    first = replace(spec(0, None), valid_to_ms=START_MS + hour)
+    (note,) = chosen(first, *rows)[1]
+    assert "at 2024-03-01 01:00:00 (tick_size 0.1 -> 0.5) and 2 times more" in note
+
+
+def test_the_status_of_another_time_does_not_close_the_market() -> None:
+    """A symbol that is delisted today was traded when its candles were made."""
+    for rules, tradable in ((spec(300, None, tradable=False), True), (spec(-1, None, tradable=False), False)):
+        choice = choose_specs(SymbolSpecs([rules]), ["BTCUSDT"], start_ms=START_MS, end_ms=END_MS)
+        assert choice.specs["BTCUSDT"].tradable is tradable
+
+
+def test_the_end_of_trading_within_the_run_is_told() -> None:
+    assert chosen(spec(-1, None, delisted_ms=START_MS + DAY_MS))[1] == (
+        "BTCUSDT: instrument rules name 2024-03-02 00:00:00, within the run, as the end of trading",
+    )
+
+
+# -- a run ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """An empty directory to work in, with two days of candles of one symbol below `data`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BT_DATA", raising=False)
+    count = 2 * 1440
+    start_ms = START_MS + np.arange(count, dtype=np.int64) * MINUTE_MS
+    close = np.array([60_000 + 200 * math.sin(minute / 90) for minute in range(count)]).round(1)
+    columns = CandleColumns(start_ms, close, close + 5, close - 5, close, np.full(count, 25.0))
+    for exchange, symbol in (("binance", "BTCUSDT"), ("okx", "NEWUSDT")):
+        Catalog(tmp_path / "data").write(exchange, "linear", symbol, "1m", columns)
+    return tmp_path / "data"
+
+
+def stored(data, day: int, tick: str, *, exchange: str = "binance", symbol: str = "BTCUSDT", fees: Fees | None = None) -> None:
+    rules = Rules(base=symbol[:-4], quote="USDT", tick_size=Decimal(tick), lot_size=Decimal("0.001"), min_qty=Decimal("0.001"))
+    record = InstrumentRecord(symbol, rules=rules, fees=fees)
+    InstrumentStore(data).store(InstrumentAnswer(exchange, "linear", START_MS + day * DAY_MS, "saved", (record,)))
+
+
+def run(capsys, symbol: str = "BTCUSDT") -> tuple[int, dict[str, object], str]:
+    code = main(["--strategy", "sma_extended", "--symbols", symbol, "--timeframe", "5m", "--data", "data", "--json"])
+    captured = capsys.readouterr()
+    return code, json.loads(captured.out), captured.err
+
+
+def prices(result: dict[str, object]) -> list[Decimal]:
+    header, *lines = [line.split(",") for line in Path(result["path"], "fills.csv").read_text().splitlines()]
+    return [Decimal(line[header.index("price")]) for line in lines]
+
+
+def warnings(result: dict[str, object]) -> list[str]:
+    return [text for text in result["assumptions"] if "instrument rules" in text]
+
+
+def test_a_run_uses_the_catalogs_rules_before_the_packaged_ones(data, capsys) -> None:
+    stored(data, -1, "50", fees=Fees(maker_bps=Decimal(1), taker_bps=Decimal("7.5")))
+    code, result, _ = run(capsys)
+    assert code == 0
+    assert prices(result)
+    assert all(price % 50 == 0 for price in prices(result))
+    assert "BTCUSDT: fees maker 1 bps, taker 7.5 bps (stored with the instrument)" in result["assumptions"]
+    assert warnings(result) == []
+
+
+def test_a_run_uses_the_users_rules_before_the_catalogs(data, capsys) -> None:
+    stored(data, -1, "50")
+    (data.parent / "configs").mkdir()
+    row = 'symbol = "BTCUSDT"\nexchange = "binance"\nmarket = "linear"\nbase = "BTC"\nquote = "USDT"\ntick_size = "200"\n'
+    (data.parent / "configs/instruments.toml").write_text(
+        f'[[instruments]]\n{row}lot_size = "0.001"\nmin_qty = "0.001"\nsource = "mine"\n'
+    )
+    _, result, _ = run(capsys)
+    assert all(price % 200 == 0 for price in prices(result))
+
+
+def test_a_run_warns_where_its_rules_are_of_another_time_or_change(data, capsys) -> None:
+    stored(data, 1, "50")
+    code, result, _ = run(capsys)
+    assert code == 0
+    assert warnings(result) == [
+        "BTCUSDT: instrument rules are valid from 2024-03-02 00:00:00, after the run's start; the nearest are used"
+    ]
+    stored(data, -1, "100")
+    assert main(["--strategy", "sma_extended", "--symbols", "BTCUSDT", "--timeframe", "1h", "--data", "data"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "rules BTCUSDT: instrument rules change within the run at 2024-03-02 00:00:00 (tick_size 100 -> 50)" in shown
+
+
+def test_a_symbol_without_rules_is_told_how_to_get_them(data, capsys) -> None:
+    code, _, error = run(capsys, "NEWUSDT")
+    assert code == 2
+    assert "no instrument spec for okx.linear:NEWUSDT" in error
+    assert "bt data instruments --exchange" in error
+    stored(data, -1, "1", exchange="okx", symbol="NEWUSDT")
+    code, _, error = run(capsys, "NEWUSDT")
+    assert "no instrument spec" not in error
