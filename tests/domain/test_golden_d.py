@@ -211,6 +211,15 @@ def test_an_inverse_position_is_liquidated_where_its_formula_says(qty: str, form
     assert abs(Fraction(found.price) - formula) < Fraction(1, 10**40)
 
 
+@pytest.mark.parametrize(("qty", "coins"), [("10000", "1.36875"), ("-10000", "1.13125")])
+def test_the_older_rule_for_inverse_positions_moves_the_coin_value_by_what_may_be_lost(qty: str, coins: str) -> None:
+    """qty / (1.25 +/- (0.125 - 0.00625)): value, initial and maintenance margin at the entry."""
+    found = entry_based_price(
+        market=INVERSE, signed_qty=Decimal(qty), entry=Decimal(8000), leverage=Decimal(10), tiers=HALF_PERCENT
+    )
+    assert abs(Fraction(found) - Fraction(10000) / Fraction(coins)) < Fraction(1, 10**40)
+
+
 def test_a_bankrupt_inverse_position_has_moved_by_its_leverage() -> None:
     position = {"market": INVERSE, "entry": Decimal(8000), "leverage": Decimal(4)}
     assert bankruptcy_price(signed_qty=Decimal(1), **position) == 6400  # entry x L / (L + 1)
