@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from backtester.data.batch import Batch
 from backtester.data.kinds import kind_named
-from backtester.data.merging import first_repeated_key, in_canonical_order, merge
+from backtester.data.merging import first_repeated_key, in_canonical_order, is_in_order, merge
 from backtester.data.months import times_of
 from backtester.domain.errors import DataQualityError
 
@@ -45,11 +45,15 @@ def _belong_together(first: Batch, other: Batch) -> bool:
 
 
 def _joined(held: list[Batch]) -> Batch:
+    import pyarrow as pa
+
     if len(held) == 1:
         return held[0]
     first = held[0]
     kind = kind_named(first.series.kind)
-    table = in_canonical_order(kind, [one.table for one in held])
+    table = pa.concat_tables([one.table for one in held]).combine_chunks()
+    if not is_in_order(kind, table):
+        table = in_canonical_order(kind, [table])
     if first_repeated_key(kind, table) is not None:
         table = held[0].table
         for one in held[1:]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from backtester.data.kinds import Kind
 from backtester.data.months import times_of
+from backtester.data.read_ahead import PART_ROWS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,6 +90,14 @@ def merge_in_pieces(kind: Kind, stored: Iterable[pa.Table], given: pa.Table) -> 
         if ready or upto > taken:
             yield _merge_piece(kind, held.slice(0, ready), given.slice(taken, upto - taken))
         held, taken = held.slice(ready), upto
+    rest_times = times[taken:]
+    while len(rest_times) > PART_ROWS:  # nothing is stored from here on but, at most, the last instant held
+        until = int(rest_times[PART_ROWS])
+        ready, upto = int(times_of(held, kind).searchsorted(until)), taken + int(rest_times.searchsorted(until))
+        if upto == taken:
+            break  # a single instant has more rows than a part
+        yield _merge_piece(kind, held.slice(0, ready), given.slice(taken, upto - taken))
+        held, taken, rest_times = held.slice(ready), upto, times[upto:]
     if held.num_rows or taken < given.num_rows:
         yield _merge_piece(kind, held, given.slice(taken))
 

@@ -139,3 +139,14 @@ def test_canonical_order_does_not_depend_on_the_order_before(kind):
     table = seeded_rows(kind, seed=3, count=20)
     parts = [table.slice(15), table.slice(3, 12), table.slice(0, 3)]
     assert in_canonical_order(kind, parts).equals(in_canonical_order(kind, [table]))
+
+
+@given(st.data())
+def test_a_long_table_is_merged_in_pieces_of_bounded_length(data):
+    stored, given_rows = data.draw(tables(TRADES)), data.draw(tables(TRADES))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("backtester.data.merging.PART_ROWS", 2)
+        pieces = list(merge_in_pieces(TRADES, [stored] if stored.num_rows else [], given_rows))
+    whole = merge(TRADES, stored, given_rows)
+    assert pa.concat_tables([piece.table for piece in pieces] or [stored]).combine_chunks().equals(whole.table)
+    assert sum(piece.added for piece in pieces) == whole.added
