@@ -16,6 +16,7 @@ from backtester.data.columns import CandleColumns, slice_columns
 from backtester.data.kinds import CANDLES, TICK, VolumeUnit, kind_named
 from backtester.data.manifest import Manifest, Partition, Provenance, is_fresh, partition_of, relative_name
 from backtester.data.months import MonthFile, month_files, stored_series, units_per_ms
+from backtester.data.object_store import index_directory
 from backtester.data.quality import check_candles
 from backtester.data.series import LIVE, Series, series_of
 from backtester.data.series_file import facts_with_content, gap_limit, read_series_files
@@ -225,9 +226,10 @@ class Catalog:
         """Nobody else writes to this catalog meanwhile. Raises StorageError where the directory cannot be written."""
         import fcntl
 
+        directory = index_directory(self.base)
         try:
-            self.base.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.base / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            directory.mkdir(parents=True, exist_ok=True)
+            handle = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise StorageError(f"cannot write {self.base}: {error.strerror or error}; nothing was changed") from error
         try:

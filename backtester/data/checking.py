@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -17,9 +16,10 @@ from backtester.data.instrument_store import InstrumentStore
 from backtester.data.manifest import NAME as MANIFEST
 from backtester.data.manifest import Partition, is_fresh, partition_of, relative_name
 from backtester.data.months import MonthFile, month_of
+from backtester.data.object_store import open_store
 from backtester.data.series import LIVE, Series, series_at
 from backtester.data.series_file import file_facts, gap_limit
-from backtester.domain.errors import EXIT_DATA, EXIT_DONE, EXIT_FOUND, DataError, DataUnavailableError, StorageError
+from backtester.domain.errors import EXIT_DATA, EXIT_DONE, EXIT_FOUND, DataError, DataUnavailableError
 
 ROW_RULES = ("order", "month", "grid", "finite", "sign", "high_low", "key", "footer", "content")
 MENDED_RULES = ("unrecorded", "outdated", "no_file", "leftover")
@@ -121,7 +121,8 @@ class _Check:
     def _months(self) -> dict[Series, list[MonthFile]]:
         """The month files of each series in order; everything else that claims to be data is a problem."""
         months: dict[Series, list[MonthFile]] = {}
-        for path in _files(self._base):
+        for text, entry in open_store(self._base).files(str(self._base)):
+            path = Path(text)
             name = PurePosixPath(relative_name(self._base, path))
             if path.suffix == ".tmp":
                 if not self._symbols or _symbol_of(name) in self._symbols:
@@ -131,7 +132,7 @@ class _Check:
                 self._check_instruments(name)
             elif path.suffix == ".parquet" and (not self._symbols or _symbol_of(name) in self._symbols):
                 series = series_at(name.parent.parent)
-                file = month_of(path, series) if series is not None else None
+                file = month_of(path, series, entry) if series is not None else None
                 if series is None:
                     self._add("stray", str(name), "no series has this place, so nothing reads it; move it away and import it")
                 elif file is None:
@@ -203,14 +204,12 @@ class _Check:
         if not (self._leftovers or self._to_record or self._gone):
             return ()
         fixed: list[str] = []
+        store = open_store(self._base)
         with self._catalog.locked():
             for path in self._leftovers:
-                try:
-                    path.unlink(missing_ok=True)
-                except OSError as error:
-                    raise StorageError(f"cannot remove {path}: {error.strerror}") from error
+                store.delete(str(path))
                 fixed.append(f"removed {relative_name(self._base, path)}")
-            gone = [file for file in self._gone if not (self._base / file).exists()]
+            gone = [file for file in self._gone if not store.exists(str(self._base / file))]
             self._catalog.manifest.record(self._to_record, gone=gone)
         fixed += [f"forgot {file} in {MANIFEST}" for file in gone]
         fixed += [f"recorded {row.file} in {MANIFEST}" for row in self._to_record]
@@ -225,11 +224,3 @@ def _series_of(recorded: dict[str, Partition]) -> Iterator[Series]:
 
 def _symbol_of(name: PurePosixPath) -> str:
     return name.parts[2] if len(name.parts) > 3 else ""
-
-
-def _files(base: Path) -> Iterator[Path]:
-    """All files below `base`, sorted; hidden directories, such as that of downloads, are not looked into."""
-    for folder, folders, names in os.walk(base):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            yield Path(folder, name)

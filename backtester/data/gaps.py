@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtester.data.columns import NO_CANDLES, CandleColumns, IntColumn
+from backtester.data.object_store import parquet_source
 from backtester.data.read_ahead import reading
 from backtester.domain.timeframe import MINUTE_MS, iso_text
 
@@ -176,7 +177,7 @@ def scan_files(paths: Iterable[Path], *, length_ms: int, start_ms: int, end_ms: 
 
     scan = GapScan(length_ms)
     for path in paths:
-        with reading(path), pq.ParquetFile(path) as file:
+        with reading(path), pq.ParquetFile(parquet_source(path)) as file:
             for group in range(file.metadata.num_row_groups):
                 _scan_group(file, group, scan, length_ms=length_ms, start_ms=start_ms, end_ms=end_ms)
     return scan.report()

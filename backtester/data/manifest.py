@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from backtester.data.batch import Origin
 from backtester.data.findings import Finding, Policy, Rule
 from backtester.data.months import MonthFile, month_files, stored_series
+from backtester.data.object_store import index_directory
 from backtester.data.series import Series
 from backtester.data.series_file import FileFacts, file_facts
 from backtester.domain.errors import StorageError
@@ -119,7 +120,7 @@ class Manifest:
 
     def __init__(self, base: Path) -> None:
         self._base = base
-        self._path = base / NAME
+        self._path = index_directory(base) / NAME
         self.notes: list[str] = []
 
     # -- reading -----------------------------------------------------------------------------------------------------

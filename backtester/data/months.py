@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from backtester.data.kinds import Kind
+from backtester.data.object_store import Entry, Store, open_store
 from backtester.data.series import Series, series_at
 from backtester.domain.errors import DataError
 
@@ -37,29 +37,25 @@ def month_files(base: Path, series: Series) -> list[MonthFile]:
     """The stored months of a series in order of time. Raises DataError at a parquet file that is not where it belongs."""
     prefix = f"{series.symbol}-{series.timeframe}-"
     files: list[MonthFile] = []
-    for year in _directories(os.path.join(base, series.directory)):  # noqa: PTH118 - strings: thousands of paths are listed
-        with os.scandir(year) as entries:
-            for entry in entries:
-                name = entry.name
-                if not name.endswith(".parquet") or name.startswith("."):
-                    continue
-                span = _span_of(name, prefix, year)
-                if span is None:
-                    raise DataError(
-                        f"{entry.path} is not named as a month of {series.symbol} {series.timeframe}; move it away and import it"
-                    )
-                stat = entry.stat()
-                files.append(MonthFile(*span, Path(entry.path), stat.st_size, stat.st_mtime_ns))
+    store = open_store(base)
+    for year in _directories(store, f"{base}/{series.directory}"):
+        for entry in store.entries(year):
+            name = entry.name
+            if entry.is_directory or not name.endswith(".parquet") or name.startswith("."):
+                continue
+            span = _span_of(name, prefix, year)
+            if span is None:
+                raise DataError(
+                    f"{year}/{name} is not named as a month of {series.symbol} {series.timeframe}; move it away and import it"
+                )
+            files.append(MonthFile(*span, Path(year, name), entry.size, entry.mtime_ns))
     return sorted(files)
 
 
-def month_of(path: Path, series: Series) -> MonthFile | None:
+def month_of(path: Path, series: Series, entry: Entry) -> MonthFile | None:
     """The file as a month of the series in whose directory it lies; None where it is not named as one."""
     span = _span_of(path.name, f"{series.symbol}-{series.timeframe}-", str(path.parent))
-    if span is None:
-        return None
-    stat = path.stat()
-    return MonthFile(*span, path, stat.st_size, stat.st_mtime_ns)
+    return None if span is None else MonthFile(*span, path, entry.size, entry.mtime_ns)
 
 
 def _span_of(name: str, prefix: str, year: str) -> tuple[int, int] | None:
@@ -73,11 +69,12 @@ def _span_of(name: str, prefix: str, year: str) -> tuple[int, int] | None:
 
 def stored_series(base: Path, symbol: str | None = None) -> Iterator[Series]:
     """Every series that has a directory, of all symbols or of one; other directories are passed over."""
-    root = str(base)
-    for venue in _directories(root):
-        for market in _directories(venue):
-            named = _directories(market) if symbol is None else [f"{market}/{symbol}"]
-            for directory in (length for one in named for kind in _directories(one) for length in _directories(kind)):
+    store, root = open_store(base), str(base)
+    for venue in _directories(store, root):
+        for market in _directories(store, venue):
+            named = _directories(store, market) if symbol is None else [f"{market}/{symbol}"]
+            kinds = (kind for one in named for kind in _directories(store, one))
+            for directory in (length for kind in kinds for length in _directories(store, kind)):
                 series = series_at(PurePosixPath(directory[len(root) :].lstrip("/")))
                 if series is not None:
                     yield series
@@ -115,10 +112,6 @@ def split_by_month(table: pa.Table, kind: Kind) -> Iterator[tuple[int, pa.Table]
             yield int(months[first].astype("datetime64[ms]").astype(np.int64)), table.slice(first, last - first)
 
 
-def _directories(path: str) -> list[str]:
+def _directories(store: Store, path: str) -> list[str]:
     """The directories in `path`, sorted, none hidden; none where there is no such directory."""
-    try:
-        with os.scandir(path) as entries:
-            return sorted(entry.path for entry in entries if not entry.name.startswith(".") and entry.is_dir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    return [f"{path}/{entry.name}" for entry in store.entries(path) if entry.is_directory and not entry.name.startswith(".")]

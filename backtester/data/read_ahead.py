@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from backtester.data.object_store import is_remote, parquet_source
 from backtester.domain.errors import DataError
 
 if TYPE_CHECKING:
@@ -104,5 +105,6 @@ def unreadable(path: Path, reason: Exception | str) -> str:
 def _decode(part: FilePart, columns: list[str]) -> pa.Table:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(part.path, page_checksum_verification=True) as file:
+    source = parquet_source(part.path)
+    with pq.ParquetFile(source, pre_buffer=is_remote(part.path), page_checksum_verification=True) as file:
         return file.read_row_groups(list(part.row_groups), columns=columns, use_threads=False).combine_chunks()

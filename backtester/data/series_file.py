@@ -16,6 +16,7 @@ import numpy as np
 from backtester.data.content_hash import ContentHash
 from backtester.data.kinds import Kind, VolumeUnit, kind_named
 from backtester.data.months import times_of, units_per_ms
+from backtester.data.object_store import is_remote, open_store, parquet_source
 from backtester.data.read_ahead import PART_ROWS, RESTORE, FilePart, groups_between, parts_of, read_parts, reading, unreadable
 from backtester.data.series import Series
 from backtester.domain.errors import DataError, SchemaMismatchError, StorageError
@@ -154,8 +155,10 @@ def _row_groups(tables: Iterable[pa.Table], kind: Kind, *, day_groups: bool) -> 
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
     """What is written inside stands at `path` afterwards, forced to disk: readers see the old file or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
+    remote = is_remote(path)
+    if not remote:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=None if remote else path.parent, prefix=f".{path.stem}-", suffix=".tmp")
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -163,16 +166,11 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o644)  # a temporary file is private; the catalog is as readable as its directory
-        _stamp_apart(temporary, path)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
+        if not remote:
+            _stamp_apart(temporary, path)
+        open_store(path).write_whole(str(path), temporary)
     finally:
-        os.close(directory)
+        temporary.unlink(missing_ok=True)
 
 
 def _stamp_apart(temporary: Path, path: Path) -> None:
@@ -193,7 +191,7 @@ def open_series_file(path: Path, kind: Kind) -> pq.ParquetFile:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(path)
+    file = pq.ParquetFile(parquet_source(path), pre_buffer=is_remote(path))
     schema = file.schema_arrow
     found = {field.name: pa.string() if pa.types.is_large_string(field.type) else field.type for field in schema}
     for column, field in zip(kind.columns, kind.schema(), strict=True):
