@@ -6,9 +6,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from backtester.data.columns import VALUE_NAMES, CandleColumns
 from backtester.data.kinds import CANDLES
 from backtester.data.read_ahead import RESTORE, FilePart, groups_between, parts_of, read_parts, reading
@@ -49,11 +46,3 @@ def _columns_of(table: pa.Table, path: Path) -> CandleColumns:
             raise DataError(f"{path}: column {name} has {column.null_count} empty values; {RESTORE}")
         arrays.append(column.to_numpy())
     return CandleColumns(*arrays)
-
-
-def same_candles(columns: CandleColumns, other: CandleColumns) -> npt.NDArray[np.bool_]:
-    """For each row, whether both hold the same bits."""
-    same = np.equal(columns.start_ms, other.start_ms)
-    for mine, theirs in zip(columns[1:], other[1:], strict=True):
-        same &= mine.view(np.int64) == theirs.view(np.int64)
-    return same

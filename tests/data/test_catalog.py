@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtester.data import series_file
@@ -147,6 +147,7 @@ def test_writing_again_changes_no_byte(catalog):
     assert [path.stat().st_mtime_ns for path in catalog.base.rglob("*.parquet")] == stamps
 
 
+@settings(max_examples=max(25, settings().max_examples // 4))  # three stores of several files each
 @given(st.lists(st.sets(st.integers(-40, 40), min_size=1), min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_the_order_of_overlapping_writes_does_not_matter(tmp_path_factory, parts, random):
     contents = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtester.data.catalog import Catalog
@@ -61,6 +61,7 @@ def test_storing_again_changes_nothing(catalog, kind):
     assert (content(catalog), catalog.all_series(), catalog.partitions()) == (before, listed, partitions)
 
 
+@settings(max_examples=max(25, settings().max_examples // 4))  # three stores of several files each
 @given(st.data())
 def test_the_order_of_batches_does_not_matter(tmp_path_factory, data):
     kind = data.draw(st.sampled_from(some_kinds()))
