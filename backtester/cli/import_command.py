@@ -102,6 +102,7 @@ def _print_series(found: list[SeriesImport]) -> None:
     if duplicated or out_of_order:
         print(f"  tidied {duplicated:,} identical repetitions left out, {out_of_order:,} rows put in order")
     first_ms, last_ms = min(one.first_ms for one in found), max(one.last_ms for one in found)
+    last_ms -= 0 if found[0].series.length_ms else 1  # a row without length is shown at its own time
     counted = f", {gaps:,} gaps" if found[0].series.length_ms else ""
     print(f"  range  {iso_text(first_ms)} to {iso_text(last_ms)} UTC{counted}")
     by_rule: dict[tuple[Rule, Policy], list[Finding]] = {}

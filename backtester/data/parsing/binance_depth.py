@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from backtester.data.batch import RawBatch
 from backtester.data.kinds import VolumeUnit
-from backtester.data.parsing.csv_columns import MessageNumbers, layout_of, only_value, read_columns, times_us
+from backtester.data.parsing.csv_columns import MessageNumbers, layout_of, read_columns, times_us
 from backtester.data.parsing.csv_rows import first_fields
 from backtester.data.parsing.hint import Hint
 from backtester.data.parsing.identity import About, about_path
@@ -35,7 +35,7 @@ def read_binance_depth(opened: OpenedFile, hint: Hint) -> Iterator[RawBatch]:
     numbers = MessageNumbers()
     symbol: str | None = None
     for part in read_columns(opened, _DEPTH):
-        symbol = only_value(part.columns["symbol"], what="symbol", file=opened.name, before=symbol)
+        symbol = part.only_value("symbol", file=opened.name, before=symbol)
         about = About("book", "binance", path.market, symbol, None, unit)
         side, previous = part.columns["side"], part.columns["pu"]
         null = pa.scalar(None, pa.bool_())

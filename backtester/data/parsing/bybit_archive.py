@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 
 from backtester.data.batch import RawBatch
 from backtester.data.kinds import VolumeUnit
-from backtester.data.parsing.csv_columns import CsvPart, layout_of, only_value, read_columns, taker_sold, times_us
+from backtester.data.parsing.csv_columns import CsvPart, layout_of, read_columns, taker_sold, times_us
 from backtester.data.parsing.csv_rows import first_fields
 from backtester.data.parsing.hint import Hint
 from backtester.data.parsing.identity import About, agreed
@@ -68,7 +68,7 @@ def read_bybit_archive(opened: OpenedFile, hint: Hint) -> Iterator[RawBatch]:
 def _trades(opened: OpenedFile, hint: Hint) -> Iterator[RawBatch]:
     symbol: str | None = None
     for part in read_columns(opened, _TRADES):
-        symbol = only_value(part.columns["symbol"], what="symbol", file=opened.name, before=symbol)
+        symbol = part.only_value("symbol", file=opened.name, before=symbol)
         market = inverse_or_linear(symbol)
         unit = VolumeUnit.QUOTE if market == "inverse" else VolumeUnit.BASE
         about = About("trades", "bybit", market, _agreed_symbol(opened, symbol), None, unit)
@@ -119,8 +119,8 @@ def _index(opened: OpenedFile, hint: Hint) -> Iterator[RawBatch]:
     symbol: str | None = None
     period: str | None = None
     for part in read_columns(opened, _INDEX):
-        symbol = only_value(part.columns["symbol"], what="symbol", file=opened.name, before=symbol)
-        period = only_value(part.columns["period"], what="period", file=opened.name, before=period)
+        symbol = part.only_value("symbol", file=opened.name, before=symbol)
+        period = part.only_value("period", file=opened.name, before=period)
         timeframe = timeframe_text(int(period) * MINUTE_MS) if period.isdecimal() else period
         about = About(kind, "bybit", timeframe=timeframe)
         if not symbol.startswith("."):  # `.BXBT` is the name of an index, not of an instrument

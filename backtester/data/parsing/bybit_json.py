@@ -65,7 +65,7 @@ class _BybitMessages:
         if "retCode" in document:
             if document["retCode"] != 0:
                 return f"a refusal of Bybit ({document.get('retMsg')})"
-            return self._of_body(document["result"], message)
+            return self._of_body(document["result"], document.get("time"), message)
         if "ret_code" in document or "args" in document:
             return "messages of Bybit's v2 interface, retired in 2023; v5 bodies, streams and archives are read"
         if "success" in document or "op" in document:
@@ -80,7 +80,7 @@ class _BybitMessages:
 
     # -- bodies ----------------------------------------------------------------------------------------------------------
 
-    def _of_body(self, result: dict[str, Any], message: JsonMessage) -> Sequence[Piece] | str:
+    def _of_body(self, result: dict[str, Any], answered_ms: Any, message: JsonMessage) -> Sequence[Piece] | str:
         market = result.get("category")
         if {"s", "b", "a", "u"} <= result.keys():
             return [self._book(result, result, message, snapshot=True, market=market)]
@@ -89,7 +89,9 @@ class _BybitMessages:
             return "an empty answer"
         first = rows[0]
         if isinstance(first, list):
-            return [self._bars(rows, result)]
+            if len(first) not in {5, 7}:
+                return f"rows of {len(first)} values, which are no bars"
+            return [self._bars(rows, result, answered_ms)]
         keys = first.keys()
         if {"fundingRate", "fundingRateTimestamp"} <= keys and "lastPrice" not in keys:
             funding = [(whole(row["fundingRateTimestamp"]), number(row["fundingRate"]), None, None) for row in rows]
@@ -120,7 +122,7 @@ class _BybitMessages:
             for symbol, of_symbol in by_symbol.items()
         ]
 
-    def _bars(self, rows: list[Any], result: dict[str, Any]) -> Piece:
+    def _bars(self, rows: list[Any], result: dict[str, Any], answered_ms: Any) -> Piece:
         """Rows of 7 are candles; of rows of 5 the name of the call says what they are, or the user."""
         kind = "candles" if len(rows[0]) >= 7 else self._path.kind
         if len(rows[0]) < 7:
@@ -131,7 +133,7 @@ class _BybitMessages:
         else:
             inverse = about.volume_unit is VolumeUnit.QUOTE
             bars = [(whole(row[0]), *map(number, row[1:6]), None if inverse else number(row[6]), None, None, None) for row in rows]
-        return Piece(about, bars, entries=True)
+        return Piece(about, bars, seen_ms=None if answered_ms is None else whole(answered_ms), entries=True)
 
     # -- streams ---------------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,21 @@ class CsvPart(NamedTuple):
             faults = faults.take(pa.array(rows))
         return raw_batch(opened, hint, about, columns, first_row=self.first_row, rows=numbers, faults=faults, findings=findings)
 
+    def only_value(self, name: str, *, file: str, before: str | None = None) -> str:
+        """The one value that all rows of a column have, and had `before`; rows that cannot be read do not count.
+
+        Raises SchemaMismatchError where there are several, or none.
+        """
+        import pyarrow.compute as pc
+
+        values = [value for value in pc.unique(self.faults.sound(self.columns[name])).to_pylist() if value is not None]
+        if before is not None and before not in values:
+            values.insert(0, before)
+        if len(values) != 1:
+            shown = ", ".join(map(str, values[:5])) or "nothing"
+            raise SchemaMismatchError(f"{file}: column {name} holds {shown}; a file must be of one {name}: split it")
+        return str(values[0])
+
 
 def layout_of(what: str, columns: str) -> CsvLayout:
     """A layout from words `name:type`, or `name:type?` for a column that may be missing; types as `csv_rows.Field` has them."""
@@ -84,19 +99,6 @@ class _Headed:
             first, self._header = self._header, b""
             return first + self._stream.read(max(length - len(first), 1)).removeprefix(b"\xef\xbb\xbf")
         return self._stream.read(length)
-
-
-def only_value(column: Column, *, what: str, file: str, before: str | None = None) -> str:
-    """The one value that all rows have, and had `before`. Raises SchemaMismatchError where there are several or none."""
-    import pyarrow.compute as pc
-
-    values = [value for value in pc.unique(column).to_pylist() if value is not None]
-    if before is not None and before not in values:
-        values.insert(0, before)
-    if len(values) != 1:
-        shown = ", ".join(map(str, values[:5])) or "nothing"
-        raise SchemaMismatchError(f"{file}: its rows are of {what} {shown}; split it into one file for each {what}")
-    return str(values[0])
 
 
 def taker_sold(part: CsvPart, name: str) -> Column:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from backtester.data.batch import RawBatch
 from backtester.data.kinds import VolumeUnit
-from backtester.data.parsing.csv_columns import layout_of, only_value, read_columns, taker_sold, times_us
+from backtester.data.parsing.csv_columns import layout_of, read_columns, taker_sold, times_us
 from backtester.data.parsing.csv_rows import first_fields
 from backtester.data.parsing.hint import Hint
 from backtester.data.parsing.identity import About
@@ -30,7 +30,7 @@ def read_okx_archive(opened: OpenedFile, hint: Hint) -> Iterator[RawBatch]:
     trades = "trade_id" in first_fields(opened.head(4_096))
     instrument: str | None = None
     for part in read_columns(opened, _TRADES if trades else _FUNDING):
-        instrument = only_value(part.columns["instrument_name"], what="instrument", file=opened.name, before=instrument)
+        instrument = part.only_value("instrument_name", file=opened.name, before=instrument)
         market = market_of(instrument)
         if not trades:
             columns = {"time_ms": part.columns["funding_time"], "rate": part.columns["funding_rate"]}

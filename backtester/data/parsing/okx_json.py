@@ -111,7 +111,9 @@ class _OkxMessages:
         if channel and match is None:
             return f"candles of the channel {channel!r}, which has no fixed length"
         timeframe = match[2].lower() if match else None
-        priced = len(rows[0]) < 9
+        if len(rows[0]) not in {6, 9}:
+            return f"rows of {len(rows[0])} values, which are no bars"
+        priced = len(rows[0]) == 6
         kind = (_KINDS[match[1]] if match else self._path.kind) if priced else "candles"
         about = self._about(kind, instrument, timeframe)
         still_open = [Rule.STILL_OPEN.value if str(row[-1]) == "0" else None for row in rows]

@@ -22,14 +22,16 @@ _INT64_END = 2**63
 class Piece(NamedTuple):
     """Rows of one series out of one message, in the columns of the kind (which `about` names).
 
-    `end_ms` are stated closes; `faults` name, row by row, the rule that a row breaks by what the message itself says (None for
-    a good one). `entries`: the rows are entries of one body, and numbered as such; else they all stand in the message's line.
+    `end_ms` are stated closes, `seen_ms` is when the venue said so; `faults` name, row by row, the rule that a row breaks by
+    what the message itself says (None for a good one). `entries`: the rows are entries of one body, and numbered as such; else
+    they all stand in the message's line.
     """
 
     about: About
     rows: Sequence[Row]
     end_ms: Sequence[int] = ()
     faults: Sequence[str | None] = ()
+    seen_ms: int | None = None
     entries: bool = False
 
 
@@ -56,6 +58,7 @@ class RowCollector:
         gathered.rows.extend(piece.rows)
         gathered.numbers.extend(numbers)
         gathered.end_ms.extend(piece.end_ms)
+        gathered.seen_ms.extend([piece.seen_ms] * len(piece.rows))
         gathered.faults.extend(piece.faults or [None] * len(piece.rows))
         if len(gathered.rows) >= BATCH_ROWS:
             yield self._batch(piece.about, gathered)
@@ -79,6 +82,8 @@ class RowCollector:
         extra: dict[str, Any] = {"row": pa.array(gathered.numbers, type=pa.int64())}
         if gathered.end_ms:
             extra["end_ms"] = pa.array(gathered.end_ms, type=pa.int64())
+        if gathered.seen_ms.count(None) < len(gathered.seen_ms):
+            extra["seen_ms"] = pa.array(gathered.seen_ms, type=pa.int64())
         if any(gathered.faults):
             extra["fault"] = pa.array(gathered.faults, type=pa.string())
         batch = RawBatch(
@@ -115,6 +120,7 @@ class _Gathered:
         self.rows: list[Row] = []
         self.numbers: list[int] = []
         self.end_ms: list[int] = []
+        self.seen_ms: list[int | None] = []
         self.faults: list[str | None] = []
 
 

@@ -37,6 +37,12 @@ class RowFaults:
         for index in unread.tolist():
             self.add(index, Rule.BAD_NUMBER, f"{name} is {texts[index].as_py()!r}")
 
+    def sound(self, column: Any) -> Any:
+        """The column without the rows that have a fault."""
+        import pyarrow as pa
+
+        return column.filter(pa.array([rule is None for rule in self._rules])) if self._rules else column
+
     def told(self, file: str) -> tuple[tuple[Finding, ...], Any]:
         """One finding for each rule, under the default policy until the rows are judged; the rule of each row, or None."""
         import pyarrow as pa

@@ -10,6 +10,8 @@ from backtester.domain.errors import SchemaMismatchError
 START_NAMES = (
     "start_ms",
     "open_time_ms",
+    "time_ms",
+    "ts_ms",
     "open_time",
     "opentime",
     "start",

@@ -9,7 +9,7 @@ import numpy as np
 
 from backtester.data.batch import RawBatch
 from backtester.data.kinds import VolumeUnit
-from backtester.data.parsing.csv_columns import CsvPart, MessageNumbers, layout_of, only_value, read_columns, taker_sold, times_us
+from backtester.data.parsing.csv_columns import CsvPart, MessageNumbers, layout_of, read_columns, taker_sold, times_us
 from backtester.data.parsing.csv_rows import first_fields
 from backtester.data.parsing.hint import Hint
 from backtester.data.parsing.identity import About
@@ -71,8 +71,8 @@ class _Whose:
 
     def about(self, kind: str, part: CsvPart) -> About:
         """What the rows of a part say. Raises SchemaMismatchError where they are of several series."""
-        self._exchange = only_value(part.columns["exchange"], what="exchange", file=self._file, before=self._exchange)
-        self._symbol = only_value(part.columns["symbol"], what="symbol", file=self._file, before=self._symbol)
+        self._exchange = part.only_value("exchange", file=self._file, before=self._exchange)
+        self._symbol = part.only_value("symbol", file=self._file, before=self._symbol)
         exchange, market = market_of(self._exchange, self._symbol)
         return About(kind, exchange, market, self._symbol.upper(), None, _unit_of(exchange, market))
 
