@@ -69,14 +69,13 @@ class Arrivals:
         bar = self._bars.bar_from(symbol, now_ms)
         if item.arrived_ms < 0:
             item.arrived_ms = now_ms
-            if (
-                (order.post_only or order.tif is TimeInForce.FOK)
-                and not order.trigger_ticks
-                and self._ends_at_arrival(item, bar, reports)
-            ):
+            if order.tif is TimeInForce.GTD and order.good_till_ms <= now_ms:
+                self._standing.reject(item, RejectReason.GOOD_TILL, "its date had passed before it arrived", reports)
                 return reports
             if item.conditional:
                 self._begin_waiting(item, bar, reports)
+                return reports
+            if (order.post_only or order.tif is TimeInForce.FOK) and self._ends_at_arrival(item, bar, reports):
                 return reports
             ack = OrderAck(now_ms, order_id, order.strategy_id, symbol)
             reports.append((T_ORDERS_ACK, ack))

@@ -58,8 +58,8 @@ class BarMatching:
     def _trigger(self, working: WorkingOrder, bar: Candle, reference: float, reports: list[Published]) -> None:
         """A waiting order becomes a market order, which trades whole, or a limit order.
 
-        A limit trades in the bar of its trigger only if the close confirms it, at the limit, as taker; else it rests
-        (exchange_semantics.md, sections 5.4 and 5.11).
+        A limit trades in the bar of its trigger only if the close confirms it, as taker, at the worst price between its limit and
+        the bar; else it rests (exchange_semantics.md, sections 5.4 and 5.11).
         """
         order = working.order
         if self._standing.by_id.get(order.order_id) is not working:
@@ -77,7 +77,7 @@ class BarMatching:
             ticks = self._filling.taker_ticks(working, bar, lots, over_share=over, reference=reference) if lots else 0
         else:
             confirmed = working.is_reached(bar.close)
-            lots, ticks = (lots if confirmed else 0), order.price_ticks
+            lots, ticks = (lots if confirmed else 0), self._limit_inside(working, bar)
             if order.tif is TimeInForce.FOK and lots < working.open_lots:
                 lots = 0
         if lots:
@@ -87,6 +87,13 @@ class BarMatching:
         if order.order_id in self._standing.by_id:
             self._after_trigger(working, bar, reports)
         self._standing.watch(order.symbol)
+
+    def _limit_inside(self, working: WorkingOrder, bar: Candle) -> int:
+        """Ticks of the limit, or of the bar's extreme where the limit lies beyond it."""
+        tick_e8 = working.tick_e8
+        if working.order.side is Side.BUY:
+            return min(working.order.price_ticks, price_e8(bar.high) // tick_e8)
+        return max(working.order.price_ticks, -(-price_e8(bar.low) // tick_e8))
 
     def _after_trigger(self, working: WorkingOrder, bar: Candle, reports: list[Published]) -> None:
         """What a triggered order has left open rests at its limit, or ends."""

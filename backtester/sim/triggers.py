@@ -31,7 +31,8 @@ class Triggers:
 
         A stop that stood before the bar and is passed by its open trades at the open, any other at its trigger
         (exchange_semantics.md, sections 5.10 and 5.11; golden H04). With `fresh_ms`, only
-        those that came at that time. A take-profit never trades better than its trigger.
+        those that came at that time. A take-profit trades at its trigger,
+        or at the worst price of a bar that lies beyond it.
         """
         found: list[tuple[WorkingOrder, float]] = []
         for working in self._waiting[bar.symbol]:
@@ -47,9 +48,9 @@ class Triggers:
             price = working.trigger_price
             if working.rises:
                 if bar.high >= price:
-                    found.append((working, max(bar.open, price) if stops else price))
+                    found.append((working, max(bar.open if stops else bar.low, price)))
             elif bar.low <= price:
-                found.append((working, min(bar.open, price) if stops else price))
+                found.append((working, min(bar.open if stops else bar.high, price)))
         return found
 
     def band(self, symbol: str) -> tuple[float, float]:

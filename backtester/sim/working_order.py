@@ -36,6 +36,7 @@ class WorkingOrder:
         "sequence",
         "symbol_index",
         "through_price",
+        "tick_e8",
         "trail",
         "trigger_price",
         "waiting",
@@ -46,6 +47,7 @@ class WorkingOrder:
         self.symbol_index = symbol_index
         self.open_lots = order.qty_lots
         self.budget_e8 = order.budget_e8 if spec.market is Market.SPOT and order.side is Side.BUY else None
+        self.tick_e8 = spec.tick_e8
         self.limit_e8 = order.price_ticks * spec.tick_e8
         self.through_price = 0.0
         if self.limit_e8:

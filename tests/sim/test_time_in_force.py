@@ -47,6 +47,7 @@ GAP = """
         pytest.param(DIPS, "00:01 a buy 1 at 100 gtd 00:02", {}, "00:02 a buy 1 @ 100 maker bar", id="a bar that ends at the date still counts"),
         pytest.param(DIPS, "00:01 a buy 1 at 100 gtd 00:01:59.999", {}, "00:01:59.999 a ends GOOD_TILL 1", id="a bar cut by the date does not"),
         pytest.param(CALM, "00:01 a buy 1 at 100 gtd 00:03", {}, "00:03 a ends GOOD_TILL 1", id="it ends at its date"),
+        pytest.param(CALM, "00:01 a buy 1 at 100 gtd 00:02", {"order_latency_ms": 61_000}, "00:02:01 a rejected GOOD_TILL", id="a date that passes on the way is no order"),
         pytest.param(CALM, "00:01 a buy 1 at 100 gtd 00:01", {}, "00:01 a refused INVALID", id="a date that is not ahead is refused"),
         pytest.param(CALM, "00:01 a buy 1 at 100 ioc post", {}, "00:01 a refused INVALID", id="post-only cannot be immediate"),
         pytest.param(
