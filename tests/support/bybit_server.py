@@ -33,6 +33,8 @@ class BybitMarket:
     def answer(self, asked: Asked) -> Reply:
         name = asked.path.removeprefix("/v5/market/")
         query = asked.query
+        if name in {"instruments-info", "risk-limit"}:
+            return self._listed(self.instruments if name == "instruments-info" else self.risk_limits, query)
         if query.get("symbol") not in {None, "BTCUSDT", "BTCUSD"}:
             return self._wrapped({}, code=10001, message="params error: symbol invalid")
         if name == "time":
@@ -54,8 +56,6 @@ class BybitMarket:
         if name == "orderbook":
             book = {"s": query["symbol"], "b": [["99.5", "2"], ["99", "3"]], "a": [["100", "1.5"]], "ts": self.now_ms + 5}
             return self._wrapped({**book, "u": 77, "seq": 5, "cts": self.now_ms})
-        if name in {"instruments-info", "risk-limit"}:
-            return self._listed(self.instruments if name == "instruments-info" else self.risk_limits, query)
         return Reply({"retCode": 404, "retMsg": "not found"}, status=404)
 
     def _trade(self, index: int) -> dict[str, Any]:
