@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtester.data.batch import Origin, RawBatch
-from backtester.data.findings import DEFAULT_POLICIES, Finding, Rule
+from backtester.data.findings import Rule
 from backtester.data.kinds import VolumeUnit, kind_named
 from backtester.data.parsing.binance_layouts import ARCHIVE_KINDS, END, HOUR, IDENTITY, SAMPLED_VOLUME, ArchiveKind
 from backtester.data.parsing.csv_rows import Block, first_fields, is_data, read_blocks
@@ -19,6 +19,7 @@ from backtester.data.parsing.epochs import read_epochs
 from backtester.data.parsing.hint import Hint
 from backtester.data.parsing.identity import About, agreed, series_for, unit_for
 from backtester.data.parsing.opened_file import OpenedFile
+from backtester.data.parsing.row_faults import RowFaults
 from backtester.data.series import Series
 from backtester.domain.errors import ConfigError, SchemaMismatchError
 from backtester.domain.timeframe import HOUR_MS
@@ -164,9 +165,7 @@ class _Assembling:
         import pyarrow as pa
 
         table = block.table
-        faults = _Faults(table.num_rows)
-        for fault in block.faults:
-            faults.add(np.array([fault.index]), fault.rule, fault.detail)
+        faults = RowFaults(block)
         self._check_identity(table, block.first_row)
         self._check_bars(table)
         columns: dict[str, Any] = {name: table.column(name) for name in table.column_names}
@@ -177,18 +176,18 @@ class _Assembling:
             extra["row"] = pa.array(np.arange(block.first_row, block.first_row + table.num_rows))
         if END in columns:
             extra[END] = _end_ms(columns[END])
-        if faults.found:
-            extra["fault"] = faults.column()
+        findings, marks = faults.told(self._origin.name)
+        if marks is not None:
+            extra["fault"] = marks
         if self._unit is VolumeUnit.CONTRACTS and self._series.kind == "candles":
             for name in ("quote_volume", "taker_buy_quote_volume"):  # base coin there, in spite of their names
                 columns.pop(name, None)
         schema = kind_named(self._series.kind).schema()
         arrays = [columns.get(field.name, pa.nulls(table.num_rows, field.type)) for field in schema]
         rows = pa.Table.from_arrays([array.cast(field.type) for array, field in zip(arrays, schema, strict=True)], schema=schema)
-        findings = faults.findings(self._origin.name, block.first_row)
         return RawBatch(self._series, rows, self._origin, self._unit, pa.table(extra) if extra else None, findings)
 
-    def _times(self, columns: dict[str, Any], name: str, faults: _Faults, *, as_text: bool) -> pa.Array[Any]:
+    def _times(self, columns: dict[str, Any], name: str, faults: RowFaults, *, as_text: bool) -> pa.Array[Any]:
         """The time column in the kind's unit, null where it cannot be a time."""
         import pyarrow as pa
 
@@ -198,12 +197,12 @@ class _Assembling:
         times = read_epochs(values)
         wrong = np.flatnonzero(valid & ~times.possible)
         if len(wrong):
-            faults.add(wrong, Rule.BAD_NUMBER, f"{name} is {int(values[wrong[0]])}, no time in ms or us from 2000 to 2100")
+            _mark(faults, wrong, Rule.BAD_NUMBER, f"{name} is {int(values[wrong[0]])}, no time in ms or us from 2000 to 2100")
         good = valid & times.possible
         if name.endswith("_ms"):
             parts = np.flatnonzero(good & (times.us % 1_000 != 0))
             if len(parts):
-                faults.add(parts, Rule.BAD_NUMBER, f"{name} is {int(values[parts[0]])}, with parts of a millisecond")
+                _mark(faults, parts, Rule.BAD_NUMBER, f"{name} is {int(values[parts[0]])}, with parts of a millisecond")
                 good[parts] = False
         if self._in_us is None and good.any():
             self._in_us = bool(times.was_us[good][0])
@@ -211,20 +210,20 @@ class _Assembling:
         if len(other):
             units = ("us", "ms") if self._in_us else ("ms", "us")
             detail = f"{name} is {int(values[other[0]])}, in {units[1]} where the file began in {units[0]}"
-            faults.add(other, Rule.MIXED_TIME_UNITS, detail)
+            _mark(faults, other, Rule.MIXED_TIME_UNITS, detail)
         return pa.array(times.us // 1_000 if name.endswith("_ms") else times.us, mask=~good)
 
-    def _from_text(self, columns: dict[str, Any], name: str, faults: _Faults) -> pa.Array[Any]:
+    def _from_text(self, columns: dict[str, Any], name: str, faults: RowFaults) -> pa.Array[Any]:
         """Times that stood as text, with the hour added where that is a column of its own."""
         import pyarrow as pa
 
         values, valid = _ints(columns[name])
         possible = read_epochs(values).possible
-        faults.add(np.flatnonzero(valid & ~possible), Rule.BAD_NUMBER, f"{name} is no time from 2000 to 2100")
+        _mark(faults, np.flatnonzero(valid & ~possible), Rule.BAD_NUMBER, f"{name} is no time from 2000 to 2100")
         if HOUR in columns:
             hours, stated = _ints(columns[HOUR])
             fine = stated & (hours >= 0) & (hours < 24)
-            faults.add(np.flatnonzero(stated & ~fine), Rule.BAD_NUMBER, "hour is not from 0 to 23")
+            _mark(faults, np.flatnonzero(stated & ~fine), Rule.BAD_NUMBER, "hour is not from 0 to 23")
             values, possible = values + np.where(fine, hours, 0) * HOUR_MS, possible & fine
         return pa.array(values, mask=~(valid & possible))
 
@@ -261,33 +260,10 @@ class _Assembling:
             )
 
 
-class _Faults:
-    """Rows that cannot be read as they stand, each under the first rule it breaks."""
-
-    def __init__(self, rows: int) -> None:
-        self._rules: npt.NDArray[np.object_] = np.full(rows, None, dtype=object)
-        self.found: dict[Rule, str] = {}
-
-    def add(self, rows: npt.NDArray[np.intp], rule: Rule, detail: str) -> None:
-        """These rows break `rule`; those that have a fault already keep it. `detail` tells of the first."""
-        rows = rows[self._rules[rows] == None]  # noqa: E711 - an elementwise comparison
-        if len(rows):
-            self._rules[rows] = rule.value
-            self.found.setdefault(rule, detail)
-
-    def column(self) -> pa.Array[Any]:
-        """The rule's name for each row, null where a row has no fault."""
-        import pyarrow as pa
-
-        return pa.array(self._rules, type=pa.string())
-
-    def findings(self, file: str, first_row: int) -> tuple[Finding, ...]:
-        """One for each rule; the policy is the default until the rows are judged."""
-        findings = []
-        for rule, detail in self.found.items():
-            rows = np.flatnonzero(self._rules == rule.value)
-            findings.append(Finding(rule, DEFAULT_POLICIES[rule], file, first_row + int(rows[0]), len(rows), detail))
-        return tuple(findings)
+def _mark(faults: RowFaults, rows: npt.NDArray[np.intp], rule: Rule, detail: str) -> None:
+    """All these rows break `rule`; `detail` tells of the first."""
+    for index in rows.tolist():
+        faults.add(index, rule, detail)
 
 
 def _ints(column: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:

@@ -175,7 +175,7 @@ def _damage(name: str) -> Iterator[None]:
         yield
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, struct.error) as error:
         raise DataError(f"{name} is damaged ({_first_line(error)}); {_AGAIN}") from error
-    except (RuntimeError, NotImplementedError) as error:  # how zipfile refuses encryption and packing it does not know
+    except RuntimeError as error:  # how zipfile refuses encryption and packing it does not know
         raise DataError(f"{name} cannot be unpacked ({_first_line(error)}); unpack it and take the file inside") from error
 
 
