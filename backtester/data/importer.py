@@ -131,6 +131,8 @@ def import_file(
     tallies: dict[Series, _Tally] = {}
 
     def parsed(raw: RawBatch) -> None:
+        if hint.timeframe is not None:
+            _check_not_finer(raw, path=path, length_ms=timeframe_ms(hint.timeframe))
         tallies.setdefault(raw.series, _Tally(raw.series)).rows_read += raw.table.num_rows
         if on_rows is not None:
             on_rows(raw.table.num_rows)
@@ -226,18 +228,34 @@ def _times_ms(batch: Batch) -> IntColumn:
     return times // 1_000 if name == "time_us" else times
 
 
+def _check_not_finer(raw: RawBatch, *, path: Path, length_ms: int) -> None:
+    """Returns unless most bars of a file are closer to each other than was stated. Raises DataQualityError."""
+    if not _is_evenly_spaced(raw.series):
+        return
+    start_ms = np.unique(raw.table.column(kind_named(raw.series.kind).time).drop_null().to_numpy())
+    steps = np.diff(start_ms)
+    if len(steps) and float(np.median(steps)) < length_ms:
+        raise _other_timeframe(start_ms, path=path, length_ms=length_ms)
+
+
 def _check_timeframe(batch: Batch, *, path: Path, length_ms: int) -> None:
     """Returns if bars are `length_ms` apart where none is missing. Raises DataQualityError."""
-    kind = kind_named(batch.series.kind)
     start_ms = _times_ms(batch)
-    if not kind.periodic or len(kind.key) > 1 or len(start_ms) < 2:
-        return
+    if _is_evenly_spaced(batch.series) and len(start_ms) > 1 and int(np.diff(start_ms).min()) != length_ms:
+        raise _other_timeframe(start_ms, path=path, length_ms=length_ms)
+
+
+def _is_evenly_spaced(series: Series) -> bool:
+    """Whether there is one row for each period."""
+    kind = kind_named(series.kind)
+    return kind.periodic and len(kind.key) == 1
+
+
+def _other_timeframe(start_ms: IntColumn, *, path: Path, length_ms: int) -> DataQualityError:
     steps = np.diff(start_ms)
-    step_ms = int(steps.min())
-    if step_ms != length_ms:
-        row = int(np.argmin(steps))
-        raise DataQualityError(
-            f"{path}: the timeframe was stated as {timeframe_text(length_ms)}, but the smallest step between bars is "
-            f"{step_ms / 1000:g} s (from {iso_text(int(start_ms[row]))} to {iso_text(int(start_ms[row + 1]))} UTC); "
-            "state the timeframe that the data has"
-        )
+    row = int(np.argmin(steps))
+    return DataQualityError(
+        f"{path}: the timeframe was stated as {timeframe_text(length_ms)}, but the smallest step between bars is "
+        f"{int(steps[row]) / 1000:g} s (from {iso_text(int(start_ms[row]))} to {iso_text(int(start_ms[row + 1]))} UTC); "
+        "state the timeframe that the data has"
+    )

@@ -159,17 +159,19 @@ class _Reader:
                 else None
             )
             if kind is None or kind == "candles":
-                return self._no_volume(names)
+                raise self._refusal_of_bars(names)
             return path._replace(kind=kind)
         if found == "candles" and (self._hint.kind or path.kind) in _BARS:
             found = agreed(path.kind, self._hint.kind, what="the kind", option="--kind", file=file)
         kind_said = path.kind if path.kind != "quotes" or found != "quote_candles" else found
         return path._replace(kind=agreed(kind_said, found, what="the kind", option="the columns", file=file))
 
-    def _no_volume(self, names: tuple[str, ...]) -> About:
-        raise SchemaMismatchError(
-            f"{self._opened.name}: no column volume; candles need start_ms, open, high, low, close, volume; found "
-            f"{', '.join(names)}; if these are no candles, state --kind mark, index or premium"
+    def _refusal_of_bars(self, names: tuple[str, ...]) -> SchemaMismatchError:
+        missing = [name for name in (*_PRICES, "volume") if name not in names]
+        other = "; if these are no candles, state --kind mark, index or premium" if missing == ["volume"] else ""
+        return SchemaMismatchError(
+            f"{self._opened.name}: no column {', '.join(missing)}; candles need start_ms, open, high, low, close, volume; found "
+            f"{', '.join(names)}{other}"
         )
 
     def batch(self, columns: Mapping[str, Column], part: _Part) -> RawBatch:

@@ -105,7 +105,7 @@ def test_lean_days_are_milliseconds_since_midnight(tmp_path):
         tmp_path, name, zipped("20221213_btcusdt_minute_trade.csv", "0,17194,17199.5,17193.5,17199,78.677\n60000,1,2,1,1,5\n")
     )
     assert str(batch.series) == "bybit linear BTCUSDT candles 1m"
-    assert [row[:6] for row in rows_of([batch])][0] == (1_670_889_600_000, 17194.0, 17199.5, 17193.5, 17199.0, 78.677)
+    assert rows_of([batch])[0][:6] == (1_670_889_600_000, 17194.0, 17199.5, 17193.5, 17199.0, 78.677)
     name = "Data/crypto/bybit/minute/btcusdt/20221213_quote.zip"
     (batch,) = parse(tmp_path, name, zipped("20221213_btcusdt_minute_quote.csv", "60000,1,2,3,4,5,6,7,8,9,10\n"))
     assert str(batch.series) == "bybit spot BTCUSDT quote_candles 1m"
