@@ -133,9 +133,11 @@ class _Checked(io.RawIOBase):
 
 def _only_member(archive: zipfile.ZipFile, name: str, limit_bytes: int) -> zipfile.ZipInfo:
     """The one member that can hold data. Raises DataError."""
-    members = [member for member in archive.infolist() if not member.is_dir()]
+    members = [member for member in archive.infolist() if not member.filename.endswith("/")]
     for member in members:
         path = PurePosixPath(member.filename.replace("\\", "/"))
+        if not path.parts:
+            raise DataError(f"{name} is damaged: it has a member without a name; {_AGAIN}")
         if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
             raise DataError(f"{name} has a member named {member.filename!r}, which points outside of it; do not use this file")
     found = [
@@ -173,7 +175,7 @@ def _damage(name: str) -> Iterator[None]:
     """Whatever unpacking raises inside becomes a DataError that names the file."""
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, struct.error) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, OverflowError, struct.error) as error:
         raise DataError(f"{name} is damaged ({_first_line(error)}); {_AGAIN}") from error
     except RuntimeError as error:  # how zipfile refuses encryption and packing it does not know
         raise DataError(f"{name} cannot be unpacked ({_first_line(error)}); unpack it and take the file inside") from error

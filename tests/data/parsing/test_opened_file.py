@@ -73,6 +73,14 @@ def claiming(size):
     return bytes(content)
 
 
+def unnamed():
+    """A zip whose directory gives its member a name of no letters; they become its remark."""
+    content = bytearray(zipped(TEXT, member="a.csv"))
+    at = content.index(b"PK\x01\x02")
+    struct.pack_into("<HHH", content, at + 28, 0, 0, 5)
+    return bytes(content)
+
+
 def encrypted():
     content = bytearray(members("a.csv"))
     content[content.index(b"PK\x01\x02") + 8] |= 1
@@ -96,6 +104,7 @@ GOOD = zipped(TEXT * 1_000, member="a.csv")
         (claiming(2**31), "a.zip", "which cannot be"),
         (claiming(13_000), "a.zip", "it says 13,000 bytes and holds 12,000"),
         (claiming(11_000), "a.zip", "is damaged"),
+        (unnamed(), "a.zip", "a member without a name"),
         (encrypted(), "a.zip", "cannot be unpacked"),
         (GOOD[: len(GOOD) // 2], "a.zip", "is damaged"),
         (GOOD[:40] + bytes([GOOD[40] ^ 1]) + GOOD[41:], "a.zip", "is damaged"),
