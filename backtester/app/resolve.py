@@ -14,6 +14,7 @@ from backtester.app.market_data import SymbolRef
 from backtester.config.layers import plain
 from backtester.config.run_config import RunConfig, StrategySection
 from backtester.data.catalog import Catalog, StoredSeries
+from backtester.data.object_store import is_remote, shown
 from backtester.domain.errors import ConfigError, DataUnavailableError
 from backtester.domain.timeframe import DAY_MS, iso_text, parse_time_ms, timeframe_ms
 from backtester.strategy.base import StrategyParams, build_params
@@ -115,7 +116,9 @@ def _with_symbols(config: RunConfig, loaded: Sequence[LoadedStrategy]) -> RunCon
 def _with_source(config: RunConfig, *, data_explicit: bool) -> RunConfig:
     """Catalog or sample; a configuration that says so already keeps it unless a data directory was named now."""
     run, source = config.run, config.data.source
-    path = Path(config.data.data_path).expanduser().resolve()
+    path = Path(config.data.data_path)
+    if not is_remote(path):
+        path = path.expanduser().resolve()
     if data_explicit:
         source = "catalog"
         if run.exchange == SAMPLE:
@@ -124,7 +127,7 @@ def _with_source(config: RunConfig, *, data_explicit: bool) -> RunConfig:
         raise ConfigError("the candles of this run were handed over in Python and are not stored; name a catalog with --data")
     elif not source:
         source = SAMPLE if Catalog(path).is_empty() else "catalog"
-    data = msgspec.structs.replace(config.data, source=source, data_path=str(path))
+    data = msgspec.structs.replace(config.data, source=source, data_path=shown(path))
     return msgspec.structs.replace(config, data=data, run=run)
 
 

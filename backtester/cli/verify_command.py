@@ -36,4 +36,5 @@ def _data(options: Namespace, run_dir: Path) -> Path | None:
         return Path(options.data)
     elsewhere = os.environ.get(DATA_VARIABLE)
     stored = RunDir(run_dir).read_manifest().data_path
-    return Path(elsewhere) if elsewhere and stored and not Path(stored).is_dir() else None
+    gone = bool(stored) and not stored.startswith("s3:") and not Path(stored).is_dir()
+    return Path(elsewhere) if elsewhere and gone else None

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from backtester.data.http_client import Downloaded, HttpClient
+from backtester.data.object_store import index_directory
 from backtester.data.partial_file import Validators, digest_of, write_whole
 from backtester.domain.errors import ChecksumError, ConfigError, StorageError
 
@@ -33,12 +34,13 @@ class CachedFile(NamedTuple):
 class DownloadCache:
     """`<base>/.cache/<host>/<path>` and, beside each file, `.json` with its sha256, ETag and Last-Modified.
 
-    The same file name under two directories of an archive is two files, since the whole address is the key. A file without its
-    note, or whose bytes are not those that the note describes, is not held: it is fetched again.
+    For a catalog in an object store it stands beside the index, on this machine. The same file name under two directories of an
+    archive is two files, since the whole address is the key. A file without its note, or whose bytes are not those that the note
+    describes, is not held: it is fetched again.
     """
 
     def __init__(self, base: Path | str) -> None:
-        self.root = Path(base) / CACHE_DIRECTORY
+        self.root = index_directory(Path(base)) / CACHE_DIRECTORY
 
     def path_of(self, url: str) -> Path:
         """Where the file of this address lies. Raises ConfigError for an address that leads out of the cache."""

@@ -18,6 +18,7 @@ from typing import Generic, NamedTuple, TypeVar
 import msgspec
 
 from backtester.data.instrument_record import Fees, Funding, InstrumentAnswer, InstrumentRecord, Rules
+from backtester.data.object_store import is_remote, shown
 from backtester.data.partial_file import write_whole
 from backtester.data.series import LIVE, series_of
 from backtester.domain.errors import ConfigError, DataError, DataQualityError, StorageError
@@ -269,6 +270,8 @@ def _spec(
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """One writer at a time, of all processes: the lock is the directory itself, so nothing is left behind."""
+    if is_remote(directory):
+        raise ConfigError(f"{shown(directory)}: instruments are stored in a local catalog only; name one with --data")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         handle = os.open(directory, os.O_RDONLY)
