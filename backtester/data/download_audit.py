@@ -15,12 +15,12 @@ AUDIT_FILE = "audit.jsonl"
 class DownloadAudit:
     """Lines added to `<log_dir>/<download_run_id>/audit.jsonl`; the file appears with the first. Several threads may tell.
 
-    `failures` are those told so far, in words.
+    `unread`: the files that the last parsing could not read, in words; a strict writer refuses to leave them out.
     """
 
     def __init__(self, directory: Path, *, run_id: str, now_ms: Callable[[], int]) -> None:
         self.path = directory / AUDIT_FILE
-        self.failures: list[str] = []
+        self.unread: tuple[str, ...] = ()
         self._run_id = run_id
         self._now_ms = now_ms
         self._lock = threading.Lock()
@@ -37,11 +37,9 @@ class DownloadAudit:
                 raise StorageError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def failed(self, what: str, error: Exception) -> str:
-        """The failure is told and remembered; it in words."""
-        text = f"{what}: {error}"
-        self.failures.append(text)
+        """The failure is told; it in words."""
         self.tell("failed", what=what, error=str(error))
-        return text
+        return f"{what}: {error}"
 
     def __repr__(self) -> str:
         return f"DownloadAudit({str(self.path)!r})"

@@ -185,6 +185,7 @@ class ParsingSanitizing:
             rows = sum(batch.table.num_rows for batch in clean)
             self._audit.tell("parsed", name=blob.name, sha256=blob.sha256, rows=rows)
             batches += clean
+        self._audit.unread = tuple(failures)
         findings = tuple(finding for batch in batches for finding in batch.findings)
         return batches, ParseReport(files, sum(batch.table.num_rows for batch in batches), findings, tuple(failures))
 
@@ -221,7 +222,7 @@ class WritingParquet:
         return WriteReport(files, rows, already, findings, tuple(failures))
 
     def _require_spotless(self, batches: Sequence[Batch]) -> None:
-        found = [str(finding) for batch in batches for finding in batch.findings] + self._audit.failures
+        found = [str(finding) for batch in batches for finding in batch.findings] + [*self._audit.unread]
         if found:
             raise DataQualityError(f"strict: {len(found)} things were found wrong, nothing was written; the first: {found[0]}")
 

@@ -207,6 +207,8 @@ class HttpClient:
         import httpx
 
         with self._lock:
+            if self._stopped.is_set():
+                raise DownloadError("the download was stopped")
             if self._opened is None:
                 self._opened = httpx.Client(
                     timeout=self._timeout_s, follow_redirects=True, max_redirects=5, headers={"User-Agent": USER_AGENT}

@@ -129,7 +129,7 @@ class BinanceArchive:
             raise DataUnavailableError(f"the binance archive holds the live network only, not {series.network}; use --via rest")
         kind = archive_kind(series)
         months = months_over(request.start_ms, request.end_ms, self._now_ms())
-        with _workers(self._parallel) as workers:
+        with _workers(self._parallel, self._http) as workers:
             monthly = _in_order(workers, lambda month: self._month_file(series, kind, month), months, self._parallel)
             for month, file in monthly:
                 yield from self._month(request, kind, month, file, workers)
@@ -321,12 +321,16 @@ def _rows_expected(series: Series, day_ms: int) -> int:
 
 
 @contextmanager
-def _workers(count: int) -> Iterator[ThreadPoolExecutor]:
+def _workers(count: int, http: HttpClient) -> Iterator[ThreadPoolExecutor]:
+    """Threads that are done when this ends: what they are receiving is kept, unless the user does not want to wait for it."""
     workers = ThreadPoolExecutor(count, thread_name_prefix="download")
     try:
         yield workers
+    except KeyboardInterrupt:
+        http.close()
+        raise
     finally:
-        workers.shutdown(wait=False, cancel_futures=True)
+        workers.shutdown(wait=True, cancel_futures=True)
 
 
 def _in_order(workers: ThreadPoolExecutor, function: Callable[[A], B], items: Iterable[A], ahead: int) -> Iterator[tuple[A, B]]:

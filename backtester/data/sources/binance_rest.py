@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -36,6 +36,8 @@ _INTEREST_LIMIT = 500
 _INTEREST_SPAN_MS = 30 * DAY_MS - HOUR_MS
 """Open interest is kept for 30 days; the oldest hour is left, which may go while it is asked for."""
 INTEREST_PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
+BATCH_ROWS = 50_000
+"""A month of minutes is little less: so few rows are held, and so seldom a month is written again."""
 _SECOND_MICROSECONDS = 10**14
 """Times above it are microseconds, below it milliseconds."""
 
@@ -85,14 +87,13 @@ class BinanceRest:
         """
         series = request.series
         pages = self._pages_of(series)
-        empty = True
         end_ms = min(request.end_ms, self._end_of_closed_ms(series, request.end_ms))
-        if request.start_ms < end_ms:
-            for page in pages(series, request.start_ms, end_ms):
-                raw = _raw_batch(series, page, request.start_ms, end_ms)
-                if raw.table.num_rows:
-                    empty = False
-                    yield raw
+        start_ms = min(request.start_ms, end_ms)
+        found = (_raw_batch(series, page, start_ms, end_ms) for page in pages(series, start_ms, end_ms))
+        empty = True
+        for raw in _collected(one for one in found if one.table.num_rows):
+            empty = False
+            yield raw
         if empty:
             raise DataUnavailableError(
                 f"{self._base(series)} has nothing of {series} from {iso_text(request.start_ms)} to {iso_text(request.end_ms)}"
@@ -256,6 +257,26 @@ def _raw_batch(series: Series, page: _Page, start_ms: int, end_ms: int) -> RawBa
         ) from error
     unit = VolumeUnit.CONTRACTS if inverse and sized else VolumeUnit.BASE
     return RawBatch(series, table, page.origin, unit)
+
+
+def _collected(pages: Iterable[RawBatch]) -> Iterator[RawBatch]:
+    """The same rows in batches of about BATCH_ROWS, each said to come from the first address it holds rows of."""
+    held: list[RawBatch] = []
+    for page in pages:
+        held.append(page)
+        if sum(one.table.num_rows for one in held) >= BATCH_ROWS:
+            yield _together(held)
+            held = []
+    if held:
+        yield _together(held)
+
+
+def _together(held: list[RawBatch]) -> RawBatch:
+    import pyarrow as pa
+
+    digest = hashlib.sha256("".join(one.origin.sha256 for one in held).encode()).hexdigest()
+    table = pa.concat_tables([one.table for one in held]).combine_chunks()
+    return held[0]._replace(table=table, origin=Origin(held[0].origin.name, digest))
 
 
 def _bar(row: list[Any], traded: bool, *, inverse: bool) -> tuple[Any, ...]:
