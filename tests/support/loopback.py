@@ -50,6 +50,7 @@ def serving(answer: Answer) -> Iterator[Loopback]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one packet: the second would wait for the client's delayed acknowledgement
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
