@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backtester.data.availability import available_us
+from backtester.data.batch import Batch, Origin
+from backtester.data.catalog import Catalog
 from backtester.data.event_merge import ORDER_OF_KINDS, WINDOW_ROWS, EventMerge, Selection
-from backtester.data.kinds import KINDS
+from backtester.data.kinds import KINDS, VolumeUnit
+from backtester.data.merging import in_canonical_order
 from backtester.data.series import Series
 from backtester.domain.errors import ConfigError, DataQualityError
 from tests.data.candles import MINUTE, MONDAY
@@ -181,19 +184,32 @@ def real(kind: str, path: str, names: dict[str, str]) -> pa.Table:
     return table.sort_by(KINDS[kind].time)
 
 
+def real_market() -> dict[Series, pa.Table]:
+    """Candles, marks, funding and trades as they were published."""
+    return {
+        series("candles"): real("candles", "candles/binance_um/BTCUSDT_1m.parquet", {"start_ms": "open_time_ms"}).slice(0, 30_000),
+        series("mark", timeframe="8h"): real("mark", "mark/binance_um/BTCUSDT_8h.parquet", {"start_ms": "open_time_ms"}),
+        series("funding"): real("funding", "funding/binance_um/BTCUSDT.parquet", {"time_ms": "ts_ms"}),
+        series("trades"): real("trades", "trades/binance_um/BTCUSDT_2024-08-08.parquet", {"time_us": "ts_ms"}),
+    }
+
+
+@needs_shared
+def test_a_catalog_hands_over_the_same_rows_as_memory(tmp_path):
+    tables = real_market()
+    catalog = Catalog(tmp_path)
+    tables = {one: in_canonical_order(KINDS[one.kind], [table]) for one, table in tables.items()}
+    for one, table in tables.items():
+        catalog.store(Batch(one, table, Origin("shared", "0" * 64), VolumeUnit.BASE, (), {}))
+    start_us = (int(tables[series("candles")]["start_ms"][500].as_py()) + 17) * 1000
+    for begin_us in (0, start_us):
+        merge = EventMerge([Selection(one) for one in tables], catalog.read_tables, start_us=begin_us, end_us=EVER)
+        assert list(merge.rows()) == merged(Held(tables), start_us=begin_us)
+
+
 @needs_shared
 def test_real_funding_marks_candles_and_trades_stand_in_one_order():
-    held = Held(
-        {
-            series("candles"): real("candles", "candles/binance_um/BTCUSDT_1m.parquet", {"start_ms": "open_time_ms"}).slice(
-                0, 30_000
-            ),
-            series("mark", timeframe="8h"): real("mark", "mark/binance_um/BTCUSDT_8h.parquet", {"start_ms": "open_time_ms"}),
-            series("funding"): real("funding", "funding/binance_um/BTCUSDT.parquet", {"time_ms": "ts_ms"}),
-            series("trades"): real("trades", "trades/binance_um/BTCUSDT_2024-08-08.parquet", {"time_us": "ts_ms"}),
-        },
-        sizes=(7000,),
-    )
+    held = Held(real_market(), sizes=(7000,))
     rows = merged(held)
     assert len(rows) == sum(table.num_rows for table in held.tables.values())
     times = [at for at, _, _ in rows]
