@@ -2,6 +2,7 @@
 
     python scripts/bench.py                  everything: one year of 1m candles of 2 and 12 symbols, one month to six years
     python scripts/bench.py --quick          two symbols, three months
+    python scripts/bench_data.py             market data alone: reading, parsing, listing, memory
 
 bare loop: the candles lie in Python lists; each is constructed and handed to the strategy, whose orders are filled at once.
 engine: the same candles read from a catalog and run with default settings, journal on disk, snapshots hourly.
@@ -23,6 +24,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+import bench_data
 
 from backtester import Candle, Fill, MarketOrderIntent, Side, Strategy, StrategyParams
 
@@ -252,6 +255,7 @@ def main() -> None:
             report["two_symbols_1_year"] = measured(base / "two", TWO, "2024-01-01", "2025-01-01", arguments.repeats)
             report["twelve_symbols_1_year"] = measured(base / "twelve", TWELVE, "2024-01-01", "2025-01-01", 3)
             report["growth_two_symbols"] = growth(base / "two", 3)
+            report["data"] = bench_data.figures()
     print(json.dumps(report, indent=2))
 
 

@@ -45,6 +45,7 @@ from backtester.config.run_config import AccountSection, EngineSection, RiskSect
 from backtester.config.venue_rules import venue_table
 from backtester.data.columns import CandleColumns
 from backtester.data.feed import CandleFeed, SymbolStream
+from backtester.domain.errors import BacktesterError
 from backtester.domain.orders import (
     Fill,
     OrderAttached,
@@ -391,7 +392,7 @@ def main() -> int:
     for seed in range(first, last):
         try:
             happened = check_seed(seed)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the seed that shows it is what counts
+        except (Broken, BacktesterError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             print(
                 f"seed {seed}: {type(error).__name__}: {error}\nagain: python scripts/simulate.py --seeds {seed}:{seed + 1} --tell"
             )
