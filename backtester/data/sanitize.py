@@ -132,20 +132,20 @@ def _endless(rows: JudgedRows, *, required_only: bool = False) -> BoolColumn:
 
 
 def _judge_still_open(rows: JudgedRows, now_ms: int | None) -> None:
-    """Bars had ended when they were seen."""
-    if not rows.kind.periodic:
-        return
-    end_ms = rows.times() + rows.series.length_ms
+    """Bars had ended when they were seen; what is a state at its time (open interest, ratios) needs no end."""
     faults = _faults(rows)
     still_open = np.zeros(len(rows), np.bool_) if faults is None else faults == Rule.STILL_OPEN.value
-    if now_ms is not None:
-        still_open |= end_ms > now_ms
-    seen = rows.stated("seen_ms")
-    if seen is not None:
-        still_open |= seen[1] & (end_ms > seen[0])
-    closed = rows.stated("closed")
-    if closed is not None:
-        still_open |= closed[1] & ~closed[0].astype(np.bool_)
+    end_ms = rows.times()
+    if rows.kind.time == "start_ms" or rows.kind.name == "option_summary":
+        end_ms = end_ms + rows.series.length_ms
+        if now_ms is not None:
+            still_open |= end_ms > now_ms
+        seen = rows.stated("seen_ms")
+        if seen is not None:
+            still_open |= seen[1] & (end_ms > seen[0])
+        closed = rows.stated("closed")
+        if closed is not None:
+            still_open |= closed[1] & ~closed[0].astype(np.bool_)
     rows.judge(
         Rule.STILL_OPEN,
         still_open,

@@ -204,6 +204,13 @@ def test_bars_that_end_after_the_file_was_made_or_seen_were_still_open():
     assert (starts(batch), told(batch)) == ([0, 1], [(Rule.STILL_OPEN, Policy.DROP, 3, 1)])
 
 
+def test_a_state_at_a_time_is_never_still_open():
+    assert (
+        clean([{"time_ms": START_MS, "open_interest": 1.0}], kind="open_interest", timeframe="5m", now_ms=START_MS + 1).findings
+        == ()
+    )
+
+
 def test_what_a_parser_left_out_is_recorded_as_dropped():
     found = [Finding(Rule.STILL_OPEN, Policy.FAIL, "f.csv", 4, 1, "the exchange says so")]
     assert told(clean(bars(3), {"still_open": "keep"}, findings=found)) == [(Rule.STILL_OPEN, Policy.DROP, 4, 1)]
