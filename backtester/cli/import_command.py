@@ -36,7 +36,7 @@ def import_files(options: Namespace) -> int:
     """
     catalog = Catalog(catalog_directory(options))
     hint, policies = _hint(options), _policies(options.policy)
-    paths = files_in([Path(path) for path in options.paths])
+    paths = files_in([Path(path) for path in options.paths], apart_from=catalog.base)
     with _Shown(len(paths), shown=sys.stderr.isatty() and not options.quiet) as progress:
         report = import_all(paths, catalog=catalog, hint=hint, policies=policies, progress=progress)
     if len(paths) == 1 and report.refused:

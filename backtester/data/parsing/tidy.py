@@ -17,7 +17,7 @@ from backtester.data.parsing.row_faults import RowFaults
 from backtester.data.parsing.row_times import END_NAMES, START_NAMES, TIME_NAMES, RowTimes
 from backtester.data.parsing.stamps import BarStamps
 from backtester.data.parsing.table_files import is_table_file, read_tables
-from backtester.domain.errors import SchemaMismatchError
+from backtester.domain.errors import DataQualityError, SchemaMismatchError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -185,6 +185,8 @@ class _Reader:
                 taken[column.name] = self._typed(columns[found], column.type, found)
         if kind.name == "book":
             self._of_book(columns, taken)
+        if kind.name == "trades" and "exec_type" in columns:
+            self._only_market_trades(columns["exec_type"], part.first_row)
         if kind.name == "trades" and "side" in columns and "is_buyer_maker" not in columns:
             taken["is_buyer_maker"] = _sold(columns["side"])
         end_ms = None
@@ -203,6 +205,19 @@ class _Reader:
             faults=part.faults,
             findings=part.findings,
         )
+
+    def _only_market_trades(self, exec_type: Column, first_row: int) -> None:
+        """Returns unless a row is an entry of the feed that no market order made, such as of the insurance fund."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        others = pc.fill_null(pc.not_equal(exec_type.cast(pa.string()), pa.scalar("MARKET")), fill_value=False)
+        if pc.any(others).as_py():
+            row = int(pc.index(others, pa.scalar(value=True)).as_py())
+            raise DataQualityError(
+                f"{self._opened.name}: row {first_row + row} has exec_type {exec_type[row].as_py()}, which is no trade on the market; "
+                "leave such rows out"
+            )
 
     def finish(self) -> None:
         """Raises SchemaMismatchError where the whole file shows that its stamps are closes."""

@@ -19,19 +19,24 @@ SUFFIXES = (".csv", ".gz", ".zip", ".parquet", ".feather", ".json", ".jsonl", ".
 """What is taken from a directory; a file that is named is taken whatever its name."""
 
 
-def files_in(paths: Sequence[Path]) -> tuple[Path, ...]:
+def files_in(paths: Sequence[Path], *, apart_from: Path | None = None) -> tuple[Path, ...]:
     """The files named, and those in the directories named, at any depth, in order of their names; hidden ones are left out.
+
+    What lies in the directory `apart_from` (the catalog) is taken only where it is named.
 
     Raises DataUnavailableError for a path that is not there, or a directory without such files.
     """
     found: dict[Path, None] = {}
+    shut = None if apart_from is None else apart_from.resolve()
     for path in paths:
         if not path.exists():
             raise DataUnavailableError(f"there is no file {path}")
         if not path.is_dir():
             found[path] = None
             continue
-        inside = [file for file in sorted(path.rglob("*")) if _is_taken(file, path)]
+        inside = [
+            file for file in sorted(path.rglob("*")) if _is_taken(file, path) and not (shut and file.resolve().is_relative_to(shut))
+        ]
         if not inside:
             raise DataUnavailableError(f"{path} holds no file to import ({' '.join(SUFFIXES)})")
         found.update(dict.fromkeys(inside))

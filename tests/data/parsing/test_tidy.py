@@ -7,7 +7,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
-from backtester.domain.errors import DataError, SchemaMismatchError
+from backtester.domain.errors import DataError, DataQualityError, SchemaMismatchError
 from tests.data.parsing.files import parse, rows_of
 
 NAMES = {"exchange": "binance", "market": "linear", "symbol": "BTCUSDT"}
@@ -145,6 +145,13 @@ def test_a_table_that_does_not_say_what_is_needed_is_refused_with_what_it_has(tm
     with pytest.raises(SchemaMismatchError, match="a.parquet") as caught:
         parse(tmp_path, "a.parquet", parquet(**columns), **(BARS if "open" in columns else NAMES))
     assert words in str(caught.value)
+
+
+def test_an_entry_of_a_trade_feed_that_no_market_order_made_is_named(tmp_path):
+    columns = {"ts_ms": [DAY, DAY], "price": [1.0, 1.0], "qty": [1.0, 1.0], "is_buyer_maker": [True, True]}
+    assert len(rows_of(parse(tmp_path, "a.parquet", parquet(**columns, exec_type=["MARKET", None]), **NAMES))) == 2
+    with pytest.raises(DataQualityError, match="row 2 has exec_type INSURANCE_FUND"):
+        parse(tmp_path, "a.parquet", parquet(**columns, exec_type=["MARKET", "INSURANCE_FUND"]), **NAMES)
 
 
 def test_damaged_tables_are_refused(tmp_path):
