@@ -20,7 +20,8 @@ ARCHIVE, REST, CCXT = "archive", "rest", "ccxt"
 class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What all sources share: the catalog's base, which holds the cache, whether the network may be used, and addresses.
 
-    `now_ms` says which days are over; `on_wait` is told of waits between attempts. `opened` are the clients made so far.
+    `now_ms` says which days are over; `on_wait` is told of waits between attempts. `opened` are the clients made so far,
+    `unverified` the addresses of files that came without a checksum, as some do from a mirror.
     """
 
     base: Path
@@ -32,12 +33,18 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
     policies: Policies = Policies()
     on_wait: Callable[[float, str], None] | None = None
     opened: list[HttpClient] = []
+    unverified: list[str] = []
 
     def http(self, weight_per_minute: int | None = None) -> HttpClient:
         """A client for one source."""
         pace = None if weight_per_minute is None else RequestPace(weight_per_minute)
         self.opened.append(HttpClient(allow_net=self.allow_net, on_wait=self.on_wait, pace=pace))
         return self.opened[-1]
+
+    def heard(self, event: str, **about: object) -> None:
+        """What a source tells while it receives files."""
+        if event == "unverified":
+            self.unverified.append(str(about.get("url")))
 
     def close(self) -> None:
         """Connections are closed; what is still being received ends."""
@@ -71,7 +78,12 @@ def _binance(way: str, market: str, kind: str, settings: SourceSettings) -> Sour
 
         cache = DownloadCache(settings.base)
         return BinanceArchive(
-            settings.http(), cache, now_ms=settings.now_ms, base_url=settings.base_url, policies=settings.policies
+            settings.http(),
+            cache,
+            now_ms=settings.now_ms,
+            base_url=settings.base_url,
+            policies=settings.policies,
+            tell=settings.heard,
         )
     from backtester.data.sources.binance_rest import WEIGHT_PER_MINUTE, BinanceRest
 
@@ -85,7 +97,7 @@ def _bybit(way: str, market: str, kind: str, settings: SourceSettings) -> Source
     if way == ARCHIVE:
         from backtester.data.sources.bybit_archive import BybitArchive
 
-        return BybitArchive(settings.http(), DownloadCache(settings.base), settings.base_url)
+        return BybitArchive(settings.http(), DownloadCache(settings.base), settings.base_url, policies=settings.policies)
     from backtester.data.sources.bybit_rest import BybitRest
 
     return BybitRest(settings.rest_url, settings.network, settings.allow_net, settings.now_ms, policies=settings.policies)

@@ -107,7 +107,9 @@ def download_series(
         for start_ms, end_ms in _stretches(lacking, request):
             days = _fetch(source, DataRequest(series, start_ms, end_ms), catalog, tally, on_progress)
             tally.days |= days
-            finished.add(series, [day_ms for day_ms in sorted(days) if day_ms + DAY_MS <= now_ms()])
+            finished.add(
+                series, [day_ms for day_ms in days if request.start_ms <= day_ms <= min(request.end_ms, now_ms()) - DAY_MS]
+            )
         lacking = [day_ms for day_ms in lacking if day_ms not in tally.days]
         if not lacking:
             break

@@ -72,6 +72,7 @@ def download(options: Namespace) -> int:
                 progress.end()
     if not options.quiet:
         _print_results(results, catalog)
+        _print_some("without a checksum", settings.unverified)
     return _print_failures(results)
 
 

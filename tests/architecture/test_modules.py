@@ -16,6 +16,7 @@ ENTRY_POINTS = {
     "backtester.cli.main",  # the console script `bt`
     "backtester.__main__",  # `python -m backtester`
     "backtester.config.configs",  # a fixed import path of users' scripts
+    "backtester.data.downloader",  # another
 }
 
 

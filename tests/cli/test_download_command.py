@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from backtester.app.download_sources import SourceSettings, sources_for
+from backtester.app.downloading import series_to_download
 from backtester.cli.main import main
 from backtester.data.catalog import Catalog
 from tests.support.archive_server import ArchiveServer, Fault, zipped
@@ -170,14 +172,23 @@ def test_a_symbol_that_nobody_has_ends_with_exit_code_3_and_stores_nothing(serve
 
 def test_values_that_contradict_stored_ones_are_refused_and_named(server, bt):
     publish_bars(server, "BTCUSDT", "2024-01")
-    assert bt(end="2024-01-31")[0] == 0
+    assert bt(end="2024-01-30T12:00")[0] == 0
+    (file,) = Path("cat").rglob("*.parquet")
+    before = file.read_bytes()
     text = "".join(f"{time},9,9,9,9,1,{time + HOUR_MS - 1},9,1,1,9,0\n" for time in range(*period_ms("2024-01"), HOUR_MS))
     server.publish(kline_path("BTCUSDT", "2024-01"), text)
-    for path in list(Path("cat").rglob("*.parquet")):
-        before = path.read_bytes()
-    code, _, err = bt(start="2024-01-30", end="2024-02-01")
-    assert code == 0 or "2024-01" in err
-    assert path.read_bytes() == before or code == 0
+    code, _, err = bt(end="2024-02-01", via="archive")
+    assert code == 3
+    assert "2024-01-30 00:00:00" in err
+    assert "differ" in err
+    assert file.read_bytes() == before
+
+
+def test_files_of_a_mirror_without_checksums_are_told(server, bt):
+    path = publish_bars(server, "BTCUSDT", "2024-01", checksum=False)
+    code, out, _ = bt(end="2024-02-01")
+    assert code == 0
+    assert f"without a checksum: {server.url}{path}" in out
 
 
 def test_offline_uses_what_is_cached_and_asks_nothing(server, bt):
@@ -225,9 +236,24 @@ def test_a_policy_decides_about_broken_rules(server, bt):
     assert "row 101: high_low (1 row, fix)" in out
 
 
-def test_symbols_as_ccxt_writes_them_say_their_market():
-    from backtester.app.downloading import series_to_download
+@pytest.mark.parametrize(
+    ("exchange", "via", "network", "names"),
+    [
+        ("binance", None, "live", ["binance archive", "binance rest"]),
+        ("binance", "archive", "live", ["binance archive"]),
+        ("binance", "rest", "live", ["binance rest"]),
+        ("binance", None, "testnet", ["binance rest"]),
+        ("bybit", None, "live", ["bybit archive", "bybit v5"]),
+        ("okx", "ccxt", "live", ["ccxt okx"]),
+        ("binance", "ccxt", "live", ["ccxt binance"]),
+    ],
+)
+def test_every_exchange_has_its_sources_in_order(tmp_path, exchange, via, network, names):
+    settings = SourceSettings(base=tmp_path, now_ms=lambda: NOW_MS, network=network)
+    assert [source.name for source in sources_for(exchange, "linear", "candles", via, settings)] == names
 
+
+def test_symbols_as_ccxt_writes_them_say_their_market():
     found = series_to_download(
         exchange="okx", market="linear", symbols=["BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC"], kinds=[], timeframe="1h"
     )
@@ -241,6 +267,17 @@ def test_a_day_is_asked_for_until_all_its_bars_are_stored(server, bt):
     server.answers["/fapi/v1/klines"] = kline_answer(ms("2024-01-01"), ms("2024-04-01"))
     assert bt(start="2024-03-18", end="2024-03-21", via="rest")[0] == 0
     assert stored()["BTCUSDT", "candles", "1h"].last_ms == NOW_MS - NOW_MS % HOUR_MS
+
+
+def test_a_day_of_which_a_part_was_asked_for_is_not_taken_for_whole(server, bt):
+    text = "calc_time,funding_interval_hours,last_funding_rate\n" + "".join(
+        f"{time + 2},8,0.0001\n" for time in range(*period_ms("2024-01"), 8 * HOUR_MS)
+    )
+    server.publish("/data/futures/um/monthly/fundingRate/BTCUSDT/BTCUSDT-fundingRate-2024-01.zip", text)
+    assert bt(kind="funding", start="2024-01-02T12:00", end="2024-01-05T12:00")[0] == 0
+    assert stored()["BTCUSDT", "funding", "tick"].rows == 9
+    assert bt(kind="funding", end="2024-02-01")[0] == 0
+    assert stored()["BTCUSDT", "funding", "tick"].rows == 93
 
 
 def test_json_notes_of_finished_days_are_only_a_hint(server, bt):

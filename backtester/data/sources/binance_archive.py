@@ -244,7 +244,7 @@ class BinanceArchive:
         try:
             with zipfile.ZipFile(file.path) as archive:
                 damaged = archive.testzip()
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError) as error:
             damaged = str(error)
         if damaged is not None:
             self._cache.discard(file.url)
