@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,15 @@ def test_files_of_a_mirror_without_checksums_are_told(server, bt):
     code, out, _ = bt(end="2024-02-01")
     assert code == 0
     assert f"without a checksum: {server.url}{path}" in out
+
+
+def test_a_long_download_shows_its_rate_on_a_terminal_and_nothing_elsewhere(server, bt, monkeypatch):
+    monkeypatch.setattr("backtester.cli.download_command._SHOW_AFTER_S", 0.0)
+    publish_bars(server, "BTCUSDT", "2024-01")
+    assert bt(end="2024-02-01")[2] == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert "BTCUSDT candles" in bt(end="2024-02-01", data="other")[2]
+    assert bt("--quiet", end="2024-02-01", data="third")[1:] == ("", "")
 
 
 def test_offline_uses_what_is_cached_and_asks_nothing(server, bt):
