@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
-from backtester.data.parsing.csv_tolerant import Fault, read_tolerantly
+from backtester.data.parsing.csv_tolerant import BLANKS, Fault, read_tolerantly
 from backtester.domain.errors import DataError, SchemaMismatchError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def read_blocks(stream: BinaryIO, layout: CsvLayout, *, file: str, block_bytes: 
 
 def first_fields(head: bytes) -> list[str]:
     """The fields of the first line that is not blank, stripped and lower case; empty where there is none."""
-    lines = (line for line in head.removeprefix(_BOM).splitlines() if line.strip())
+    lines = (line for line in head.removeprefix(_BOM).splitlines() if line.strip(BLANKS.encode()))
     return [field.lower() for field in _fields(next(lines, b""))]
 
 
@@ -90,16 +90,16 @@ def is_data(field: str) -> bool:
 
 
 def _fields(line: bytes) -> list[str]:
-    text = line.decode("utf-8", "replace").strip()
+    text = line.decode("utf-8", "replace").strip(BLANKS)
     try:
-        return [field.strip() for field in next(csv.reader([text]), [])]
+        return [field.strip(BLANKS) for field in next(csv.reader([text]), [])]
     except csv.Error:  # a lone carriage return, say
-        return [field.strip() for field in text.split(",")]
+        return [field.strip(BLANKS) for field in text.split(",")]
 
 
 def _columns(data: bytes, layout: CsvLayout, file: str) -> tuple[list[str | None], bytes]:
     """Which field of the layout stands at each position (None: one that is not read), and the data behind a header."""
-    start = len(data) - len(data.lstrip(b"\r\n \t"))
+    start = len(data) - len(data.lstrip(BLANKS.encode()))
     end = data.find(b"\n", start) + 1 or len(data)
     if end - start > LINE_BYTES_MAX:
         raise SchemaMismatchError(f"{file}: its first line has more than {LINE_BYTES_MAX:,} bytes; it holds no {layout.what}")
@@ -130,7 +130,7 @@ def _columns(data: bytes, layout: CsvLayout, file: str) -> tuple[list[str | None
 
 def _width(data: bytes) -> int:
     """The number of fields that most of the first rows have."""
-    lines = [line for line in data[:LINE_BYTES_MAX].split(b"\n")[:50] if line.strip()]
+    lines = [line for line in data[:LINE_BYTES_MAX].split(b"\n")[:50] if line.strip(BLANKS.encode())]
     if len(lines) > 1 and not data[:LINE_BYTES_MAX].endswith(b"\n"):
         lines.pop()  # cut, here or by the file's end
     counts = [len(_fields(line)) for line in lines]

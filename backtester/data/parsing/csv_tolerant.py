@@ -20,6 +20,8 @@ _FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,3})0*)?)?Z?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN = 40
+BLANKS = " \t\r\n"
+"""What means nothing around a value. Python's own idea of blanks has control characters in it, which are damage here."""
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -45,11 +47,11 @@ def read_tolerantly(
     faults: list[Fault] = []
     index = first_index
     for line in data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
-        if not line.strip():
+        if not line.strip(BLANKS.encode()):
             continue
         fields, problem = _split(line, len(columns), line_bytes_max)
         for position, name, reader in readers:
-            text = fields[position].strip() if position < len(fields) else ""
+            text = fields[position].strip(BLANKS) if position < len(fields) else ""
             value = reader(text) if text else None
             values[name].append(value)
             if text and value is None and problem is None:

@@ -88,6 +88,8 @@ def test_an_empty_field_is_no_value_and_no_fault():
         ("id,value,flag,note", Rule.BAD_NUMBER, "id is 'id'"),
         ('2,"1,true,x', Rule.TRUNCATED_ROW, "it has 2 fields"),
         ("\x00\x01,1,true,x", Rule.BAD_NUMBER, "id is"),
+        ("2,1\x1f,true,x", Rule.BAD_NUMBER, "value is"),
+        ("\x1f", Rule.TRUNCATED_ROW, "it has 1 fields"),
     ],
 )  # fmt: skip
 def test_a_row_that_cannot_be_read_has_its_number_and_a_reason_and_the_others_are_read(line, rule, words):
@@ -110,6 +112,7 @@ def test_bytes_that_are_no_text_are_a_fault():
         ("1,2,3,4,5\n1,2,3,4,5\n", "5 fields"),
         ("id,price\n1,2\n", "flag is missing among id, price"),
         ("garbage\n1,2,true,x\n", "is no header of samples"),
+        ("\x1f", "is no header of samples"),
         ("1" * 100_000 + "\n", "its first line has more than"),
     ],
 )
