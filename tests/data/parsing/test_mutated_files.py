@@ -21,7 +21,7 @@ from backtester.domain.errors import DataError
 from tests.data.parsing.archives import JANUARY_MS, KLINE_HEADER, klines, zipped
 from tests.support.shared_data import SHARED, needs_shared
 
-ROUNDS = 5_000 if os.environ.get("BT_NIGHTLY") else 150
+ROUNDS = 5_000 if os.environ.get("BT_NIGHTLY") else 80
 SECONDS_MAX = 20
 DROPPING = Policies(dict.fromkeys(Rule, Policy.DROP))
 
