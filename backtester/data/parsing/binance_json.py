@@ -66,7 +66,7 @@ class _BinanceMessages:
     def __init__(self, name: str, hint: Hint) -> None:
         self._stem = re.sub("[^a-z]", "", name.rpartition("/")[2].lower())
         self._path = about_path(name)
-        self._hint_market = hint.market
+        self._hint = hint
         self._book_times: dict[str, int] = {}
         self._early: list[JsonMessage] = []
 
@@ -103,7 +103,7 @@ class _BinanceMessages:
         return _HOSTS.get(host[1]) if host else self._path.market
 
     def _is_inverse(self, message: JsonMessage) -> bool:
-        return (self._market(message) or self._hint_market) == "inverse"
+        return (self._market(message) or self._hint.market) == "inverse"
 
     # -- bodies that are lists -------------------------------------------------------------------------------------------
 
@@ -152,7 +152,7 @@ class _BinanceMessages:
         length_ms = Counter(whole(row[6]) - whole(row[0]) + 1 for row in rows).most_common(1)[0][0]
         about = self._about(kind, message, timeframe=timeframe_text(length_ms) if length_ms in _BAR_LENGTHS else None)
         if kind is None:
-            about = about._replace(kind=self._path.kind)
+            about = about._replace(kind=self._path.kind or self._hint.kind)
         bars = [_bar(row, of_prices=about.kind != "candles", inverse=self._is_inverse(message)) for row in rows]
         return [Piece(about, bars, [whole(row[6]) for row in rows], entries=True)]
 

@@ -10,7 +10,7 @@ from backtester.data.findings import DEFAULT_POLICIES, Finding, Rule
 from backtester.data.kinds import kind_named
 from backtester.data.parsing.hint import Hint
 from backtester.data.parsing.identity import About, series_for, unit_for
-from backtester.domain.errors import DataError
+from backtester.domain.errors import DataError, SchemaMismatchError
 
 BATCH_ROWS = 65_536
 """Rows of a series that are gathered before they are handed on."""
@@ -75,6 +75,12 @@ class RowCollector:
         series = series_for(about, self._hint, file=self._file)
         schema = kind_named(series.kind).schema()
         columns = zip(*gathered.rows, strict=True)
+        odd = [index for index, row in enumerate(gathered.rows) if len(row) != len(schema)]
+        if 0 < len(odd) < len(gathered.rows):
+            row = gathered.numbers[odd[0]]
+            raise DataError(f"{self._file}: row {row} has another number of values than the others; get the file anew")
+        if odd:
+            raise SchemaMismatchError(f"{self._file}: what it holds is no {series.kind}; state --kind as it is, or leave it away")
         try:
             arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
         except (pa.ArrowException, OverflowError) as error:

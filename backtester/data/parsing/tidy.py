@@ -211,12 +211,12 @@ class _Reader:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        others = pc.fill_null(pc.not_equal(exec_type.cast(pa.string()), pa.scalar("MARKET")), fill_value=False)
+        others = pc.fill_null(pc.not_equal(exec_type.cast(pa.string()), pa.scalar("MARKET")), False)
         if pc.any(others).as_py():
             row = int(pc.index(others, pa.scalar(value=True)).as_py())
             raise DataQualityError(
-                f"{self._opened.name}: row {first_row + row} has exec_type {exec_type[row].as_py()}, which is no trade on the market; "
-                "leave such rows out"
+                f"{self._opened.name}: row {first_row + row} has exec_type {exec_type[row].as_py()}, which is no trade "
+                "on the market; leave such rows out"
             )
 
     def finish(self) -> None:

@@ -222,3 +222,18 @@ def test_damaged_json_ends_in_our_errors_or_in_rows(tmp_path_factory, document, 
     except BacktesterError:
         return
     assert all(batch.table.num_rows for batch in batches)
+
+
+def test_bars_without_volume_may_be_stated_to_be_candles_but_nothing_else_may(tmp_path):
+    sampled = [*KLINE[:5], "0", KLINE[6], "0", 60, "0", "0", "0"]
+    (batch,) = parse(tmp_path, "klines.json", json.dumps([sampled]), kind="candles", **PAIR)
+    assert (batch.series.kind, rows_of([batch])[0][5]) == ("candles", 0.0)
+    with pytest.raises(SchemaMismatchError, match="what it holds is no open_interest; state --kind as it is"):
+        parse(tmp_path, "klines.json", json.dumps([sampled]), kind="open_interest", **PAIR)
+
+
+def test_a_row_of_another_length_is_named(tmp_path):
+    rows = [["1652486400000", "1", "2", "1", "1"], ["1652400000000", "1", "2", "1"]]
+    body = {"retCode": 0, "result": {"symbol": "BTCUSDT", "category": "linear", "list": rows}}
+    with pytest.raises(DataError, match="row 2 has another number of values"):
+        parse(tmp_path, "market_mark-kline_1.json", json.dumps(body), timeframe="1d")
