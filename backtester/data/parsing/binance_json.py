@@ -93,7 +93,8 @@ class _BinanceMessages:
     def _about(self, kind: str | None, message: JsonMessage, *, symbol: Any = None, timeframe: str | None = None) -> About:
         """What is known of a message's rows; sizes of coin-margined contracts count contracts."""
         url_symbol = _URL_SYMBOL.search(message.url)
-        named = About(kind, "binance", self._market(message), symbol or (url_symbol[1] if url_symbol else None), timeframe)
+        said = str(symbol) if symbol else (url_symbol[1] if url_symbol else None)
+        named = About(kind, "binance", self._market(message), said, timeframe)
         about = named.filled(self._path._replace(kind=None, volume_unit=None))
         sized = kind in {None, "candles", "trades", "agg_trades", "quotes", "book", "open_interest", "liquidations"}
         return about._replace(volume_unit=VolumeUnit.CONTRACTS) if sized and self._is_inverse(message) else about
@@ -186,7 +187,7 @@ class _BinanceMessages:
         values = [number(bar[name]) for name in ("o", "h", "l", "c", "v", "q", "n", "V", "Q")]
         if inverse:
             values[5] = values[8] = None
-        about = self._about("candles", message, symbol=bar["s"], timeframe=bar["i"])
+        about = self._about("candles", message, symbol=bar["s"], timeframe=str(bar["i"]))
         return [Piece(about, [(whole(bar["t"]), *values)], [whole(bar["T"])])]
 
     def _quote(self, data: dict[str, Any], message: JsonMessage, names: tuple[str, str, str, str]) -> Sequence[Piece] | str:

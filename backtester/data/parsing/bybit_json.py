@@ -73,7 +73,7 @@ class _BybitMessages:
         return "JSON of an unknown shape"
 
     def _about(self, kind: str | None, *, market: Any = None, symbol: Any = None, timeframe: str | None = None) -> About:
-        named = About(kind, "bybit", MARKET_WORDS[market] if market else None, symbol or None, timeframe)
+        named = About(kind, "bybit", MARKET_WORDS[market] if market else None, str(symbol) if symbol else None, timeframe)
         about = named.filled(self._path._replace(kind=None))
         inverse = (about.market or self._hint_market) == "inverse"
         return about._replace(volume_unit=VolumeUnit.QUOTE) if inverse and (kind is None or kind in _SIZED) else about

@@ -69,7 +69,7 @@ class _OkxMessages:
         return self._rows(document["data"], message, "", None, snapshot=True)
 
     def _about(self, kind: str | None, instrument: Any, timeframe: str | None = None) -> About:
-        symbol = instrument or None
+        symbol = str(instrument) if instrument else None
         named = About(kind, "okx", market_of(symbol) if symbol else None, symbol, timeframe)
         about = named.filled(self._path._replace(kind=None))
         market = about.market or self._hint.market

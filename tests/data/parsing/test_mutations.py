@@ -11,16 +11,11 @@ from backtester.data.findings import Policies, Policy, Rule
 from backtester.data.parsing.formats import Hint, parse_file
 from backtester.data.sanitize import sanitize
 from backtester.domain.errors import BacktesterError
-from tests.support.shared_data import SHARED, needs_shared
+from tests.data.test_shared_files import PARSED, RAW
+from tests.support.shared_data import needs_shared
 
-DATA = SHARED / "data"
 ROUNDS = 20_000 if os.environ.get("BT_NIGHTLY") else 400
 INSERTED = (b"nan", b'"', b"\n", b",", b"-", b"99999999999999999999999", b"null", b"{}", b"[]", b"1e400", b"\x00", b"true", b'""')
-HINTS = (
-    Hint(),
-    Hint(market="linear", symbol="BTCUSDT", timeframe="1m"),
-    Hint(exchange="okx", market="spot", symbol="BTC-USDT", timeframe="1m"),
-)
 
 
 def mutated(content: bytearray, other: bytes, rng: random.Random) -> bytes:
@@ -44,17 +39,17 @@ def mutated(content: bytearray, other: bytes, rng: random.Random) -> bytes:
 @pytest.mark.parametrize("seed", range(2))
 def test_damaged_files_end_in_rows_or_in_our_errors(tmp_path, seed):
     rng = random.Random(seed)
-    files = [path for path in sorted(DATA.rglob("*")) if path.is_file() and path.suffix != ".md" and path.stat().st_size < 50_000]
-    contents = {path: path.read_bytes() for path in files}
+    files = [one for one in PARSED if (RAW / one.file).stat().st_size < 50_000]
+    contents = {one.file: (RAW / one.file).read_bytes() for one in files}
     policies = Policies(dict.fromkeys(Rule, Policy.DROP))
     damaged = tmp_path / "damaged"
     judged = 0
     for _ in range(ROUNDS):
-        path, other = rng.choice(files), rng.choice(files)
-        damaged.write_bytes(mutated(bytearray(contents[path]), contents[other], rng))
-        name = (path if rng.random() < 0.8 else other).relative_to(DATA).as_posix()
+        one, other = rng.choice(files), rng.choice(files)
+        damaged.write_bytes(mutated(bytearray(contents[one.file]), contents[other.file], rng))
+        named = one if rng.random() < 0.8 else other
         try:
-            for raw in parse_file(damaged, name=name, hint=rng.choice(HINTS)):
+            for raw in parse_file(damaged, name=named.file, hint=Hint(**named.stated)):
                 sanitize(raw, policies)
                 judged += 1
         except BacktesterError:
