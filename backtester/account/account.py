@@ -7,19 +7,20 @@ from decimal import Decimal
 
 from backtester.account.books import Books
 from backtester.account.guard import equity_bands
-from backtester.account.ledger import CAPITAL, FEES, INVENTORY, TRADING, WALLET, Ledger, Posting
+from backtester.account.ledger import CAPITAL, FEES, FUNDING, INVENTORY, TRADING, WALLET, Ledger, Posting
 from backtester.domain.candle import Candle
 from backtester.domain.errors import LedgerImbalanceError, require
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.money import FEE_STEP, decimal_from_money, size_from_e8
+from backtester.domain.money import FEE_STEP, decimal_from_e8, decimal_from_money, price_e8, size_from_e8
 from backtester.domain.orders import Fill
 from backtester.domain.position import book_fill
 from backtester.domain.run_events import ControlAction, ControlEvent
+from backtester.domain.settlement import FundingPaid, Settlement
 from backtester.domain.timeframe import DAY_MS
 from backtester.domain.vocabulary import Side
 from backtester.engine.clock import Clock
 from backtester.engine.routes import Routes
-from backtester.engine.topics import T_ACCOUNT_SNAPSHOT, T_CONTROL, Published, on
+from backtester.engine.topics import T_ACCOUNT_SNAPSHOT, T_CONTROL, T_FUNDING, Published, on
 
 ZERO = Decimal(0)
 
@@ -89,16 +90,51 @@ class Account:
         if not is_spot:
             self._stake += max(0, booked.cost if booked.lots > 0 else 0) - (cost if lots > 0 else 0)
             self._shorts += (booked.lots < 0) - (lots < 0)
+        return self._after_change(closed=not booked.lots)
+
+    def _after_change(self, *, closed: bool) -> Sequence[Published]:
+        """Equity is another now: every band is to be set again; the floors are looked at where nothing else would."""
+        books = self.books
         if not self._shorts and not self._day_floor and books.cash > self._stake:
             if self._routes.books:
                 self._routes.clear_books()
             return ()
-        for other, held in books.lots.items():  # equity is another now: every band is to be set again
+        for other, held in books.lots.items():
             if held:
                 self._routes.enter_books(other, self.on_bar)
             else:
                 self._routes.leave_books(other)
-        return self._watch() if not booked.lots and books.cash <= self._day_floor else ()
+        return self._watch() if closed and books.cash <= self._day_floor else ()
+
+    def on_settlement(self, settlement: Settlement) -> Sequence[Published]:
+        """Funding is in wallet and ledger: -signed size x mark x rate, rounded down to a money unit; nothing where nothing is held.
+
+        What is held at this instant counts: fills inside bars that end now are booked, orders that arrive now are not
+        (exchange_semantics.md, sections 4.3 and 5.11; golden C01).
+        """
+        books, symbol = self.books, settlement.symbol
+        lots = books.lots[symbol]
+        mark_e8 = settlement.mark_e8 if settlement.mark_e8 is not None else price_e8(books.marks.get(symbol, 0.0))
+        if not lots:
+            return ()
+        size_e8 = lots * books.lot_e8[symbol]
+        numerator, denominator = settlement.rate.as_integer_ratio()
+        value = (abs(size_e8) if settlement.is_assumed else size_e8) * mark_e8
+        amount = -value * numerator // denominator
+        self.ledger.post(books.quote, ((WALLET, amount), (FUNDING, -amount)), cause=f"funding {symbol} {settlement.time_ms}")
+        books.cash += amount
+        books.funding += amount
+        paid = FundingPaid(
+            self._clock.now_ms,
+            symbol,
+            size_from_e8(size_e8),
+            settlement.rate,
+            decimal_from_e8(mark_e8),
+            decimal_from_money(amount),
+            settlement.mark_e8 is None,
+            settlement.is_assumed,
+        )
+        return (on(T_FUNDING, paid), *self._after_change(closed=False))
 
     def _book_strategy(self, strategy_id: str, symbol: str, signed_lots: int) -> None:
         lots_by = self.books.strategy_lots
@@ -169,11 +205,12 @@ class Account:
         ledger.check()
         require(ledger.balance(WALLET, quote) == books.cash, "wallet is not what the ledger says", error=LedgerImbalanceError)
         require(self._traded_lots == books.lots, "positions are not the sum of fills", error=LedgerImbalanceError)
-        expected = books.starting_cash - ledger.balance(TRADING, quote) - ledger.balance(FEES, quote) + books.unrealised()
+        earned = ledger.balance(TRADING, quote) + ledger.balance(FEES, quote) + ledger.balance(FUNDING, quote)
+        expected = books.starting_cash - earned + books.unrealised()
         equity = books.equity()
         require(
             equity == expected,
-            "equity %s is not start + realised - fees + unrealised = %s",
+            "equity %s is not start + realised - fees + funding + unrealised = %s",
             equity,
             expected,
             error=LedgerImbalanceError,

@@ -16,7 +16,7 @@ NOTHING = decimal_from_money(0)
 class Books:
     """Balances of one run in one quote asset: whole money units (1e-16 quote), whole lots.
 
-    Derivatives: cash is the wallet (start + realised - fees), equity adds unrealised profit. Spot: cash is the quote
+    Derivatives: cash is the wallet (start + realised - fees + funding), equity adds unrealised profit. Spot: cash is the quote
     balance, equity adds the holdings at their marks. `marks` are the last closes and belong to the loop.
     """
 
@@ -34,6 +34,7 @@ class Books:
         self.cash = starting_cash
         self.realised = 0
         self.fees = 0
+        self.funding = 0
         self.lots: dict[str, int] = dict.fromkeys(specs, 0)
         self.cost: dict[str, int] = dict.fromkeys(specs, 0)
         self.strategy_lots: dict[tuple[str, str], int] = {}

@@ -13,6 +13,7 @@ Posting = tuple[str, int]
 WALLET = "wallet"
 CAPITAL = "capital"
 FEES = "fees"
+FUNDING = "funding"
 TRADING = "trading"
 INVENTORY = "inventory"
 

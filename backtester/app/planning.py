@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from backtester.app.funding import stored_funding
 from backtester.app.resolve import ResolvedRun
 from backtester.app.specs import ChosenSpecs, choose_specs, specs_of
 from backtester.app.wiring import Plan
@@ -17,7 +18,6 @@ from backtester.config.venue_rules import venue_rules
 from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
 from backtester.domain.timeframe import timeframe_ms
-from backtester.domain.vocabulary import Market
 from backtester.sim.sim_models import FeeModel, FixedSlippage, SlippageModel, SymbolFees, VolumeShareSlippage
 from backtester.strategy.base import Strategy, build_params
 from backtester.strategy.importing import CreationGuard
@@ -45,6 +45,7 @@ def plan_run(resolved: ResolvedRun, *, specs: SymbolSpecs | None = None, models:
     strategies = _strategies(resolved)
     warm_up_ms = max(strategy.warmup_bars * timeframe_ms(timeframes[0]) for _, strategy, timeframes in strategies)
     rates = {key: _rates(config, spec) for key, spec in chosen.items()}
+    funding = stored_funding(config, resolved.refs, start_ms=resolved.start_ms, end_ms=resolved.end_ms)
     plan = Plan(
         config=config,
         specs=chosen,
@@ -55,9 +56,10 @@ def plan_run(resolved: ResolvedRun, *, specs: SymbolSpecs | None = None, models:
         slippage=models.slippage or _slippage(config),
         fees=models.fees or SymbolFees({key: (maker, taker) for key, (maker, taker, _) in rates.items()}),
         rules={key: venue_rules(spec.exchange, spec.market.value) for key, spec in chosen.items()},
+        settlements=funding.settlements,
     )
     lengths = sorted({timeframe_ms(name) for _, _, timeframes in strategies for name in timeframes})
-    return PlannedRun(plan, tuple(lengths), (*_assumptions(resolved, chosen, rates, models), *notes))
+    return PlannedRun(plan, tuple(lengths), (*_assumptions(resolved, rates, models), *funding.notes, *notes))
 
 
 def _specs_at_start(resolved: ResolvedRun, specs: SymbolSpecs | None) -> ChosenSpecs:
@@ -114,7 +116,6 @@ def _slippage(config: RunConfig) -> SlippageModel:
 
 def _assumptions(
     resolved: ResolvedRun,
-    specs: Mapping[str, SymbolSpec],
     rates: Mapping[str, tuple[Decimal, Decimal, str]],
     models: Models,
 ) -> tuple[str, ...]:
@@ -137,8 +138,6 @@ def _assumptions(
     )
     share = f"at most {sim.participation_bps} bps of a bar's volume" if sim.participation_bps else "no cap on the share of volume"
     lines.append(f"limits fill when the price trades {sim.limit_fill} them; {share}")
-    if any(spec.market is not Market.SPOT for spec in specs.values()):
-        lines.append("funding not charged")
     return tuple(lines)
 
 

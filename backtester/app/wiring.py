@@ -13,6 +13,7 @@ from backtester.account.books import Books
 from backtester.config.run_config import RunConfig
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import money_from_decimal
+from backtester.domain.settlement import Settlement
 from backtester.domain.timeframe import timeframe_ms
 from backtester.domain.venue_rules import VenueRules
 from backtester.domain.vocabulary import Liquidity
@@ -29,6 +30,7 @@ from backtester.engine.topics import (
     T_CANDLES,
     T_CONTROL,
     T_FILLS,
+    T_FUNDING,
     T_LOG,
     T_ORDERS_ACK,
     T_ORDERS_ATTACHED,
@@ -94,6 +96,7 @@ TOPOLOGY: tuple[TopologyRow, ...] = (
     TopologyRow(T_RUN.name, "RunStarted | RunEnded", ("app",), ("audit",)),
     TopologyRow(T_ORDERS_TRIGGERED.name, "OrderTriggered", ("execution (venue)",), ("audit", "execution")),
     TopologyRow(T_ORDERS_ATTACHED.name, "OrderAttached", ("execution (venue)",), ("audit", "execution")),
+    TopologyRow(T_FUNDING.name, "FundingPaid", ("account",), ("audit",)),
 )
 
 
@@ -110,6 +113,7 @@ class Plan(NamedTuple):
     slippage: SlippageModel
     fees: FeeModel
     rules: Mapping[str, VenueRules] = {}
+    settlements: Sequence[Settlement] = ()
     """Venue rules by symbol; a symbol without is treated as on a venue of which nothing is known."""
 
 
@@ -189,6 +193,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         start_ms=plan.start_ms,
         end_ms=plan.end_ms,
         snapshot_every_ms=timeframe_ms(config.account.snapshot_every),
+        settlements=plan.settlements,
         on_progress=on_progress,
     )
     return Engine(loop, bus, clock, account, orders, risk, venue, plan)

@@ -33,6 +33,7 @@ from backtester.domain.orders import (
     SanitizedOrder,
 )
 from backtester.domain.run_events import ControlEvent, LogEvent, RunEnded, RunStarted
+from backtester.domain.settlement import FundingPaid
 from backtester.domain.vocabulary import Side, TimeInForce
 
 JournaledMessage = Message | AnyIntent
@@ -49,6 +50,7 @@ _Recorded = (
     | SanitizedCancel
     | AccountSnapshot
     | ControlEvent
+    | FundingPaid
     | LogEvent
     | RunStarted
     | RunEnded
@@ -59,6 +61,7 @@ _Recorded = (
 
 _decode_recorded: Callable[[bytes], JournaledMessage] = msgspec.json.Decoder(_Recorded).decode
 _decode_fill = msgspec.json.Decoder(Fill).decode
+_decode_funding = msgspec.json.Decoder(FundingPaid).decode
 _ORDER_INTENTS: dict[str, type[OrderIntent]] = {
     "market_order": MarketOrderIntent,
     "limit_order": LimitOrderIntent,
@@ -97,6 +100,14 @@ def decode_fill(raw: bytes) -> Fill:
         return _decode_fill(raw)
     except (msgspec.DecodeError, ValueError) as error:
         raise JournalError(f"not a fill: {error}: {raw[:120]!r}") from error
+
+
+def decode_funding(raw: bytes) -> FundingPaid:
+    """The payment that `raw` records. Raises JournalError when it is none."""
+    try:
+        return _decode_funding(raw)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise JournalError(f"not a funding payment: {error}: {raw[:120]!r}") from error
 
 
 def _member(words: type[Side | TimeInForce], value: object) -> Any:

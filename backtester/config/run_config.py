@@ -128,6 +128,8 @@ class SimSection(Section, frozen=True, kw_only=True):
     participation_bps: Decimal = Decimal(1000)
     remainder: Literal["carry", "cancel"] = "carry"
     work_bars: int = 60
+    funding: Literal["stored", "off"] = "stored"
+    funding_hole: Literal["fail", "charge"] = "fail"
 
     def __post_init__(self) -> None:
         self._make_exact("spread_bps", "slippage_bps", "participation_bps", "fee_bps", "maker_bps", "taker_bps")

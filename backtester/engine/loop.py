@@ -11,6 +11,7 @@ from backtester.domain.candle import Candle
 from backtester.domain.errors import BacktesterError, RunAbortedError, StrategyError
 from backtester.domain.orders import OrderCanceled, OrderRefused, OrderRejected
 from backtester.domain.run_events import LogEvent
+from backtester.domain.settlement import Settlement
 from backtester.domain.timeframe import DAY_MS
 from backtester.domain.vocabulary import RejectReason
 from backtester.engine.bus import Bus
@@ -50,6 +51,7 @@ class Loop:
         start_ms: int,
         end_ms: int,
         snapshot_every_ms: int,
+        settlements: Sequence[Settlement] = (),
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self._feed = feed
@@ -69,6 +71,7 @@ class Loop:
         self._end_ms = end_ms
         self._snapshot_every_ms = snapshot_every_ms
         self._on_progress = on_progress
+        self._settlements = iter(settlements)
         self._warming = True
         self._stop = False
         self.discarded_count = 0
@@ -284,6 +287,7 @@ class Loop:
         self._clock.advance(self._start_ms)
         if self._account.has_daily_floor:
             self._schedule.hook(self._start_ms // DAY_MS * DAY_MS + DAY_MS, hook_class=HOOK_DAY, item=NEW_DAY)
+        self._await_settlement()
 
     # -- hooks -------------------------------------------------------------------------------------------------------
 
@@ -300,11 +304,21 @@ class Loop:
                 self._bus.post(self._account.on_day())
                 self._bus.drain()
                 schedule.hook(time_ms // DAY_MS * DAY_MS + DAY_MS, hook_class=HOOK_DAY, item=NEW_DAY)
+            elif hook_class == HOOK_DAY:
+                self._bus.post(self._account.on_settlement(item))
+                self._bus.drain()
+                self._await_settlement()
             elif hook_class == HOOK_REJECT:
                 self._deliver_refusal(item, cause, depth)
             else:
                 self._deliver_timer(item, time_ms)
         schedule.refresh()
+
+    def _await_settlement(self) -> None:
+        """The next funding settlement is on the schedule."""
+        following = next(self._settlements, None)
+        if following is not None:
+            self._schedule.hook(following.time_ms, hook_class=HOOK_DAY, item=following)
 
     def _deliver_refusal(self, message: OrderRefused | OrderRejected | OrderCanceled, cause: int, depth: int) -> None:
         decider = self._by_id[message.strategy_id]

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from backtester.domain.candle import Candle
 from backtester.domain.message import Message
+from backtester.domain.settlement import Settlement
 from backtester.domain.vocabulary import RejectReason
 from backtester.engine.topics import Published
 
@@ -57,6 +58,9 @@ class BooksPort(Protocol):
 
     def on_day(self) -> Sequence[Published]:
         """A UTC day begins."""
+
+    def on_settlement(self, settlement: Settlement) -> Sequence[Published]:
+        """Funding is settled now, on what is held."""
 
     def on_snapshot_due(self) -> Sequence[Published]:
         """The snapshot to publish now, with the invariants checked."""

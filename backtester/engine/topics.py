@@ -19,6 +19,7 @@ from backtester.domain.orders import (
     SanitizedOrder,
 )
 from backtester.domain.run_events import ControlEvent, LogEvent, RunEnded, RunStarted
+from backtester.domain.settlement import FundingPaid
 
 M = TypeVar("M")
 
@@ -59,6 +60,7 @@ T_LOG: Topic[LogEvent] = Topic("logs", 10)
 T_RUN: Topic[RunStarted | RunEnded] = Topic("run", 11)
 T_ORDERS_TRIGGERED: Topic[OrderTriggered] = Topic("orders.triggered", 12)
 T_ORDERS_ATTACHED: Topic[OrderAttached] = Topic("orders.attached", 13)
+T_FUNDING: Topic[FundingPaid] = Topic("funding", 14)
 
 TOPICS: tuple[Topic[Any], ...] = (
     T_CANDLES,
@@ -75,4 +77,5 @@ TOPICS: tuple[Topic[Any], ...] = (
     T_RUN,
     T_ORDERS_TRIGGERED,
     T_ORDERS_ATTACHED,
+    T_FUNDING,
 )

@@ -9,6 +9,7 @@ from typing import NamedTuple, TextIO
 
 from backtester.domain.money import MONEY_DECIMALS, PRICE_DECIMALS, e8_from_decimal, format_money, format_scaled
 from backtester.domain.orders import Fill
+from backtester.domain.settlement import FundingPaid
 from backtester.report.fill_book import FillBook
 from backtester.report.trades import Trade
 
@@ -23,12 +24,15 @@ TRADE_COLUMNS = (
 )
 
 
-def write_fills(file: TextIO, fills: Iterable[Fill]) -> FillBook:
-    """The fills stand in `file`, one row each; they are returned packed for trades and equity."""
+def write_fills(file: TextIO, fills: Iterable[Fill | FundingPaid]) -> FillBook:
+    """The fills stand in `file`, one row each; they are returned packed for trades and equity, with the funding paid."""
     book = FillBook()
     file.write(FILL_COLUMNS + "\n")
     row = csv.writer(file, lineterminator="\n").writerow
     for fill in fills:
+        if isinstance(fill, FundingPaid):
+            book.add_payment(fill)
+            continue
         book.add(fill)
         row(
             (

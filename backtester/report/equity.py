@@ -52,10 +52,12 @@ class Replay:
     def __init__(self, book: FillBook, *, specs: Mapping[str, SymbolSpec], starting_cash: int) -> None:
         self._fills = iter(book)
         self._next: BookedFill | None = next(self._fills, None)
+        self._payments = iter(book.payments)
+        self._payment = next(self._payments, None)
         self._spot = {symbol: spec.market is Market.SPOT for symbol, spec in specs.items()}
         self._positions: dict[str, tuple[int, int]] = {}
-        self.due_ms = self._next.time_ms if self._next else _NEVER_MS
-        """When the next fill happens."""
+        self.due_ms = self._due_ms()
+        """When the next fill or funding payment happens."""
         self.cash = starting_cash
         self.base = starting_cash
         """Equity less the value of all positions at their marks."""
@@ -71,10 +73,17 @@ class Replay:
             self._book(fill)
             fill = next(self._fills, None)
         self._next = fill
-        self.due_ms = fill.time_ms if fill is not None else _NEVER_MS
+        while self._payment is not None and self._payment[0] <= time_ms:
+            self.cash += self._payment[1]
+            self._payment = next(self._payments, None)
+        self.due_ms = self._due_ms()
         self.held = [(symbol, size, cost) for symbol, (size, cost) in self._positions.items() if size]
         self.cost = sum(cost for _, _, cost in self.held)
         self.base = self.cash - sum(cost for symbol, _, cost in self.held if not self._spot[symbol])
+
+    def _due_ms(self) -> int:
+        fill_ms = self._next.time_ms if self._next is not None else _NEVER_MS
+        return fill_ms if self._payment is None else min(fill_ms, self._payment[0])
 
     def _book(self, fill: BookedFill) -> None:
         size, cost = self._positions.get(fill.symbol, (0, 0))

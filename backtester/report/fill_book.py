@@ -6,14 +6,16 @@ from array import array
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from backtester.audit.events import decode_fill
+from backtester.audit.events import decode_fill, decode_funding
 from backtester.audit.journal import JournalLine
 from backtester.domain.errors import JournalError, require
-from backtester.domain.money import FEE_STEP, e8_from_decimal
+from backtester.domain.money import FEE_STEP, e8_from_decimal, money_from_decimal
 from backtester.domain.orders import Fill
+from backtester.domain.settlement import FundingPaid
 from backtester.domain.vocabulary import Side
 
 FILLS_TOPIC = "fills"
+FUNDING_TOPIC = "funding"
 END_REASON = "END"
 """Reason of the fills that close positions when the data ends: they belong to the books of that last instant."""
 
@@ -45,6 +47,8 @@ class FillBook:
         self._fee_e8 = array("q")
         self._words = array("I")
         self._at_close = bytearray()
+        self.payments: list[tuple[int, int]] = []
+        """(time_ms, money units) of every funding payment, received positive."""
         self._index: dict[tuple[str, str, str, str], int] = {}
         self._known: list[tuple[str, str, str, str]] = []
         for fill in fills:
@@ -81,11 +85,23 @@ class FillBook:
                 time_ms, symbol, signed_e8, price_e8, fee_e8 * FEE_STEP, reason, order_type, strategy_id, bool(at_close)
             )
 
+    def add_payment(self, paid: FundingPaid) -> None:
+        """Keep one more funding payment."""
+        self.payments.append((paid.time_ms, money_from_decimal(paid.amount)))
+
+    def funding(self) -> int:
+        """All funding received less paid, in money units."""
+        return sum(amount for _, amount in self.payments)
+
     def fees(self) -> int:
         """All fees paid, in money units."""
         return sum(self._fee_e8) * FEE_STEP
 
 
-def fills_of(lines: Iterable[JournalLine]) -> Iterator[Fill]:
-    """The fills among the lines of a journal, in order."""
-    return (decode_fill(line.raw) for line in lines if line.topic == FILLS_TOPIC)
+def fills_of(lines: Iterable[JournalLine]) -> Iterator[Fill | FundingPaid]:
+    """The fills and funding payments among the lines of a journal, in order."""
+    for line in lines:
+        if line.topic == FILLS_TOPIC:
+            yield decode_fill(line.raw)
+        elif line.topic == FUNDING_TOPIC:
+            yield decode_funding(line.raw)

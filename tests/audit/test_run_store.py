@@ -24,7 +24,7 @@ def test_the_manifest_has_the_names_that_scripts_rely_on(tmp_path: Path) -> None
     assert {"run_id", "status", "digest", "seed", "strategy", "symbols", "start", "end", "data_source"} <= set(written)
     assert {"git_sha", "git_dirty", "timings", "counts", "files"} <= set(written)
     assert set(written["timings"]) == {"load_s", "run_s", "report_s"}
-    assert set(written["counts"]) == {"candles", "events", "orders", "fills", "refusals", "gaps"}
+    assert set(written["counts"]) == {"candles", "events", "orders", "fills", "refusals", "gaps", "outages", "filled"}
     assert written["status"] == "running" and written["files"] == {}
 
 

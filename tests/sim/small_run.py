@@ -34,6 +34,7 @@ from backtester.domain.intents import (
 )
 from backtester.domain.orders import Fill, OrderAck, OrderCanceled, OrderRefused, OrderRejected
 from backtester.domain.run_events import ControlEvent
+from backtester.domain.settlement import Settlement
 from backtester.domain.timeframe import timeframe_ms
 from backtester.domain.venue_rules import GENERIC, VenueRules
 from backtester.domain.vocabulary import Market, RejectReason, Side, TimeInForce
@@ -218,6 +219,7 @@ def small_run(
     risk: Mapping[str, Any] | None = None,
     routing: str = "interest",
     venue: VenueRules = GENERIC,
+    settlements: Sequence[Settlement] = (),
     seed: int = 42,
     **sim: Any,
 ) -> SmallRun:
@@ -251,6 +253,7 @@ def small_run(
         slippage=FixedSlippage(config.sim.slippage_bps),
         fees=SymbolFees(rates),
         rules=dict.fromkeys(rules, venue),
+        settlements=tuple(settlements),
     )
     lengths = sorted({timeframe_ms(name) for _, _, names_ in strategies for name in names_})
     feed = CandleFeed(

@@ -1,0 +1,120 @@
+"""The funding that a run will be charged: stored settlements with their mark prices, and what to do about holes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+from backtester.app.market_data import SymbolRef
+from backtester.config.run_config import RunConfig
+from backtester.data.catalog import Catalog
+from backtester.data.event_merge import EventMerge, Selection
+from backtester.data.series import Series, series_of
+from backtester.domain.errors import DataUnavailableError
+from backtester.domain.funding import ASSUMED_FRAC_PER_8H, nominal_time_ms
+from backtester.domain.money import price_e8
+from backtester.domain.settlement import Settlement
+from backtester.domain.timeframe import HOUR_MS, iso_text
+from backtester.domain.vocabulary import Market
+
+LONGEST_MS = 8 * HOUR_MS
+"""Venues settle every 8 hours or more often (exchange_semantics.md, section 4.3); a longer wait is a hole."""
+
+
+class Funding(NamedTuple):
+    """The settlements of all symbols in order of time, and what a reader of the result should know."""
+
+    settlements: tuple[Settlement, ...]
+    notes: tuple[str, ...]
+
+
+def stored_funding(config: RunConfig, refs: Sequence[SymbolRef], *, start_ms: int, end_ms: int) -> Funding:
+    """Settlements in (start, end] of the run's derivatives, as far as the catalog holds their series.
+
+    Raises DataUnavailableError where a series has a hole in the range and `sim.funding_hole` is `fail`.
+    """
+    derivatives = [ref for ref in refs if ref.market != Market.SPOT.value]
+    if not derivatives:
+        return Funding((), ())
+    if config.sim.funding == "off" or config.data.source != "catalog":
+        return Funding((), ("funding not charged",))
+    catalog = Catalog(config.data.data_path if "://" in config.data.data_path else Path(config.data.data_path))
+    settlements: list[Settlement] = []
+    notes: list[str] = []
+    for ref in derivatives:
+        series = _series(ref, kind="funding")
+        if not any(catalog.partitions(ref.name)) or series not in {stored.series for stored in catalog.all_series(ref.name)}:
+            notes.append(f"{ref.key}: funding not charged, no series is stored")
+            continue
+        charge = config.sim.funding_hole == "charge"
+        found = list(_with_holes(_rows(catalog, ref, start_ms, end_ms), ref, start_ms, end_ms, charge=charge))
+        assumed = sum(one.is_assumed for one in found)
+        settlements += found
+        notes.append(
+            f"{ref.key}: {len(found)} funding settlements"
+            + (f", {assumed} of them assumed at 1 bp per 8 h against the position" if assumed else "")
+        )
+    index = {ref.key: number for number, ref in enumerate(refs)}
+    settlements.sort(key=lambda one: (one.time_ms, index[one.symbol]))
+    return Funding(tuple(settlements), tuple(notes))
+
+
+def _series(ref: SymbolRef, *, kind: str, timeframe: str | None = None) -> Series:
+    exchange, _, network = ref.exchange.partition(".")
+    return series_of(
+        exchange=exchange, market=ref.market, symbol=ref.name, kind=kind, timeframe=timeframe, network=network or "live"
+    )
+
+
+def _rows(catalog: Catalog, ref: SymbolRef, start_ms: int, end_ms: int) -> Iterator[Settlement]:
+    """The stored settlements, each with the open of the mark bar that begins then, where one is stored."""
+    funding = Selection(_series(ref, kind="funding"), ("time_ms", "rate", "mark_price"))
+    marks = _marks(catalog, ref, start_ms, end_ms)
+    # A stamp some milliseconds late may lie behind the end of the range while its settlement lies in it.
+    merge = EventMerge([funding], catalog.read_tables, start_us=(start_ms - 60_000) * 1000, end_us=(end_ms + 60_000) * 1000)
+    for _, _, (stamp_ms, rate, mark) in merge.rows():
+        time_ms = nominal_time_ms(stamp_ms)
+        if start_ms < time_ms <= end_ms:
+            price = marks.get(time_ms, mark)
+            yield Settlement(time_ms, ref.key, Decimal(repr(rate)), None if price is None else price_e8(price))
+
+
+def _marks(catalog: Catalog, ref: SymbolRef, start_ms: int, end_ms: int) -> Mapping[int, float]:
+    """Opens of stored mark bars by their start; of several timeframes the finest."""
+    wanted = _series(ref, kind="mark", timeframe="1m")
+    stored = [one.series for one in catalog.all_series(ref.name) if one.series._replace(timeframe="1m") == wanted]
+    opens: dict[int, float] = {}
+    for series in sorted(stored, key=lambda one: -one.length_ms):
+        for table in catalog.read_tables(series, start_ms, end_ms + 1):
+            starts_ms: list[int] = table.column("start_ms").to_numpy().tolist()
+            prices: list[float] = table.column("open").to_numpy().tolist()
+            opens.update((start, price) for start, price in zip(starts_ms, prices, strict=True) if start % HOUR_MS == 0)
+    return opens
+
+
+def _with_holes(rows: Iterator[Settlement], ref: SymbolRef, start_ms: int, end_ms: int, *, charge: bool) -> Iterator[Settlement]:
+    """The settlements; a wait longer than any venue's is a hole: charged against the position, or an error."""
+    last_ms = start_ms
+    for row in rows:
+        if row.time_ms - last_ms > LONGEST_MS:
+            yield from _hole(ref, last_ms, row.time_ms, charge=charge)
+        last_ms = row.time_ms
+        yield row
+    if end_ms - last_ms > LONGEST_MS:
+        yield from _hole(ref, last_ms, end_ms + 1, charge=charge)
+
+
+def _hole(ref: SymbolRef, from_ms: int, to_ms: int, *, charge: bool) -> Iterator[Settlement]:
+    """Assumed settlements at 00:00, 08:00 and 16:00 UTC between two instants, both excluded."""
+    if not charge:
+        raise DataUnavailableError(
+            f"{ref.key}: no funding is stored between {iso_text(from_ms)} and {iso_text(to_ms)} UTC; store it (bt data download "
+            f"--exchange {ref.exchange} --market {ref.market} --symbols {ref.name} --kind funding ...), have the hole charged at "
+            "1 bp per 8 hours (--set sim.funding_hole=charge), or run without funding (--set sim.funding=off)"
+        )
+    time_ms = from_ms // LONGEST_MS * LONGEST_MS + LONGEST_MS
+    while time_ms < to_ms:
+        yield Settlement(time_ms, ref.key, ASSUMED_FRAC_PER_8H, None, is_assumed=True)
+        time_ms += LONGEST_MS

@@ -1,0 +1,138 @@
+"""Which settlements a run is charged: from the catalog, at their nominal times, with the marks there are; holes are told."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from backtester.app.funding import stored_funding
+from backtester.app.market_data import SymbolRef
+from backtester.cli.main import main
+from backtester.config.run_config import DataSection, RunConfig, SimSection
+from backtester.data.batch import Batch, Origin
+from backtester.data.catalog import Catalog
+from backtester.data.columns import CandleColumns
+from backtester.data.kinds import FUNDING, MARK, VolumeUnit
+from backtester.data.series import series_of
+from backtester.domain.errors import DataUnavailableError
+from backtester.domain.money import MONEY_ONE
+from backtester.domain.timeframe import HOUR_MS, iso_text
+from tests.data.candles import MONDAY
+from tests.support.shared_data import SHARED, needs_shared
+
+REF = SymbolRef("BTCUSDT", "bybit", "linear", "BTCUSDT")
+HOLD = """
+from backtester import MarketOrderIntent, Side, Strategy
+
+class Hold(Strategy):
+    def on_candle(self, candle):
+        if self.ctx.position(candle.symbol) == 0 and not self.ctx.open_orders(candle.symbol):
+            return MarketOrderIntent(symbol=candle.symbol, side=Side.BUY, qty="0.001")
+"""
+
+
+def store(base: Path, kind: str, columns: dict[str, list[float]], timeframe: str | None = None) -> None:
+    """Rows of one kind in the catalog."""
+    series = series_of(exchange="bybit", market="linear", symbol="BTCUSDT", kind=kind, timeframe=timeframe)
+    schema = {"funding": FUNDING, "mark": MARK}[kind].schema()
+    rows = len(next(iter(columns.values())))
+    arrays = [pa.array(columns.get(field.name, [None] * rows), field.type) for field in schema]
+    Catalog(base).store(
+        Batch(series, pa.Table.from_arrays(arrays, schema=schema), Origin("test", "0" * 64), VolumeUnit.BASE, (), {})
+    )
+
+
+def config(base: Path, **sim: str) -> RunConfig:
+    return RunConfig(data=DataSection(source="catalog", data_path=str(base)), sim=SimSection(**sim))  # type: ignore[arg-type] # words
+
+
+def test_stamps_some_milliseconds_late_are_settled_at_their_nominal_time(tmp_path: Path) -> None:
+    times = [MONDAY + 8 * HOUR_MS * index + late for index, late in enumerate((0, 17, 3))]
+    store(tmp_path, "funding", {"time_ms": times, "rate": [0.0001, -0.0002, 0.0003], "mark_price": [100.0, None, 102.0]})
+    found = stored_funding(config(tmp_path), [REF], start_ms=MONDAY, end_ms=MONDAY + 16 * HOUR_MS).settlements
+    assert [(one.time_ms - MONDAY, one.rate, one.mark_e8) for one in found] == [
+        (8 * HOUR_MS, Decimal("-0.0002"), None),
+        (16 * HOUR_MS, Decimal("0.0003"), 102 * 10**8),
+    ]
+
+
+def test_the_mark_is_the_open_of_the_mark_bar_that_begins_then(tmp_path: Path) -> None:
+    store(tmp_path, "funding", {"time_ms": [MONDAY + 8 * HOUR_MS], "rate": [0.0001], "mark_price": [99.0]})
+    store(
+        tmp_path,
+        "mark",
+        {"start_ms": [MONDAY + 8 * HOUR_MS], "open": [101.5], "high": [102.0], "low": [101.0], "close": [101.0]},
+        "1h",
+    )
+    (found,) = stored_funding(config(tmp_path), [REF], start_ms=MONDAY, end_ms=MONDAY + 12 * HOUR_MS).settlements
+    assert found.mark_e8 == 10_150_000_000
+
+
+def test_a_hole_ends_the_run_before_it_starts_unless_it_is_to_be_charged(tmp_path: Path) -> None:
+    times = [MONDAY, MONDAY + 8 * HOUR_MS, MONDAY + 32 * HOUR_MS]
+    store(tmp_path, "funding", {"time_ms": times, "rate": [0.0001, 0.0001, 0.0001]})
+    span = {"start_ms": MONDAY, "end_ms": MONDAY + 36 * HOUR_MS}
+    with pytest.raises(
+        DataUnavailableError,
+        match=r"no funding is stored between 2025-01-06 08:00:00 and 2025-01-07 08:00:00 UTC.*funding_hole=charge",
+    ):
+        stored_funding(config(tmp_path), [REF], **span)
+    charged = stored_funding(config(tmp_path, funding_hole="charge"), [REF], **span)
+    assert [(iso_text(one.time_ms)[8:13], one.is_assumed) for one in charged.settlements] == [
+        ("06 08", False), ("06 16", True), ("07 00", True), ("07 08", False),
+    ]  # fmt: skip
+    assert "2 of them assumed" in charged.notes[0]
+
+
+def test_the_ends_of_a_range_that_no_settlement_covers_are_holes_too(tmp_path: Path) -> None:
+    store(tmp_path, "funding", {"time_ms": [MONDAY + 24 * HOUR_MS], "rate": [0.0001]})
+    with pytest.raises(DataUnavailableError, match="between 2025-01-06 00:00:00 and 2025-01-07 00:00:00"):
+        stored_funding(config(tmp_path), [REF], start_ms=MONDAY, end_ms=MONDAY + 24 * HOUR_MS)
+    with pytest.raises(DataUnavailableError, match="between 2025-01-07 00:00:00 and 2025-01-07 12:00:00"):
+        stored_funding(config(tmp_path), [REF], start_ms=MONDAY + 17 * HOUR_MS, end_ms=MONDAY + 36 * HOUR_MS)
+
+
+@pytest.mark.parametrize(
+    ("sim", "note"), [({}, "BTCUSDT: funding not charged, no series is stored"), ({"funding": "off"}, "funding not charged")]
+)
+def test_no_series_and_no_wish_are_told(tmp_path: Path, sim: dict[str, str], note: str) -> None:
+    assert stored_funding(config(tmp_path, **sim), [REF], start_ms=0, end_ms=MONDAY) == ((), (note,))
+    spot = SymbolRef("BTCUSDT", "bybit", "spot", "BTCUSDT")
+    assert stored_funding(config(tmp_path), [spot], start_ms=0, end_ms=MONDAY) == ((), ())
+
+
+@needs_shared
+def test_the_whole_stored_series_on_a_constant_position_is_its_sum_to_the_last_digit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """902 settlements in 300 days of Bybit's BTCUSDT."""
+    monkeypatch.chdir(tmp_path)
+    series = pq.read_table(SHARED / "data/funding/bybit_linear/BTCUSDT.parquet")
+    marks = pq.read_table(SHARED / "data/mark/bybit_linear/BTCUSDT_1h.parquet")
+    assert series.num_rows == 902
+    for part in ("funding", "mark"):
+        assert main(["data", "import", str(SHARED / f"data/{part}/bybit_linear"), "--data", "cat", "--quiet"]) == 0
+    first_ms = min(series.column("ts_ms").to_pylist()) - 12 * HOUR_MS
+    starts = np.arange(first_ms, max(series.column("ts_ms").to_pylist()) + 4 * HOUR_MS, HOUR_MS, dtype=np.int64)
+    price = np.full(len(starts), 100_000.0)
+    Catalog(Path("cat")).write("bybit", "linear", "BTCUSDT", "1h", CandleColumns(starts, price, price, price, price, price))
+    Path("hold.py").write_text(HOLD)
+    words = ["--strategy", "hold.py", "--symbols", "BTCUSDT", "--exchange", "bybit", "--data", "cat", "--run-id", "r", "--quiet"]
+    assert main([*words, "--start", iso_text(first_ms), "--set", "sim.funding_hole=charge"]) == 0
+    opens = dict(zip(marks.column("open_time_ms").to_pylist(), marks.column("open").to_pylist(), strict=True))
+    expected = Fraction(0)
+    for stamp_ms, rate in zip(series.column("ts_ms").to_pylist(), series.column("rate").to_pylist(), strict=True):
+        expected -= Fraction("0.001") * Fraction(repr(opens[stamp_ms])) * Fraction(repr(rate))
+    payments = [
+        json.loads(line)["event"] for line in Path("runs/r/journal.jsonl").read_text().splitlines() if '"topic":"funding"' in line
+    ]
+    stored = [Fraction(event["amount"]) for event in payments if not event.get("is_assumed")]
+    assert len(stored) == 902
+    assert sum(stored) == Fraction((expected * MONEY_ONE).__floor__(), MONEY_ONE)
