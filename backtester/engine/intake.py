@@ -97,8 +97,7 @@ class Intake:
         now_ms = self._clock.now_ms
         if isinstance(intent, (CancelOrderIntent, CancelAllIntent)):
             return replace(intent, strategy_id=strategy_id, time_ms=now_ms)
-        numbers = _numbers_of(intent)
-        if intent.qty.__class__ not in _PLAIN or any(getattr(intent, name).__class__ not in _PLAIN for name in numbers[1:]):
+        if not _is_plain_market_order(intent):  # by far the most frequent
             intent = self._plain_numbers(strategy_id, intent, hook=hook)
         if not isinstance(intent.reason, str):
             raise StrategyError(f"{strategy_id}.{hook}: reason of an intent must be text, was {intent.reason!r:.100}")
@@ -126,7 +125,7 @@ class Intake:
                 raise StrategyError(
                     f"{strategy_id}.{hook}: {name} must be a Decimal, int, float or text, was {type(value).__name__}"
                 )
-        return replace(intent, **changes)
+        return replace(intent, **changes) if changes else intent
 
     @staticmethod
     def _rubbish(strategy_id: str, hook: str, value: object) -> StrategyError:
@@ -136,9 +135,17 @@ class Intake:
         )
 
 
+def _is_plain_market_order(intent: Any) -> bool:
+    """Whether its only number is a quantity, and of a plain type."""
+    return (
+        intent.__class__ is MarketOrderIntent
+        and intent.qty.__class__ in _PLAIN
+        and intent.take_profit is None
+        and intent.stop_loss is None
+    )
+
+
 def _numbers_of(intent: Any) -> tuple[str, ...]:
     """The fields of an order intent that must hold numbers: those it needs, and those that were given."""
-    if isinstance(intent, MarketOrderIntent) and intent.take_profit is None and intent.stop_loss is None:
-        return ("qty",)
     needed = _NEEDED.get(intent.__class__, ("qty",))
     return (*needed, *(name for name in _OPTIONAL if name not in needed and getattr(intent, name, None) is not None))

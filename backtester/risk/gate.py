@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.intents import (
     ORDER_TYPES,
@@ -187,8 +189,7 @@ class RiskGate:
         return (on(T_ORDERS_SANITIZED, self._sanitized(intent, rounded, spec, hold)),)
 
     def _sanitized(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, hold: int) -> SanitizedOrder:
-        spot_buy = spec.market is Market.SPOT and intent.side is Side.BUY
-        return SanitizedOrder(
+        order = SanitizedOrder(
             self._clock.now_ms,
             intent.order_id,
             intent.strategy_id,
@@ -199,15 +200,20 @@ class RiskGate:
             rounded.price_ticks,
             intent.tif,
             bool(intent.reduce_only),
-            hold // FEE_STEP if spot_buy else 0,
+            hold // FEE_STEP if spec.market is Market.SPOT and intent.side is Side.BUY else 0,
             str(intent.reason),
-            intent.post_only if isinstance(intent, LimitOrderIntent) else False,
-            0 if isinstance(intent, MarketOrderIntent) else intent.good_till_ms,
-            rounded.trigger_ticks,
-            rounded.trail_ticks,
-            rounded.trail_e8,
-            rounded.take_profit_ticks,
-            rounded.stop_loss_ticks,
+        )
+        if isinstance(intent, MarketOrderIntent) and intent.take_profit is None and intent.stop_loss is None:
+            return order
+        return replace(
+            order,
+            post_only=isinstance(intent, LimitOrderIntent) and intent.post_only,
+            good_till_ms=0 if isinstance(intent, MarketOrderIntent) else intent.good_till_ms,
+            trigger_ticks=rounded.trigger_ticks,
+            trail_ticks=rounded.trail_ticks,
+            trail_e8=rounded.trail_e8,
+            take_profit_ticks=rounded.take_profit_ticks,
+            stop_loss_ticks=rounded.stop_loss_ticks,
         )
 
     def _opening(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, *, held: int, opening_lots: int) -> int | Refusal:

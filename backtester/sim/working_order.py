@@ -53,10 +53,14 @@ class WorkingOrder:
         if self.limit_e8:
             beyond = 0 if touch else spec.tick_e8
             self.through_price = (self.limit_e8 - beyond if order.side is Side.BUY else self.limit_e8 + beyond) / PRICE_ONE
-        self.trigger_price = order.trigger_ticks * spec.tick_e8 / PRICE_ONE
-        self.conditional = order.order_type.is_conditional
-        self.rises = self.conditional and trigger_rises(order.order_type, order.side)
-        self.trail = Trail(order, tick_e8=spec.tick_e8) if order.order_type is OrderType.TRAILING_STOP else None
+        self.trigger_price = 0.0
+        self.trail: Trail | None = None
+        self.conditional = self.rises = False
+        if order.order_type is not OrderType.MARKET and order.order_type is not OrderType.LIMIT:
+            self.conditional = True
+            self.rises = trigger_rises(order.order_type, order.side)
+            self.trigger_price = order.trigger_ticks * spec.tick_e8 / PRICE_ONE
+            self.trail = Trail(order, tick_e8=spec.tick_e8) if order.order_type is OrderType.TRAILING_STOP else None
         self.waiting = False
         self.counterpart: WorkingOrder | None = None
         self.closes_only = order.reduce_only or (spec.market is Market.SPOT and order.side is Side.SELL)

@@ -11,9 +11,12 @@ import re
 import shlex
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
+from tests.support.archive_server import ArchiveServer
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,6 +42,18 @@ def write_candles(path: Path) -> None:
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
+def day_of_klines(day: str) -> str:
+    """A day of minutes as the archive publishes it."""
+    first_ms = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()) * 1000
+    rows = ["open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"]
+    for minute in range(1440):
+        start_ms, close = first_ms + minute * MINUTE_MS, 42_000 + minute % 60
+        rows.append(
+            f"{start_ms},{close},{close + 5},{close - 5},{close},10,{start_ms + MINUTE_MS - 1},{close * 10},9,5,{close * 5},0"
+        )
+    return "\n".join(rows) + "\n"
+
+
 def run(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
     """What a user sees who types the command in `directory` with the environment active."""
     environment = {name: value for name, value in os.environ.items() if name not in {"BT_DATA", "PYTHONPATH"}}
@@ -50,12 +65,17 @@ def run(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]
 @pytest.mark.parametrize("block", blocks("console"), ids=lambda block: " ".join(block.split()[:3]))
 def test_every_command_of_the_tour_runs(block: str, tmp_path: Path) -> None:
     write_candles(tmp_path / "candles.csv")
-    for line in block.splitlines():
-        command = shlex.split(line)
-        assert command[0] == "bt", line
-        done = run(command, tmp_path)
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-        assert done.stdout, line
+    with ArchiveServer() as archive:
+        for day in ("2024-01-01", "2024-01-02"):
+            archive.publish(f"/data/futures/um/daily/klines/BTCUSDT/1m/BTCUSDT-1m-{day}.zip", day_of_klines(day))
+        for line in block.splitlines():
+            command = shlex.split(line)
+            assert command[0] == "bt", line
+            if command[1:3] == ["data", "download"]:  # the exchange is played by a server on this machine
+                command += ["--base-url", archive.url, "--rest-url", archive.url]
+            done = run(command, tmp_path)
+            assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+            assert done.stdout, line
 
 
 @pytest.mark.parametrize("program", blocks("python"))
