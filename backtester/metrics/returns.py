@@ -1,4 +1,4 @@
-"""Returns and what follows from their spread; the clock is one UTC day and a year has 365 (crypto trades every day).
+"""Returns; the clock is one UTC day and a year has 365 (crypto trades every day).
 
 Definitions: exchange semantics, section 7. What is undefined is None, never 0 or infinity. Sums are exactly rounded.
 """
@@ -7,65 +7,56 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
+
+from backtester.domain.money import CALCULATION
+from backtester.metrics.moments import sample_deviation
 
 DAYS_PER_YEAR = 365
 CAGR_DAYS_MIN = 90
+"""A shorter run says too little of a year: metrics.json has neither CAGR nor Calmar."""
+_LN_FLOAT_MAX = 709
+"""e to this is nearly the largest float."""
 
 
 def total_return(start_equity: int, end_equity: int) -> float | None:
-    """End over start less 1; None without a positive start."""
+    """End over start less 1, a fraction; None without a positive start."""
     return (end_equity - start_equity) / start_equity if start_equity > 0 else None
 
 
 def cagr(start_equity: int, end_equity: int, *, days: float) -> float | None:
-    """Growth a year in calendar time; None when equity is not positive or no time has passed."""
+    """Growth a year in calendar time, a fraction: (end / start)^(365 / days) - 1.
+
+    None when equity is not positive, no time has passed or the result is beyond a float. In decimal arithmetic, since the power
+    function of a C library differs between machines.
+    """
     if start_equity <= 0 or end_equity <= 0 or days <= 0:
         return None
-    return float((end_equity / start_equity) ** (DAYS_PER_YEAR / days)) - 1.0
+    growth = CALCULATION.ln(CALCULATION.divide(Decimal(end_equity), Decimal(start_equity)))
+    exponent = CALCULATION.divide(CALCULATION.multiply(growth, Decimal(DAYS_PER_YEAR)), Decimal(days))
+    if exponent > _LN_FLOAT_MAX:
+        return None
+    if exponent < -_LN_FLOAT_MAX:
+        return -1.0
+    return float(CALCULATION.subtract(CALCULATION.exp(exponent), Decimal(1)))
 
 
-def simple_returns(equity: Sequence[int]) -> list[float] | None:
-    """Change over value before, period by period; None when a value that is divided by is not positive."""
+def simple_returns(equity: Sequence[float]) -> list[float] | None:
+    """Change over value before, period by period, fractions; None when a value that is divided by is not positive."""
     if any(value <= 0 for value in equity[:-1]):
         return None
     return [(after - before) / before for before, after in zip(equity, equity[1:], strict=False)]
 
 
-def mean(values: Sequence[float]) -> float:
-    """Arithmetic mean of at least one value."""
-    return math.fsum(values) / len(values)
-
-
-def sample_deviation(values: Sequence[float]) -> float | None:
-    """Standard deviation with n - 1; None below two values."""
-    if len(values) < 2:
-        return None
-    middle = mean(values)
-    return math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1))
-
-
-def downside_deviation(values: Sequence[float]) -> float | None:
-    """Root mean square of the losses over all n values (Sortino and Price 1994); None below two values."""
-    if len(values) < 2:
-        return None
-    return math.sqrt(math.fsum(min(value, 0.0) ** 2 for value in values) / len(values))
+def compounded(returns: Sequence[float]) -> float:
+    """What the returns make of 1, less 1, a fraction; 0.0 without a return."""
+    product = 1.0
+    for value in returns:
+        product *= 1.0 + value
+    return product - 1.0
 
 
 def volatility(daily: Sequence[float]) -> float | None:
-    """Yearly standard deviation of daily returns."""
+    """Yearly standard deviation of daily returns, a fraction; None below two returns."""
     deviation = sample_deviation(daily)
     return None if deviation is None else deviation * math.sqrt(DAYS_PER_YEAR)
-
-
-def sharpe(daily: Sequence[float]) -> float | None:
-    """Yearly ratio of mean daily return to its deviation, risk-free rate 0; None when nothing moved."""
-    return _yearly_ratio(daily, sample_deviation(daily))
-
-
-def sortino(daily: Sequence[float]) -> float | None:
-    """Yearly ratio of mean daily return to its downside deviation, target 0; None without a loss."""
-    return _yearly_ratio(daily, downside_deviation(daily))
-
-
-def _yearly_ratio(daily: Sequence[float], deviation: float | None) -> float | None:
-    return mean(daily) / deviation * math.sqrt(DAYS_PER_YEAR) if deviation else None

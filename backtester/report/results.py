@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TextIO
 
@@ -15,10 +15,13 @@ from backtester.audit.run_store import METRICS_NAME
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import MONEY_ONE
 from backtester.engine.ports import MarketDataSource
-from backtester.metrics.figures import Figures, figures
+from backtester.engine.rng import RandomStreams
+from backtester.metrics.figures import Figures, RunSeries, figures
+from backtester.metrics.trades import TradeResult
 from backtester.report.csv_files import FILLS_NAME, TRADES_NAME, TradeCount, write_fills, write_trades
 from backtester.report.equity import EQUITY_NAME, EquityCurve, write_equity
-from backtester.report.fill_book import fills_of
+from backtester.report.fill_book import FillBook, fills_of
+from backtester.report.metrics_file import EquityRows, MarketWatch, WaitingOrders, closed_results
 from backtester.report.trades import trades_of
 
 OpenFile = Callable[[str], AbstractContextManager[TextIO]]
@@ -33,6 +36,7 @@ class JournalTally:
         self.orders = 0
         self.fills = 0
         self.refusals_by_reason: dict[str, int] = {}
+        self.waiting = WaitingOrders()
 
     @property
     def refusals(self) -> int:
@@ -43,6 +47,7 @@ class JournalTally:
         """The same lines, counted as they pass."""
         for line in lines:
             self.events += line.topic != LOG_TOPIC
+            self.waiting.see(line)
             if line.topic == "fills":
                 self.fills += 1
             elif line.topic == "orders.sanitized":
@@ -62,12 +67,12 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     tally: JournalTally
 
     def summary(self) -> dict[str, object]:
-        """Plain values: amounts in quote as floats, fractions, counts, refusals by reason (most frequent first)."""
+        """Plain values: amounts in quote as floats, fractions, counts, refusals by reason (most frequent first); no groupings."""
         by_reason = sorted(self.tally.refusals_by_reason.items(), key=lambda item: (-item[1], item[0]))
         return {
             "start_equity": self.curve.start_equity / MONEY_ONE,
             "end_equity": self.curve.end_equity / MONEY_ONE,
-            **msgspec.structs.asdict(self.figures),
+            **self.figures.scalars(),
             "open_trades": self.trades.still_open,
             "orders": self.tally.orders,
             "fills": self.tally.fills,
@@ -108,26 +113,54 @@ def write_results(
     tally = JournalTally()
     with open_file(FILLS_NAME) as file:
         book = write_fills(file, fills_of(tally.watch(lines)))
-    with open_file(EQUITY_NAME) as file:
-        curve = write_equity(file, feed=feed, book=book, specs=specs, starting_cash=starting_cash, start_ms=start_ms, end_ms=end_ms)
-    with open_file(TRADES_NAME) as file:
-        trades = write_trades(file, trades_of(book, last_closes=curve.last_closes))
-    computed = figures(
-        start_ms=curve.start_ms,
-        end_ms=curve.end_ms,
-        start_equity=curve.start_equity,
-        end_equity=curve.end_equity,
-        daily_equity=[equity for _, equity in curve.daily],
-        drawdown=(curve.drawdown_peak, curve.drawdown_low),
-        rows_in_position=curve.rows_in_position,
-        rows=curve.rows,
-        closed_trades=trades.closed,
-        won_trades=trades.won,
-        fees=book.fees(),
+    watch = MarketWatch(
+        feed, book=book, specs=specs, waiting=tally.waiting, starting_cash=starting_cash, start_ms=start_ms, end_ms=end_ms
     )
+    with open_file(EQUITY_NAME) as file:
+        rows = EquityRows(file, start_ms=start_ms, starting_cash=starting_cash)
+        curve = write_equity(
+            rows.as_text(), feed=watch, book=book, specs=specs, starting_cash=starting_cash, start_ms=start_ms, end_ms=end_ms
+        )
+    found = list(trades_of(book, last_closes=curve.last_closes))
+    with open_file(TRADES_NAME) as file:
+        trades = write_trades(file, found)
+    closed = closed_results(found, waiting=tally.waiting, specs=specs)
+    computed = _run_figures(curve=curve, watch=watch, rows=rows, trades=closed, book=book, seed=tally.waiting.seed)
     with open_file(METRICS_NAME) as file:
         file.write(json.dumps(msgspec.structs.asdict(computed), indent=2, allow_nan=False) + "\n")
     return Results(figures=computed, curve=curve, trades=trades, tally=tally)
+
+
+def _run_figures(
+    *, curve: EquityCurve, watch: MarketWatch, rows: EquityRows, trades: Sequence[TradeResult], book: FillBook, seed: int
+) -> Figures:
+    """The figures of a run whose journal, candles and equity have all passed."""
+    watch.finish(curve)
+    fall, longest_underwater_ms = rows.finish(curve)
+    return figures(
+        RunSeries(
+            start_ms=curve.start_ms,
+            end_ms=curve.end_ms,
+            start_equity=curve.start_equity,
+            end_equity=curve.end_equity,
+            daily=curve.daily,
+            drawdown=(curve.drawdown_peak, curve.drawdown_low),
+            fall=fall,
+            longest_underwater_ms=longest_underwater_ms,
+            rows_in_position=curve.rows_in_position,
+            rows=curve.rows,
+            trades=trades,
+            fees=book.fees(),
+            funding=-book.funding(),
+            slippage=watch.slippage,
+            fills_without_reference=watch.without_reference,
+            bought=watch.bought,
+            sold=watch.sold,
+            marks=watch.marks,
+            closes=watch.closes(),
+            stream=RandomStreams(seed).stream("metrics", "risk_of_ruin"),
+        )
+    )
 
 
 class _WithReason(msgspec.Struct):

@@ -1,117 +1,129 @@
 from __future__ import annotations
 
+import json
 import math
 
+import msgspec
 import pytest
 
 from backtester.domain.money import MONEY_ONE
-from backtester.domain.timeframe import DAY_MS
-from backtester.metrics import activity, returns
-from backtester.metrics.drawdown import DeepestFall, max_drawdown
-from backtester.metrics.figures import Figures, figures
+from backtester.domain.vocabulary import Side
+from backtester.metrics import tails
+from backtester.metrics.returns import simple_returns
+from tests.metrics.golden import K01, K01_EQUITY, K03
+from tests.metrics.samples import START_MS, run_figures, trade
 
-K01_EQUITY = [10000, 10120, 10050, 10200, 10180, 9900, 10010, 10300, 10250, 10400]
-K01 = {
-    "total_return": 0.04,
-    "cagr": 3.906779455467427656561509387,
-    "mean_daily": 0.004489399852597900064664209841,
-    "sd_daily": 0.01656081399569159620814794292,
-    "vol_annual": 0.3163939071362809099379407879,
-    "sharpe": 5.179085024201882319618253526,
-    "downside_dev_daily": 0.009613500743004641382721519608,
-    "sortino": 8.921813816479971580733296457,
-    "max_drawdown": 0.02941176470588235294117647059,
-}
+FIRST = ["total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown", "win_rate", "exposure", "trades", "fees"]
+GROUPS = ["benchmark", "by_symbol", "outlier_symbols", "by_side", "by_month", "by_hour", "by_close_reason", "by_regime"]
 
 
-def deepest(values: list[int]) -> tuple[int, int]:
-    fall = DeepestFall(values[0])
-    for value in values[1:]:
-        fall.see(value)
-    return fall.peak_and_low()
+def zigzag(days: int) -> list[int]:
+    return [10_000 + 40 * day + (300 if day % 3 else 0) for day in range(days + 1)]
 
 
-def test_golden_k01_ten_points_of_equity() -> None:
-    daily = returns.simple_returns(K01_EQUITY)
-    assert daily is not None
-    found = {
-        "total_return": returns.total_return(10000, 10400),
-        "cagr": returns.cagr(10000, 10400, days=9),
-        "mean_daily": returns.mean(daily),
-        "sd_daily": returns.sample_deviation(daily),
-        "vol_annual": returns.volatility(daily),
-        "sharpe": returns.sharpe(daily),
-        "downside_dev_daily": returns.downside_deviation(daily),
-        "sortino": returns.sortino(daily),
-        "max_drawdown": max_drawdown(*deepest(K01_EQUITY)),
-    }
-    assert found == pytest.approx(K01, rel=1e-13)
+def test_the_first_names_are_those_of_old_and_groupings_come_last() -> None:
+    names = list(msgspec.structs.asdict(run_figures(K01_EQUITY)))
+    assert names[: len(FIRST)] == FIRST
+    assert names[-len(GROUPS) :] == GROUPS
+    assert [name for name in names if name not in run_figures(K01_EQUITY).scalars()] == GROUPS
 
 
-def test_golden_k07_exposure_and_turnover() -> None:
-    assert activity.exposure(instants_in_position=6, instants=10) == 0.6
-    turnover = activity.turnover(buys=30000, sells=28000, average_equity=10000)
-    assert turnover == pytest.approx(2.8)
-    assert activity.turnover_a_year(2.8, days=9) == pytest.approx(113.5555555555555555555555556)
-
-
-@pytest.mark.parametrize(
-    ("values", "ends"),
-    [
-        ([100], (100, 100)),
-        ([100, 110, 120], (100, 100)),
-        ([100, 90, 120, 60, 130], (120, 60)),
-        ([100, 80, 90, 70, 200, 150], (100, 70)),
-        ([100, 80, 200, 160], (100, 80)),
-        ([100, -5], (100, -5)),
-    ],
-)
-def test_the_deepest_fall_is_the_largest_fraction_of_its_peak(values: list[int], ends: tuple[int, int]) -> None:
-    assert deepest(values) == ends
-
-
-def test_what_is_undefined_is_none() -> None:
-    assert returns.total_return(0, 5) is None
-    assert returns.cagr(100, 0, days=100) is None and returns.cagr(100, 110, days=0) is None
-    assert returns.simple_returns([100, 0, 5]) is None and returns.simple_returns([100, 0]) == [-1.0]
-    assert returns.volatility([0.1]) is None and returns.sortino([0.1]) is None
-    assert returns.sharpe([0.1, 0.1]) is None and returns.sortino([0.1, 0.2]) is None
-    assert returns.volatility([0.0, 0.0]) == 0.0
-    assert activity.exposure(instants_in_position=0, instants=0) is None
-    assert activity.win_rate(won=0, closed=0) is None and activity.win_rate(won=1, closed=4) == 0.25
-    assert activity.turnover(buys=1, sells=1, average_equity=0) is None and activity.turnover_a_year(1.0, days=0) is None
-    assert max_drawdown(0, -5) is None
-
-
-def computed(days: float, daily: list[int]) -> Figures:
-    return figures(
-        start_ms=0,
-        end_ms=int(days * DAY_MS),
-        start_equity=daily[0],
-        end_equity=daily[-1],
-        daily_equity=daily,
-        drawdown=deepest(daily),
-        rows_in_position=3,
-        rows=12,
-        closed_trades=4,
-        won_trades=1,
-        fees=MONEY_ONE * 5 // 2,
+def test_the_figures_of_k01() -> None:
+    found = run_figures(K01_EQUITY)
+    assert (found.sharpe, found.sortino, found.ulcer_index) == pytest.approx(
+        tuple(float(K01[name]) for name in ("sharpe", "sortino", "ulcer_index_pct")), rel=1e-12
+    )
+    assert found.probabilistic_sharpe == pytest.approx(float(K03["psr0"]), rel=1e-12)
+    assert (found.max_drawdown_quote, found.drawdown_days, found.recovery_days, found.longest_underwater_days) == (300, 4, 2, 4)
+    assert (found.days, found.daily_returns, found.exposure) == (9, 9, 0.25)
+    assert (found.drawdown_peak_ms, found.drawdown_low_ms, found.drawdown_recovery_ms) == tuple(
+        START_MS + day * 86_400_000 for day in (3, 5, 7)
     )
 
 
-def test_cagr_needs_ninety_days() -> None:
-    assert computed(89.99, [100, 110]).cagr is None
-    assert computed(90, [100, 110]).cagr == pytest.approx(1.1 ** (365 / 90) - 1)
+def test_cagr_and_calmar_need_ninety_days() -> None:
+    short, enough = run_figures([100, 90, 110], days=89.99), run_figures([100, 90, 110], days=90)
+    assert (short.cagr, short.calmar) == (None, None)
+    assert enough.cagr == pytest.approx(1.1 ** (365 / 90) - 1, rel=1e-12)
+    assert enough.calmar == pytest.approx((1.1 ** (365 / 90) - 1) / 0.1, rel=1e-12)
 
 
-def test_figures_of_a_run() -> None:
-    found = computed(9, [value * MONEY_ONE for value in K01_EQUITY])
-    assert (found.sharpe, found.sortino) == pytest.approx((K01["sharpe"], K01["sortino"]), rel=1e-13)
-    assert (found.win_rate, found.exposure, found.trades, found.fees) == (0.25, 0.25, 4, 2.5)
-    ruined = computed(9, [100, -5, 10])
-    assert ruined.sharpe is None and ruined.volatility is None and ruined.max_drawdown == 1.05
+def test_tails_need_twenty_returns_and_ruin_thirty() -> None:
+    names = ("skew", "kurtosis", "value_at_risk", "expected_shortfall", "tail_ratio")
+    for days, has_tails, has_paths in ((19, False, False), (20, True, False), (29, True, False), (30, True, True)):
+        found = run_figures(zigzag(days))
+        assert [getattr(found, name) is not None for name in names] == [has_tails] * len(names), days
+        assert (found.risk_of_ruin is not None) is has_paths, days
 
 
-def test_sums_do_not_depend_on_the_size_of_what_was_summed_before() -> None:
-    values = [1e16, 1.0, -1e16] * 10
-    assert returns.mean(values) == math.fsum(values) / 30 == pytest.approx(1 / 3)
+def test_a_ruined_run_has_no_returns_but_its_drawdown() -> None:
+    ruined = run_figures([100, -5, 10])
+    assert ruined.sharpe is None and ruined.volatility is None and ruined.sharpe_standard_error is None
+    assert ruined.daily_returns == 0
+    assert ruined.max_drawdown == 1.05 and ruined.benchmark["beta"] is None
+    assert ruined.by_month["2025-01"]["total_return"] == -0.9
+
+
+def test_a_run_of_an_instant_is_all_null_and_no_error() -> None:
+    found = run_figures([100])
+    empty = {name for name, value in found.scalars().items() if value is None}
+    assert {"sharpe", "volatility", "win_rate", "recovery_factor", "trades_a_day", "turnover_a_year", "fees_share"} <= empty
+    assert found.by_month == {} and found.total_return == 0.0
+
+
+def test_costs_are_told_with_their_share_of_gross_profit() -> None:
+    trades = [trade(99), trade(-51), trade(299)]
+    units = MONEY_ONE
+    found = run_figures([100, 110], trades=trades, fees=40 * units, funding=-10 * units, slippage=20 * units)
+    assert (found.gross_profit, found.fees, found.funding, found.slippage) == (400, 40, -10, 20)
+    assert (found.fees_share, found.funding_share, found.slippage_share) == (0.1, -0.025, 0.05)
+
+
+def test_figures_of_trades_stand_beside_those_of_the_run() -> None:
+    trades = [trade(100, stop_away=0.05, target_away=0.1), trade(-50, side=Side.SELL, stop_away=0.05), trade(20, stop_away=0.01)]
+    found = run_figures([100, 110], trades=trades, marks=[(100, 50, -50), (100, 0, 0)], bought=300, sold=250)
+    assert (found.trades, found.net_pnl, found.profit_factor) == (3, 70, 2.4)
+    assert (found.win_rate, found.expectancy, found.largest_win_share) == pytest.approx((2 / 3, 70 / 3, 100 / 120))
+    assert (found.r_multiples, found.expectancy_r) == (3, pytest.approx((2 - 1 + 2) / 3))
+    assert found.system_quality == pytest.approx(math.sqrt(3) * 1 / math.sqrt(3))
+    assert (found.average_stop_bps, found.average_target_bps) == pytest.approx((1100 / 3, 1000))
+    assert found.return_at_fixed_nominal == pytest.approx(0.07)
+    assert (found.gross_leverage, found.gross_leverage_max, found.net_leverage) == (0.25, 0.5, -0.25)
+    assert (found.turnover, found.turnover_a_year) == (2.5, 2.5 * 365)
+
+
+def test_without_a_stop_on_every_trade_quality_is_that_of_percents() -> None:
+    found = run_figures([100, 110], trades=[trade(100, stop_away=0.05), trade(-50), trade(20)])
+    assert found.r_multiples == 1
+    mean, deviation = 0.07 / 3, math.sqrt(sum((x - 0.07 / 3) ** 2 for x in (0.1, -0.05, 0.02)) / 2)
+    assert found.system_quality == pytest.approx(math.sqrt(3) * mean / deviation)
+
+
+def test_months_without_a_trade_keep_their_return() -> None:
+    daily = [100] * 31 + [110] * 28 + [121]
+    found = run_figures(daily, trades=[trade(5, entry_time_ms=START_MS)])
+    assert [(month, row["total_return"], row["trades"]) for month, row in found.by_month.items()] == [
+        ("2025-01", pytest.approx(0.1), 1),
+        ("2025-02", pytest.approx(0.1), 0),
+    ]
+
+
+def test_a_market_that_is_held_is_the_benchmark() -> None:
+    daily = zigzag(40)
+    found = run_figures(daily, closes={"AAAUSDT": [float(value) for value in daily]})
+    assert found.benchmark == pytest.approx(
+        {"total_return": daily[-1] / daily[0] - 1, "alpha": 0.0, "beta": 1.0, "correlation": 1.0}
+    )
+    assert sum(found.by_regime[name]["days"] for name in ("bull", "bear", "sideways")) == 10
+    assert sum(found.by_regime[name]["days"] for name in ("high_volatility", "low_volatility")) == 10
+
+
+def test_equal_seeds_give_equal_bytes() -> None:
+    texts = {json.dumps(msgspec.structs.asdict(run_figures(zigzag(60))), allow_nan=False) for _ in range(3)}
+    assert len(texts) == 1
+
+
+def test_figures_of_the_tails_are_those_of_the_daily_returns() -> None:
+    daily = simple_returns(zigzag(50))
+    assert daily is not None
+    assert run_figures(zigzag(50)).value_at_risk == tails.value_at_risk(daily)

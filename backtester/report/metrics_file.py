@@ -1,0 +1,343 @@
+"""What metrics.json needs beside fills, trades and the curve: watched while the journal and the candles pass once.
+
+Nothing here changes what passes. Positions and equity are marked at every full UTC hour, prices at every UTC midnight.
+"""
+
+from __future__ import annotations
+
+import io
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TextIO, cast
+
+import msgspec
+
+from backtester.audit.journal import JournalLine
+from backtester.domain.candle import Candle
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.money import e8_from_decimal, format_money, price_e8
+from backtester.domain.timeframe import DAY_MS, HOUR_MS
+from backtester.domain.vocabulary import OrderType, Side
+from backtester.engine.ports import MarketDataSource, Tick
+from backtester.metrics.costs import price_paid_away
+from backtester.metrics.drawdown import Fall, Underwater
+from backtester.metrics.trades import TradeResult
+from backtester.report.equity import EquityCurve, Replay
+from backtester.report.fill_book import END_REASON, FILLS_TOPIC, BookedFill, FillBook
+from backtester.report.trades import Trade
+
+_AT_MARKET = frozenset({OrderType.STOP_MARKET.value, OrderType.TAKE_PROFIT_MARKET.value, OrderType.TRAILING_STOP.value})
+_STOPS = frozenset({OrderType.STOP_MARKET, OrderType.STOP_LIMIT})
+_TARGETS = frozenset({OrderType.TAKE_PROFIT_MARKET, OrderType.TAKE_PROFIT_LIMIT})
+
+
+class _Started(msgspec.Struct):
+    seed: int
+
+
+class _Waiting(msgspec.Struct):
+    """What is needed of an order that waits for a trigger."""
+
+    time_ms: int
+    order_id: str
+    symbol: str
+    side: Side
+    order_type: OrderType
+    trigger_ticks: int = 0
+
+
+class _Attached(msgspec.Struct):
+    order: _Waiting
+
+
+class _Filled(msgspec.Struct):
+    order_id: str
+
+
+_decode_started = msgspec.json.Decoder(_Started).decode
+_decode_waiting = msgspec.json.Decoder(_Waiting).decode
+_decode_attached = msgspec.json.Decoder(_Attached).decode
+_decode_filled = msgspec.json.Decoder(_Filled).decode
+
+
+class WaitingOrders:
+    """The run's seed, and the triggers of stops and take-profits, as the lines of a journal pass."""
+
+    def __init__(self) -> None:
+        self.seed = 0
+        """That of the run; 0 where the journal does not begin with its start."""
+        self.order_ids: dict[int, str] = {}
+        """By index of the fill, in the order of the journal: which order with a trigger was filled."""
+        self.triggers: dict[str, _Waiting] = {}
+        """By order id: stops and take-profits that had a fixed trigger."""
+        self._fills = 0
+
+    def see(self, line: JournalLine) -> None:
+        """Take what is of use from the next line."""
+        if line.topic == FILLS_TOPIC:
+            if self.triggers and b'"order_type":"market"' not in line.raw and b'"order_type":"limit"' not in line.raw:
+                self.order_ids[self._fills] = _decode_filled(line.raw).order_id
+            self._fills += 1
+        elif line.topic == "orders.sanitized" and b'"trigger_ticks":' in line.raw:
+            self._keep(_decode_waiting(line.raw))
+        elif line.topic == "orders.attached":
+            self._keep(_decode_attached(line.raw).order)
+        elif line.topic == "run" and line.raw.startswith(b'{"type":"run_started"'):
+            self.seed = _decode_started(line.raw).seed
+
+    def _keep(self, order: _Waiting) -> None:
+        if order.order_type in _STOPS or order.order_type in _TARGETS:
+            self.triggers[order.order_id] = order
+
+
+class MarketWatch:
+    """A feed that is looked at while it is read: marks, prices at midnight, and what fills cost against their reference."""
+
+    def __init__(
+        self,
+        feed: MarketDataSource,
+        *,
+        book: FillBook,
+        specs: Mapping[str, SymbolSpec],
+        waiting: WaitingOrders,
+        starting_cash: int,
+        start_ms: int,
+        end_ms: int | None,
+    ) -> None:
+        self._feed = feed
+        self._replay = Replay(book, specs=specs, starting_cash=starting_cash)
+        self._end_ms = end_ms
+        self._next_ms = -(-start_ms // HOUR_MS) * HOUR_MS
+        self._now_ms = start_ms
+        self._symbols = len(specs)
+        self._closes: dict[str, float] = {}
+        self._opens: dict[str, float] = {}
+        self._fills = iter(enumerate(book))
+        self._fill = next(self._fills, None)
+        self._unpriced: list[BookedFill] = []
+        self._triggers = {index: _trigger_e8(waiting.triggers.get(order), specs) for index, order in waiting.order_ids.items()}
+        self.midnights: list[dict[str, float]] = []
+        """Last closes at every UTC midnight, by symbol."""
+        self.marks: list[tuple[int, int, int]] = []
+        """(equity, gross notional, net notional) at every full UTC hour, in money units."""
+        self.slippage = 0
+        """What taker fills cost against their reference prices, in money units."""
+        self.without_reference = 0
+        """Fills of which the reference price is not known."""
+        self.bought = 0
+        """Value of all purchases, in money units."""
+        self.sold = 0
+        """Value of all sales, in money units."""
+
+    def batches(self) -> Iterator[Sequence[Tick]]:
+        """The feed's ticks."""
+        for batch in self._feed.batches():
+            if batch:
+                self._watch(batch)
+            yield batch
+
+    def bar_from(self, symbol: str, time_ms: int) -> Candle | None:
+        """See `MarketDataSource.bar_from`."""
+        return self._feed.bar_from(symbol, time_ms)
+
+    def fingerprint(self) -> str:
+        """That of the feed."""
+        return self._feed.fingerprint()
+
+    def gap_count(self) -> int:
+        """That of the feed."""
+        return self._feed.gap_count()
+
+    def candle_count(self) -> int:
+        """That of the feed."""
+        return self._feed.candle_count()
+
+    def finish(self, curve: EquityCurve) -> None:
+        """The last marks are made up to where the curve ends, and the fills that closed positions there are priced."""
+        while self._next_ms <= curve.end_ms:
+            self._mark()
+        if not self.marks:
+            self._account()
+        while self._fill is not None:
+            self._price_next(curve.last_closes)
+        self.without_reference += len(self._unpriced)
+        self._unpriced.clear()
+
+    def closes(self) -> dict[str, list[float]]:
+        """By symbol, the last close at every midnight; before the first close, the first open."""
+        return {symbol: [day.get(symbol, self._opens[symbol]) for day in self.midnights] for symbol in sorted(self._opens)}
+
+    def _watch(self, batch: Sequence[Tick]) -> None:
+        times = [tick[0] for tick in batch]
+        stop = len(batch) if self._end_ms is None else bisect_right(times, self._end_ms)
+        if len(self._opens) < self._symbols:
+            for _, bars, _ in batch[:stop]:
+                for bar in bars:
+                    self._opens.setdefault(bar.symbol, bar.open)
+        done = 0
+        while stop and self._next_ms < times[stop - 1]:
+            index = bisect_right(times, self._next_ms, done, stop)
+            self._move(batch, done, index)
+            self._mark()
+            done = index
+        self._move(batch, done, stop)
+        while self._fill is not None and self._fill[1].time_ms < times[-1]:
+            self._price_next({})
+        waiting = self._unpriced
+        self._unpriced = [fill for fill in waiting if not self._price_at_open(fill, batch, bisect_right(times, fill.time_ms))]
+
+    def _move(self, batch: Sequence[Tick], done: int, index: int) -> None:
+        """Time and closes are those of the tick before `index`; ticks before `done` were seen."""
+        if index <= done:
+            return
+        self._now_ms = max(self._now_ms, batch[index - 1][0])
+        found: dict[str, float] = {}
+        for place in range(index - 1, done - 1, -1):
+            for bar in batch[place][1]:
+                found.setdefault(bar.symbol, bar.close)
+            if len(found) == len(self._opens):
+                break
+        self._closes.update(found)
+
+    def _mark(self) -> None:
+        """The next full hour is marked by what was known then."""
+        self._account()
+        if self._next_ms % DAY_MS == 0:
+            self.midnights.append(dict(self._closes))
+        self._next_ms += HOUR_MS
+
+    def _account(self) -> None:
+        replay = self._replay
+        if replay.due_ms <= self._now_ms:
+            replay.advance(self._now_ms)
+        gross = net = 0
+        for symbol, size_e8, cost in replay.held:
+            close = self._closes.get(symbol)
+            value = cost if close is None else size_e8 * price_e8(close)
+            gross += abs(value)
+            net += value
+        self.marks.append((replay.base + net, gross, net))
+
+    def _price_next(self, closes: Mapping[str, float]) -> None:
+        """The next fill is compared with its reference: the trigger, the last close (`closes`) or an open that is still to come.
+
+        A limit order that filled inside a bar got its price.
+        """
+        if self._fill is None:
+            return
+        index, fill = self._fill
+        self._fill = next(self._fills, None)
+        value = fill.signed_e8 * fill.price_e8
+        self.bought += max(value, 0)
+        self.sold += max(-value, 0)
+        if fill.order_type in _AT_MARKET:
+            self._pay(fill, self._triggers.get(index))
+        elif fill.reason == END_REASON:
+            close = closes.get(fill.symbol)
+            self._pay(fill, None if close is None else price_e8(close))
+        elif not fill.at_close:
+            self._unpriced.append(fill)
+
+    def _price_at_open(self, fill: BookedFill, batch: Sequence[Tick], index: int) -> bool:
+        """Whether the bar that contains the fill's arrival, or the next one there is, stands from `index` on in `batch`."""
+        for _, bars, _ in batch[index:]:
+            for bar in bars:
+                if bar.symbol == fill.symbol:
+                    self._pay(fill, price_e8(bar.open))
+                    return True
+        return False
+
+    def _pay(self, fill: BookedFill, reference_e8: int | None) -> None:
+        if reference_e8 is None:
+            self.without_reference += 1
+        else:
+            self.slippage += price_paid_away(signed_size=fill.signed_e8, price=fill.price_e8, reference=reference_e8)
+
+
+class EquityRows(io.TextIOBase):
+    """A text file whose rows of equity are looked at while they are written."""
+
+    def __init__(self, file: TextIO, *, start_ms: int, starting_cash: int) -> None:
+        self._file = file
+        self._seen = Underwater(start_ms, _amount(starting_cash))
+
+    def write(self, text: str, /) -> int:
+        """`text` stands in the file."""
+        return self._file.write(text)
+
+    def writelines(self, lines: Iterable[str], /) -> None:  # type: ignore[override]  # the base speaks of bytes
+        """`lines`, rows of equity, stand in the file."""
+        rows = list(lines)
+        self._file.writelines(rows)
+        see = self._seen.see
+        for row in rows:
+            time_ms, equity, _, _, _, low, high = row.split(",")
+            see(int(time_ms), float(low), float(high), float(equity))
+
+    def as_text(self) -> TextIO:
+        """This file, as `typing` names what it is."""
+        return cast("TextIO", self)
+
+    def finish(self, curve: EquityCurve) -> tuple[Fall | None, int]:
+        """Instants of the curve's deepest fall, and the longest time under water in milliseconds."""
+        end = _amount(curve.end_equity)
+        self._seen.see(curve.end_ms, end, end, end)
+        fall = self._seen.fall(_amount(curve.drawdown_peak), _amount(curve.drawdown_low))
+        return fall, self._seen.longest_ms(curve.end_ms)
+
+
+def closed_results(trades: Iterable[Trade], *, waiting: WaitingOrders, specs: Mapping[str, SymbolSpec]) -> list[TradeResult]:
+    """The closed ones of `trades`, with the distances of the first stop and the first target sent while each was open."""
+    stops, targets = _sent(waiting, specs, _STOPS), _sent(waiting, specs, _TARGETS)
+    return [
+        TradeResult(
+            symbol=trade.symbol,
+            side=trade.side,
+            entry_time_ms=trade.entry_time_ms,
+            exit_time_ms=trade.exit_time_ms,
+            entry_value=trade.entry_value,
+            gross=trade.gross,
+            fees=trade.fees,
+            close_reason=trade.close_reason,
+            stop_away=_away(trade, stops, sign=-1),
+            target_away=_away(trade, targets, sign=1),
+        )
+        for trade in trades
+        if not trade.is_open
+    ]
+
+
+_Sent = dict[tuple[str, Side], tuple[list[int], list[int]]]
+"""By symbol and side: when orders were sent, in order, and at which trigger in 1e-8."""
+
+
+def _sent(waiting: WaitingOrders, specs: Mapping[str, SymbolSpec], kinds: frozenset[OrderType]) -> _Sent:
+    found: _Sent = {}
+    for order in sorted(waiting.triggers.values(), key=lambda order: order.time_ms):
+        trigger = _trigger_e8(order, specs)
+        if order.order_type in kinds and trigger is not None:
+            times, triggers = found.setdefault((order.symbol, order.side), ([], []))
+            times.append(order.time_ms)
+            triggers.append(trigger)
+    return found
+
+
+def _away(trade: Trade, sent: _Sent, *, sign: int) -> float | None:
+    """Distance from the entry price, as a fraction of it, positive on the side of `sign`: 1 is that of profits."""
+    times, triggers = sent.get((trade.symbol, trade.side.opposite), ([], []))
+    place = bisect_left(times, trade.entry_time_ms)
+    if place == len(times) or times[place] > trade.exit_time_ms:
+        return None
+    at_trigger = trade.qty_e8 * triggers[place]
+    return sign * trade.side.sign * (at_trigger - trade.entry_value) / trade.entry_value
+
+
+def _trigger_e8(order: _Waiting | None, specs: Mapping[str, SymbolSpec]) -> int | None:
+    if order is None or order.symbol not in specs:
+        return None
+    return order.trigger_ticks * e8_from_decimal(specs[order.symbol].tick_size)
+
+
+def _amount(units: int) -> float:
+    """What reading the text of an amount gives."""
+    return float(format_money(units))
