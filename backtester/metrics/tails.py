@@ -32,7 +32,10 @@ def value_at_risk(returns: Sequence[float], *, share: float = 0.05) -> float | N
 
 
 def expected_shortfall(returns: Sequence[float], *, share: float = 0.05) -> float | None:
-    """Mean loss of the periods up to the edge of the worst `share` (CVaR), a positive fraction; None without a return."""
+    """Mean loss of the worst `share` of the periods (CVaR), a positive fraction; None without a return.
+
+    The worst are the lowest 1 + (n - 1) x `share`, rounded down: all up to the edge of `value_at_risk`.
+    """
     if not returns:
         return None
     count = math.floor((len(returns) - 1) * share) + 1
