@@ -63,6 +63,8 @@ def execute(
     Raises what ended the run (a RunAbortedError around the cause), after the journal up to there and a manifest with status
     `failed` are on disk. DataQualityError, before anything is written, where the data has gaps and the run's policy is to fail.
     """
+    if resolved.config.data.source == "catalog":
+        import pyarrow.parquet  # noqa: F401 - starting a library is not the run's time
     started_s = perf_counter()
     with StopSignals() as signals:
         planned = plan_run(resolved, specs=specs, models=models)

@@ -178,23 +178,27 @@ def scan_files(paths: Iterable[Path], *, length_ms: int, start_ms: int, end_ms: 
     scan = GapScan(length_ms)
     for path in paths:
         with reading(path), pq.ParquetFile(parquet_source(path)) as file:
+            names = file.schema_arrow.names
+            columns = names.index("start_ms"), names.index("volume")
             for group in range(file.metadata.num_row_groups):
-                _scan_group(file, group, scan, length_ms=length_ms, start_ms=start_ms, end_ms=end_ms)
+                _scan_group(file, group, columns, scan, length_ms=length_ms, start_ms=start_ms, end_ms=end_ms)
     return scan.report()
 
 
 _SCANNED = ("start_ms", "high", "low", "volume")
 
 
-def _scan_group(file: pq.ParquetFile, group: int, scan: GapScan, *, length_ms: int, start_ms: int, end_ms: int) -> None:
+def _scan_group(
+    file: pq.ParquetFile, group: int, columns: tuple[int, int], scan: GapScan, *, length_ms: int, start_ms: int, end_ms: int
+) -> None:
+    """`columns` are the places of start_ms and volume."""
     facts = file.metadata.row_group(group)
-    by_name = {facts.column(index).path_in_schema: facts.column(index).statistics for index in range(facts.num_columns)}
-    first_ms, last_ms = _bounds(by_name.get("start_ms"))
+    first_ms, last_ms = _bounds(facts.column(columns[0]).statistics)
     if first_ms is not None and last_ms is not None:
         if last_ms < start_ms or first_ms >= end_ms:
             return
         inside = start_ms <= first_ms and last_ms < end_ms
-        least, _ = _bounds(by_name.get("volume"))
+        least, _ = _bounds(facts.column(columns[1]).statistics)
         traded = least is not None and least > 0
         if inside and traded and (last_ms - first_ms) // length_ms + 1 == facts.num_rows:
             scan.pass_over(first_ms, last_ms)
