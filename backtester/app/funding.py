@@ -33,7 +33,8 @@ class Funding(NamedTuple):
 def stored_funding(config: RunConfig, refs: Sequence[SymbolRef], *, start_ms: int, end_ms: int) -> Funding:
     """Settlements in (start, end] of the run's derivatives, as far as the catalog holds their series.
 
-    Raises DataUnavailableError where a series has a hole in the range and `sim.funding_hole` is `fail`.
+    Raises DataUnavailableError where a series has a hole in the range and `sim.funding_hole` is `fail`. Before its first row and
+    after its last one nothing is charged, and a note says so: a contract that is not listed yet, or no more, settles nothing.
     """
     derivatives = [ref for ref in refs if ref.market != Market.SPOT.value]
     if not derivatives:
@@ -49,13 +50,14 @@ def stored_funding(config: RunConfig, refs: Sequence[SymbolRef], *, start_ms: in
             notes.append(f"{ref.key}: funding not charged, no series is stored")
             continue
         charge = config.sim.funding_hole == "charge"
-        found = list(_with_holes(_rows(catalog, ref, start_ms, end_ms), ref, start_ms, end_ms, charge=charge))
+        found = list(_with_holes(_rows(catalog, ref, start_ms, end_ms), ref, charge=charge))
         assumed = sum(one.is_assumed for one in found)
         settlements += found
         notes.append(
             f"{ref.key}: {len(found)} funding settlements"
             + (f", {assumed} of them assumed at 1 bp per 8 h against the position" if assumed else "")
         )
+        notes += _uncovered(ref, found, start_ms, end_ms)
     index = {ref.key: number for number, ref in enumerate(refs)}
     settlements.sort(key=lambda one: (one.time_ms, index[one.symbol]))
     return Funding(tuple(settlements), tuple(notes))
@@ -94,16 +96,26 @@ def _marks(catalog: Catalog, ref: SymbolRef, start_ms: int, end_ms: int) -> Mapp
     return opens
 
 
-def _with_holes(rows: Iterator[Settlement], ref: SymbolRef, start_ms: int, end_ms: int, *, charge: bool) -> Iterator[Settlement]:
-    """The settlements; a wait longer than any venue's is a hole: charged against the position, or an error."""
-    last_ms = start_ms
+def _with_holes(rows: Iterator[Settlement], ref: SymbolRef, *, charge: bool) -> Iterator[Settlement]:
+    """The settlements; between two, a wait longer than any venue's is a hole: charged against the position, or an error."""
+    last_ms = None
     for row in rows:
-        if row.time_ms - last_ms > LONGEST_MS:
+        if last_ms is not None and row.time_ms - last_ms > LONGEST_MS:
             yield from _hole(ref, last_ms, row.time_ms, charge=charge)
         last_ms = row.time_ms
         yield row
+
+
+def _uncovered(ref: SymbolRef, found: Sequence[Settlement], start_ms: int, end_ms: int) -> Iterator[str]:
+    """What a reader should know of the ends of the range that the series does not reach."""
+    if not found:
+        yield f"{ref.key}: funding not charged, none is stored in the range"
+        return
+    first_ms, last_ms = found[0].time_ms, found[-1].time_ms
+    if first_ms - start_ms > LONGEST_MS:
+        yield f"{ref.key}: funding not charged before {iso_text(first_ms)} UTC, where the stored series begins"
     if end_ms - last_ms > LONGEST_MS:
-        yield from _hole(ref, last_ms, end_ms + 1, charge=charge)
+        yield f"{ref.key}: funding not charged after {iso_text(last_ms)} UTC, where the stored series ends"
 
 
 def _hole(ref: SymbolRef, from_ms: int, to_ms: int, *, charge: bool) -> Iterator[Settlement]:

@@ -203,13 +203,20 @@ def _result(facts: RunFacts) -> Section:
             Row("equity", f"{summary['start_equity']:,.2f} -> {summary['end_equity']:,.2f} {quote}"),
             Row("return", _percent(summary["total_return"], sign=True), tone),
             Row("max drawdown", _percent(summary["max_drawdown"])),
-            Row("sharpe", f"{_number(summary['sharpe'])} a year, of daily returns"),
+            Row("sharpe", _sharpe(summary)),
             Row("trades", trades),
             Row("win rate", f"{_percent(summary['win_rate'])} of closed trades"),
             Row("exposure", f"{_percent(summary['exposure'])} of the time in a position"),
             Row("orders", f"{summary['orders']:,} sent, {summary['fills']:,} fills"),
         ),
     )
+
+
+def _sharpe(summary: Mapping[str, Any]) -> str:
+    """The ratio with what it rests on: so many daily returns, and its standard error."""
+    text = f"{_number(summary['sharpe'])} a year"
+    error, days = summary.get("sharpe_standard_error"), summary.get("daily_returns")
+    return text if error is None else f"{text}, standard error {_number(error)} ({days} daily returns)"
 
 
 def _costs(facts: RunFacts) -> Section:
@@ -222,8 +229,14 @@ def _costs(facts: RunFacts) -> Section:
             f"half of a {_bps(sim.spread_bps)} bps spread, {_bps(sim.slippage_bps)} bps slippage{model} on taker fills",
         ),
     ]
+    charged = [text for text in facts.manifest.assumptions if "funding settlements" in text]
+    if charged:
+        assumed = any("assumed" in text for text in charged)
+        paid = facts.summary["funding"]
+        words = f"{abs(paid):,.2f} {facts.quote} {'received' if paid < 0 else 'paid'}"
+        rows.append(Row("funding", words + (", partly assumed" if assumed else ""), "warn" if assumed else ""))
     if any("funding not charged" in text for text in facts.manifest.assumptions):
-        rows.append(Row("funding", "not charged", "warn"))
+        rows.append(Row("funding", "not charged" + (" everywhere: see the assumptions in the manifest" if charged else ""), "warn"))
     return Section("Costs", tuple(rows))
 
 

@@ -91,12 +91,17 @@ def test_a_hole_ends_the_run_before_it_starts_unless_it_is_to_be_charged(tmp_pat
     assert "2 of them assumed" in charged.notes[0]
 
 
-def test_the_ends_of_a_range_that_no_settlement_covers_are_holes_too(tmp_path: Path) -> None:
-    store(tmp_path, "funding", {"time_ms": [MONDAY + 24 * HOUR_MS], "rate": [0.0001]})
-    with pytest.raises(DataUnavailableError, match="between 2025-01-06 00:00:00 and 2025-01-07 00:00:00"):
-        stored_funding(config(tmp_path), [REF], start_ms=MONDAY, end_ms=MONDAY + 24 * HOUR_MS)
-    with pytest.raises(DataUnavailableError, match="between 2025-01-07 00:00:00 and 2025-01-07 12:00:00"):
-        stored_funding(config(tmp_path), [REF], start_ms=MONDAY + 17 * HOUR_MS, end_ms=MONDAY + 36 * HOUR_MS)
+def test_what_the_series_does_not_reach_is_told_and_not_charged(tmp_path: Path) -> None:
+    store(tmp_path, "funding", {"time_ms": [MONDAY + 24 * HOUR_MS, MONDAY + 32 * HOUR_MS], "rate": [0.0001, 0.0001]})
+    found = stored_funding(config(tmp_path), [REF], start_ms=MONDAY, end_ms=MONDAY + 48 * HOUR_MS)
+    assert [one.time_ms - MONDAY for one in found.settlements] == [24 * HOUR_MS, 32 * HOUR_MS]
+    assert found.notes == (
+        "BTCUSDT: 2 funding settlements",
+        "BTCUSDT: funding not charged before 2025-01-07 00:00:00 UTC, where the stored series begins",
+        "BTCUSDT: funding not charged after 2025-01-07 08:00:00 UTC, where the stored series ends",
+    )
+    nothing = stored_funding(config(tmp_path), [REF], start_ms=MONDAY, end_ms=MONDAY + 12 * HOUR_MS)
+    assert nothing.notes == ("BTCUSDT: 0 funding settlements", "BTCUSDT: funding not charged, none is stored in the range")
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_the_columns_are_those_that_scripts_rely_on(run):
         head, first, *_ = (run / name).read_text().splitlines()
         assert (head + ",").startswith(columns + ",")
         assert first.count(",") == head.count(",")
-    assert list(json.loads((run / "metrics.json").read_text())) == METRICS
+    assert list(json.loads((run / "metrics.json").read_text()))[: len(METRICS)] == METRICS
 
 
 def test_the_manifest_has_the_names_that_scripts_rely_on(run):

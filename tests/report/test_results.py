@@ -63,7 +63,7 @@ def test_metrics_json_has_the_names_that_scripts_rely_on() -> None:
     results(memory.whole_file)
     written = json.loads(memory.texts["metrics.json"])
     names = "total_return cagr volatility sharpe sortino max_drawdown win_rate exposure trades fees"
-    assert list(written) == names.split(" ")
+    assert list(written)[:10] == names.split(" ")
     assert written["cagr"] is None and written["win_rate"] is None and written["trades"] == 0
     assert (written["fees"], written["exposure"]) == (2e-06, pytest.approx(2 / 3))
 

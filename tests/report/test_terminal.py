@@ -87,7 +87,7 @@ def test_a_run_at_a_glance_has_units_and_says_where_it_is():
         "  equity         10,000.00 -> 10,123.46 USDT\n"
         "  return         +1.23%\n"
         "  max drawdown   -\n"
-        "  sharpe         - a year, of daily returns\n"
+        "  sharpe         - a year\n"
         "  trades         4 closed, 1 still open (marked at the last close)\n"
         "  win rate       50.00% of closed trades\n"
         "  exposure       25.00% of the time in a position\n"
