@@ -12,8 +12,8 @@ from backtester.domain.errors import DataError, SchemaMismatchError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BLOCK_BYTES = 32 * 2**20
-"""How much text is held at a time: some 300,000 rows."""
+BLOCK_BYTES = 8 * 2**20
+"""How much text is held at a time: some 80,000 rows. Four times as much reads no faster, and holds 180 MB more."""
 PIECE_BYTES = 256 * 2**10
 """A block that Arrow refuses is tried again in pieces of this size, and only those it refuses again are read tolerantly."""
 LINE_BYTES_MAX = 64 * 2**10
