@@ -93,6 +93,15 @@ def _print_report(report: ImportReport, base: Path) -> None:
         _print_series([one for _, one in found])
 
 
+def _gaps_between(found: list[SeriesImport]) -> int:
+    """Stretches of time between these files that none of them covers."""
+    gaps, covered_ms = 0, None
+    for one in sorted(found, key=lambda one: one.first_ms):
+        gaps += covered_ms is not None and one.first_ms > covered_ms
+        covered_ms = one.last_ms if covered_ms is None else max(covered_ms, one.last_ms)
+    return gaps
+
+
 def _print_series(found: list[SeriesImport]) -> None:
     read, new, stored, out_of_order, duplicated, gaps = (
         sum(getattr(one, name) for one in found)
@@ -103,7 +112,7 @@ def _print_series(found: list[SeriesImport]) -> None:
         print(f"  tidied {duplicated:,} identical repetitions left out, {out_of_order:,} rows put in order")
     first_ms, last_ms = min(one.first_ms for one in found), max(one.last_ms for one in found)
     last_ms -= 0 if found[0].series.length_ms else 1  # a row without length is shown at its own time
-    counted = f", {gaps:,} gaps" if found[0].series.length_ms else ""
+    counted = f", {gaps + _gaps_between(found):,} gaps" if found[0].series.length_ms else ""
     print(f"  range  {iso_text(first_ms)} to {iso_text(last_ms)} UTC{counted}")
     by_rule: dict[tuple[Rule, Policy], list[Finding]] = {}
     for finding in (finding for one in found for finding in one.findings):

@@ -151,3 +151,11 @@ def test_progress_is_shown_on_a_terminal_only_after_two_seconds(bt, monkeypatch,
         monkeypatch.setattr("sys.stderr", terminal)
         assert bt("import", "0.csv", "1.csv", "2.csv", *NAMES, *words)[0] == 0
         assert ("files" in terminal.getvalue()) is shown
+
+
+def test_a_gap_between_two_files_is_counted_with_those_inside_them(bt):
+    Path("late.csv").write_text(bars(5, first=100))
+    Path("early.csv").write_text(bars(5))
+    Path("next.csv").write_text(bars(5, first=5))
+    code, out, _ = bt("import", "late.csv", "early.csv", "next.csv", *NAMES)
+    assert (code, "UTC, 1 gaps" in out) == (0, True)
