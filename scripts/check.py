@@ -25,7 +25,7 @@ def commands(*, fast: bool) -> dict[str, list[str]]:
         "format": [str(BIN / "ruff"), "format", "--check", "--quiet", *SOURCES],
         "ruff": [str(BIN / "ruff"), "check", "--quiet", "--output-format", "concise", *SOURCES],
         "mypy": [str(BIN / "mypy"), "--no-error-summary"],
-        "imports": [str(BIN / "lint-imports"), "--no-logo"],
+        "imports": [str(BIN / "lint-imports"), "--no-logo", "--no-cache"],
         "tests": [str(BIN / "pytest"), "-n", "auto", "--dist", "worksteal", "-m", chosen],
     }
 
