@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from operator import itemgetter
 
@@ -74,7 +74,7 @@ class CandleFeed:
         self._window_ms = bars * execution_ms
         self._candle_count = 0
 
-    def batches(self) -> Iterator[list[Tick]]:
+    def batches(self) -> Iterator[Iterable[Tick]]:
         """The ticks of one window after another, to be walked over once."""
         while True:
             starts_ms = [start_ms for cursor in self._cursors if (start_ms := cursor.next_start_ms()) is not None]
@@ -115,7 +115,7 @@ class CandleFeed:
 
     # -- one window --------------------------------------------------------------------------------------------------
 
-    def _window(self, until_ms: int) -> list[Tick]:
+    def _window(self, until_ms: int) -> Iterable[Tick]:
         """The ticks after the window before, up to and including `until_ms`."""
         active: list[SymbolCursor] = []
         for cursor in self._cursors:
@@ -129,18 +129,17 @@ class CandleFeed:
         else:
             ends_ms, bars = self._merge_bars(active)
         if self._has_buckets:
-            return self._with_buckets(ends_ms, bars, min(until_ms, self._end_ms))
-        if self._bars_are_signals:
-            return list(zip(ends_ms, bars, bars, strict=True))
-        return list(zip(ends_ms, bars, repeat(()), strict=False))
+            return self._with_buckets(ends_ms, list(bars), min(until_ms, self._end_ms))
+        signals = None if self._bars_are_signals else ()
+        return zip(ends_ms, bars, repeat(signals), strict=False)
 
-    def _zip_bars(self, active: Sequence[SymbolCursor]) -> tuple[list[int], list[_Bars]]:
+    def _zip_bars(self, active: Sequence[SymbolCursor]) -> tuple[list[int], Iterable[_Bars]]:
         """End times and bars of cursors whose windows have the same times."""
         first, *others = active
         columns = [first.bars(), *(cursor.bars(shared=first) for cursor in others)]
-        return first.times_ms[1], list(zip(*columns, strict=True))
+        return first.times_ms[1], zip(*columns, strict=True)
 
-    def _merge_bars(self, active: Sequence[SymbolCursor]) -> tuple[list[int], list[_Bars]]:
+    def _merge_bars(self, active: Sequence[SymbolCursor]) -> tuple[list[int], Iterable[_Bars]]:
         """End times and bars of cursors in general: by time, then in the order of the symbols."""
         starts_ms = np.concatenate([cursor.window_ms for cursor in active])
         candles = [candle for cursor in active for candle in cursor.bars()]

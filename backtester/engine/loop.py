@@ -104,8 +104,8 @@ class Loop:
         schedule, clock, routes, marks = self._schedule, self._clock, self._routes, self._marks
         decider = self._deciders[0]
         on_candle, outbox = decider.on_candle, decider.outbox
-        keep = next(iter(decider.appenders.values()))
-        careful = len(self._deciders) > 1 or len(decider.appenders) > 1 or bool(self._tick_enders)
+        keep = decider.keep
+        careful = len(self._deciders) > 1 or len(decider.timeframes) > 1 or bool(self._tick_enders)
         yielded_s = perf_counter()
         for batch in self._feed.batches():
             for time_ms, bars, signals in batch:
@@ -113,23 +113,19 @@ class Loop:
                     if 0 <= schedule.next_ms < time_ms:
                         self._settle_before(time_ms)
                     if schedule.halt_ms <= time_ms or careful:
-                        self._full_tick(time_ms, bars, signals)
+                        self._full_tick(time_ms, bars, bars if signals is None else signals)
                         if self._stop or self._account.bankrupt:
                             return
                         continue
                     if self._account.bankrupt:
                         return
                 clock.now_ms = time_ms
-                if bars is signals:
-                    for bar in bars:
-                        symbol = bar.symbol
-                        marks[symbol] = bar.close
-                        keep[symbol](bar)
-                else:
-                    for bar in bars:
-                        marks[bar.symbol] = bar.close
-                    for candle in signals:
-                        keep[candle.symbol](candle)
+                for bar in bars:
+                    marks[bar.symbol] = bar.close
+                if signals is None:
+                    signals = bars
+                if signals:
+                    keep(signals)
                 if routes.venue or routes.books:
                     self._meet(bars)
                     if self._account.bankrupt:
@@ -150,6 +146,8 @@ class Loop:
                     self._finish_tick(time_ms)
                     if self._account.bankrupt:
                         return
+            for each in self._deciders:
+                each.fold_history()
             now_s = perf_counter()
             if now_s - yielded_s > YIELD_S:
                 yielded_s = now_s
@@ -186,10 +184,8 @@ class Loop:
         schedule = self._schedule
         if schedule.next_ms <= time_ms:
             self._deliver_due(time_ms)
-        for candle in signals:
-            for decider in self._deciders:
-                if candle.timeframe in decider.timeframes:
-                    decider.appenders[candle.timeframe][candle.symbol](candle)
+        for decider in self._deciders:
+            self._keep(decider, signals)
         for candle in signals:
             for decider in self._deciders:
                 if candle.timeframe in decider.timeframes:
@@ -263,6 +259,13 @@ class Loop:
         every_ms = self._snapshot_every_ms
         self._schedule.snapshot_at(time_ms // every_ms * every_ms + every_ms)
 
+    @staticmethod
+    def _keep(decider: Decider, signals: Sequence[Candle]) -> None:
+        """The candles of its timeframes are in the strategy's history before any hook of this instant runs."""
+        own = tuple(candle for candle in signals if candle.timeframe in decider.timeframes)
+        if own:
+            decider.keep(own)
+
     # -- warm-up -----------------------------------------------------------------------------------------------------
 
     def _warm_tick(self, time_ms: int, bars: Sequence[Candle], signals: Sequence[Candle]) -> None:
@@ -270,11 +273,12 @@ class Loop:
         self._clock.advance(time_ms)
         for bar in bars:
             self._marks[bar.symbol] = bar.close
+        for decider in self._deciders:
+            self._keep(decider, signals)
         for candle in signals:
             for decider in self._deciders:
                 if candle.timeframe in decider.timeframes:
                     decider.set_warming(True)
-                    decider.appenders[candle.timeframe][candle.symbol](candle)
                     self._call(decider, "on_candle", candle)
                     decider.set_warming(False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from backtester.domain.candle import Candle
@@ -11,16 +11,18 @@ from backtester.domain.settlement import Settlement
 from backtester.domain.vocabulary import RejectReason
 from backtester.engine.topics import Published
 
-Tick = tuple[int, Sequence[Candle], Sequence[Candle]]
+Tick = tuple[int, Sequence[Candle], Sequence[Candle] | None]
 """(time_ms, bars, signals): execution bars that end at time_ms in symbol order; candles to decide on that end then,
-in symbol order, shorter timeframe first. Both may be empty, not both at once."""
+in symbol order, shorter timeframe first (None: the bars themselves). Both may be empty, not both at once."""
 
 
 class MarketDataSource(Protocol):
     """Candles of a run's symbols, merged in time. Nothing here may reach a strategy but delivered candles."""
 
-    def batches(self) -> Iterator[Sequence[Tick]]:
-        """Yield ticks in strictly rising time, a few hundred at a time; memory does not grow with the run."""
+    def batches(self) -> Iterator[Iterable[Tick]]:
+        """Yield ticks in strictly rising time, a few hundred at a time, each batch to be walked over once and to its end
+        before the next is asked for; memory does not grow with the run.
+        """
 
     def bar_from(self, symbol: str, time_ms: int) -> Candle | None:
         """The execution bar of `symbol` with end_ms > time_ms that starts first: the one that contains `time_ms`, or the
@@ -95,8 +97,10 @@ class Decider(Protocol):
     on_candle: Callable[[Candle], Any]
     hooks: Mapping[str, Callable[..., Any]]
     has_tick_end: bool
-    appenders: dict[str, dict[str, Callable[[Candle], None]]]
-    """By timeframe and symbol: keeps a closed candle for `ctx.history`."""
+    keep: Callable[[Sequence[Candle]], None]
+    """Keeps the candles that close at one instant for `ctx.history`."""
+    fold_history: Callable[[], None]
+    """Called now and then: what was kept is put in order, and what is too old is let go."""
 
     def set_warming(self, warming: bool) -> None:
         """Whether candles delivered now are warm-up."""

@@ -114,10 +114,11 @@ def write_equity(
     curve = _Curve(Replay(book, specs=specs, starting_cash=starting_cash), starting_cash, start_ms)
     last_ms = _NEVER_MS if end_ms is None else end_ms
     for batch in feed.batches():
-        if batch and batch[-1][0] > last_ms:
-            file.writelines(curve.read([tick for tick in batch if tick[0] <= last_ms]))
+        ticks = list(batch)
+        if ticks and ticks[-1][0] > last_ms:
+            file.writelines(curve.read([tick for tick in ticks if tick[0] <= last_ms]))
             break
-        file.writelines(curve.read(batch))
+        file.writelines(curve.read(ticks))
     if end_ms is not None:
         curve.settle(end_ms)
     return curve.finished()
@@ -173,7 +174,7 @@ class _Curve:
             elif equity > highest:
                 highest = equity
             self._tick_ms = time_ms
-            if signals:
+            if signals is None or signals:
                 self._rows_held += bool(held)
                 rows.append(self._row(time_ms, equity, value - replay.cost, exposure, lowest, highest))
                 row_is_new = True

@@ -132,9 +132,10 @@ class MarketWatch:
     def batches(self) -> Iterator[Sequence[Tick]]:
         """The feed's ticks."""
         for batch in self._feed.batches():
-            if batch:
-                self._watch(batch)
-            yield batch
+            ticks = list(batch)
+            if ticks:
+                self._watch(ticks)
+            yield ticks
 
     def bar_from(self, symbol: str, time_ms: int) -> Candle | None:
         """See `MarketDataSource.bar_from`."""

@@ -24,7 +24,8 @@ class StrategyHost:
         self.hooks: Mapping[str, Callable[..., Any]] = {name: getattr(strategy, name) for name in HOOKS}
         self.on_candle: Callable[[Candle], Any] = strategy.on_candle
         self.has_tick_end = type(strategy).on_tick_end is not Strategy.on_tick_end
-        self.appenders = history.appenders
+        self.keep = history.keep
+        self.fold_history = history.fold
         self._context = context
 
     def set_warming(self, warming: bool) -> None:
