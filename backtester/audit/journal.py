@@ -26,7 +26,7 @@ from backtester.audit.events import JournaledMessage, decode_event
 from backtester.domain.errors import BacktesterError, JournalError, StorageError, StrategyError
 from backtester.domain.intents import Intent
 from backtester.domain.run_events import LogEvent
-from backtester.engine.topics import T_LOG, T_ORDERS_INTENT
+from backtester.engine.topics import T_LOG
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -37,10 +37,9 @@ LOG_TOPIC = T_LOG.name
 BLOCK_LINES = 256
 """Messages in a block; only the last block of a journal may hold fewer."""
 
-_FOREIGN_TOPICS = frozenset((LOG_TOPIC, T_ORDERS_INTENT.name))
-"""Their messages hold values that a strategy made."""
 _FIRST_SEAL = sha256(b"backtester journal").digest()
 _SEAL_HEAD = b'{"seal":'
+_LOG_FIELD = b'"topic":"%b"' % LOG_TOPIC.encode()
 
 
 class JournalLine(msgspec.Struct, frozen=True, gc=False):
@@ -60,9 +59,10 @@ class MemoryJournal:
     """A journal kept in memory."""
 
     def __init__(self) -> None:
-        self._block = bytearray()
-        self._room = BLOCK_LINES
-        self._log_spans: list[tuple[int, int]] = []
+        self._lines: list[bytes] = []
+        """The open block."""
+        self._may_hold_logs = False
+        self._room_for = BLOCK_LINES
         self._event_hash = sha256()
         self._last_seal = _FIRST_SEAL
         self._closed = False
@@ -74,24 +74,15 @@ class MemoryJournal:
         Raises StrategyError for an intent or log whose values are not JSON, JournalError for any other such message or after
         `close`, and StorageError when a file takes no more.
         """
-        block = self._block
         try:
-            if topic in _FOREIGN_TOPICS:
-                # Encoding what a strategy made may run its code, which may append: never while the block is being written to.
-                line = _encode(_Entry(seq, cause, topic, message))
-                block = self._block
-                start = len(block)
-                block += line
-                if topic == LOG_TOPIC:
-                    self._log_spans.append((start, len(block) + 1))
-            else:
-                _encode_into(_Entry(seq, cause, topic, message), block, -1)
+            line = _encode(_Entry(seq, cause, topic, message))
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            self._cut_broken_line()
             raise _unwritable(message, topic, seq, error) from error
-        block += b"\n"
-        self._room = room = self._room - 1
-        if room <= 0:
+        lines = self._lines  # asked for now: encoding what a strategy made may run its code, which may append
+        if topic == LOG_TOPIC:
+            self._may_hold_logs = True
+        lines.append(line)
+        if len(lines) >= self._room_for:
             self._seal_block()
 
     def flush(self) -> None:
@@ -101,58 +92,52 @@ class MemoryJournal:
         """The last block is sealed, nothing can be appended any more; safe to call twice."""
         if self._closed:
             return
-        self._cut_broken_line()  # of an append that a signal interrupted
-        if self._room < BLOCK_LINES:
+        if self._lines:
             self._seal_block()
         self._closed = True
-        self._room = 0  # so that an append notices
+        self._room_for = 0  # so that an append notices
 
     def digest(self) -> str:
         """Hex digest of the event stream so far (logs excluded), whatever was flushed or closed."""
         so_far = self._event_hash.copy()
-        self._hash_events(so_far)
+        so_far.update(_joined(self._event_lines()))
         return so_far.hexdigest()
 
     def lines(self) -> Iterator[JournalLine]:
         """Everything recorded so far, in order."""
-        recorded = (line for block in (*self._blocks, bytes(self._block)) for line in BytesIO(block))
+        recorded = (line for block in (*self._blocks, _joined(self._lines)) for line in BytesIO(block))
         return iter(_Reading(recorded, where="journal in memory"))
 
     def _seal_block(self) -> None:
-        block = self._block
         if self._closed:
-            block.clear()
+            self._lines = []
             raise JournalError("the journal is closed: an event came after the end of the run")
+        block = _joined(self._lines)
         event_hash = self._event_hash.copy()
-        self._hash_events(event_hash)
-        logs = b"".join(b"%d %b" % (start, bytes(block[start:end])) for start, end in self._log_spans)
-        seal = _seal(self._last_seal, event_hash, logs)
-        line = _seal_line(seal, BLOCK_LINES - self._room)
+        event_hash.update(_joined(self._event_lines()) if self._may_hold_logs else block)
+        seal = _seal(self._last_seal, event_hash, self._logs())
+        count = len(self._lines)
         self._event_hash, self._last_seal = event_hash, seal
-        self._block, self._log_spans, self._room = bytearray(), [], BLOCK_LINES
-        block += line
-        self._keep(block)
+        self._lines, self._may_hold_logs = [], False
+        self._keep(block, _seal_line(seal, count))
 
-    def _keep(self, sealed: bytearray) -> None:
-        """Store a block that is complete; it is not written to any more."""
-        self._blocks.append(bytes(sealed))
+    def _keep(self, block: bytes, seal_line: bytes) -> None:
+        """Store a block that is complete."""
+        self._blocks.append(block + seal_line)
 
-    def _hash_events(self, into: _Hash) -> None:
-        """The lines of the open block go into a hash, logs left out."""
-        position = 0
-        with memoryview(self._block) as view:
-            for start, end in self._log_spans:
-                into.update(view[position:start])
-                position = end
-            into.update(view[position:])
+    def _event_lines(self) -> list[bytes]:
+        """The lines of the open block without logs."""
+        return [line for line in self._lines if not _is_log(line)]
 
-    def _cut_broken_line(self) -> None:
-        """What an append that failed left behind the last whole line is removed (JSON holds no line ends)."""
-        end = 0
-        for _ in range(BLOCK_LINES - self._room):
-            end = self._block.find(b"\n", end) + 1
-        del self._block[end:]
-        self._log_spans = [span for span in self._log_spans if span[1] <= end]
+    def _logs(self) -> bytes:
+        """For each log of the open block its offset there, a space, and its line."""
+        parts: list[bytes] = []
+        offset = 0
+        for line in self._lines if self._may_hold_logs else ():
+            if _is_log(line):
+                parts.append(b"%d %b\n" % (offset, line))
+            offset += len(line) + 1
+        return b"".join(parts)
 
 
 class FileJournal(MemoryJournal):
@@ -172,8 +157,9 @@ class FileJournal(MemoryJournal):
 
     def flush(self) -> None:
         """Hand everything appended to the operating system. Raises StorageError when it takes no more."""
-        self._write(memoryview(bytes(self._block))[self._early_bytes :])
-        self._early_bytes = len(self._block)
+        block = _joined(self._lines)
+        self._write(block[self._early_bytes :])
+        self._early_bytes = len(block)
 
     def lines(self) -> Iterator[JournalLine]:
         """Everything recorded so far, in order, read back from the file."""
@@ -191,13 +177,14 @@ class FileJournal(MemoryJournal):
         finally:
             self._file.close()
 
-    def _keep(self, sealed: bytearray) -> None:
-        unwritten, self._early_bytes = memoryview(sealed)[self._early_bytes :], 0
-        self._write(unwritten)
+    def _keep(self, block: bytes, seal_line: bytes) -> None:
+        early, self._early_bytes = self._early_bytes, 0
+        self._write(block[early:] + seal_line)
 
-    def _write(self, rest: memoryview) -> None:
+    def _write(self, data: bytes) -> None:
         if self._failed:
             raise StorageError(f"{self.path} is incomplete: an earlier write failed")
+        rest = memoryview(data)
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
@@ -308,6 +295,16 @@ class _Reading:
         )
 
 
+def _is_log(line: bytes) -> bool:
+    """Whether a line records a log; seq and cause are numbers, so that the topic stands after the second comma."""
+    return line.split(b",", 3)[2] == _LOG_FIELD
+
+
+def _joined(lines: list[bytes]) -> bytes:
+    """The lines as they stand in a file."""
+    return b"\n".join((*lines, b""))
+
+
 def _seal(before: bytes, events: _Hash, logs: bytes) -> bytes:
     return sha256(before + events.digest() + logs).digest()
 
@@ -323,7 +320,6 @@ def _foreign_value(value: object) -> str:
 
 _encoder = msgspec.json.Encoder(order="deterministic", enc_hook=_foreign_value)
 _encode = _encoder.encode
-_encode_into = _encoder.encode_into
 _decode_line = msgspec.json.Decoder(_Line).decode
 
 

@@ -404,15 +404,22 @@ def test_a_strategys_value_that_appends_while_it_is_encoded_breaks_nothing() -> 
     assert [line.seq for line in journal.lines()] == list(range(1, 302))
 
 
+class InterruptedLines(list[bytes]):
+    """A signal arrives before anything can be added."""
+
+    def append(self, line: bytes) -> None:
+        raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("count", [0, 3, 255, 256])
 def test_an_append_that_a_signal_interrupted_is_left_out(count: int) -> None:
     journal, clean = MemoryJournal(), MemoryJournal()
     for seq in range(1, count + 1):
         for each in (journal, clean):
             each.append(seq, 0, "fills", a_fill(seq))
-    start = len(journal._block)
-    journal._block += b'{"seq":9,"cause":9,"topic":"logs","event":{}}'
-    journal._log_spans.append((start, len(journal._block) + 1))
+    append, journal._lines = journal.append, InterruptedLines(journal._lines)
+    with pytest.raises(KeyboardInterrupt):
+        append(count, 0, "logs", LogEvent(time_ms=1, strategy_id="s", event="late", facts={}))
     journal.close()
     assert list(journal.lines()) == list(clean.lines()) and journal.digest() == clean.digest()
 
