@@ -16,9 +16,10 @@ OVER_SHARE_IMPACT = Decimal("0.1")
 """zipline's volume-share impact: price x (1 +/- 0.1 x share^2) (exchange_semantics.md, section 5.3; golden I01)."""
 
 
-@lru_cache(maxsize=4096)
-def _fraction(bps: Decimal) -> tuple[int, int]:
-    return bps.as_integer_ratio()
+def fee_ratio(rate_bps: Decimal) -> tuple[int, int]:
+    """(numerator, denominator) that take money units of value to a fee in whole 1e-8 of the asset."""
+    numerator, denominator = rate_bps.as_integer_ratio()
+    return numerator, denominator * _BPS * FEE_STEP
 
 
 def fee_e8(value: int, rate_bps: Decimal) -> int:
@@ -26,8 +27,8 @@ def fee_e8(value: int, rate_bps: Decimal) -> int:
 
     Source: fee = executed value x rate (exchange_semantics.md, section 3; golden A01).
     """
-    numerator, denominator = _fraction(rate_bps)
-    return -(-value * numerator // (denominator * _BPS * FEE_STEP))
+    numerator, denominator = fee_ratio(rate_bps)
+    return -(-value * numerator // denominator)
 
 
 def fee_of_value(*, value: Decimal, rate_frac: Decimal) -> Decimal:

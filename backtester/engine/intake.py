@@ -95,9 +95,11 @@ class Intake:
         if not isinstance(intent.symbol, str) or not isinstance(intent.order_id, str):
             raise StrategyError(f"{strategy_id}.{hook}: symbol and order_id of an intent must be text, was {intent!r:.200}")
         now_ms = self._clock.now_ms
-        if isinstance(intent, (CancelOrderIntent, CancelAllIntent)):
-            return replace(intent, strategy_id=strategy_id, time_ms=now_ms)
-        if not _is_plain_market_order(intent):  # by far the most frequent
+        if intent.__class__ is not MarketOrderIntent:
+            if isinstance(intent, (CancelOrderIntent, CancelAllIntent)):
+                return replace(intent, strategy_id=strategy_id, time_ms=now_ms)
+            intent = self._plain_numbers(strategy_id, intent, hook=hook)
+        elif intent.qty.__class__ not in _PLAIN or intent.take_profit is not None or intent.stop_loss is not None:
             intent = self._plain_numbers(strategy_id, intent, hook=hook)
         if not isinstance(intent.reason, str):
             raise StrategyError(f"{strategy_id}.{hook}: reason of an intent must be text, was {intent.reason!r:.100}")
@@ -133,16 +135,6 @@ class Intake:
             f"{strategy_id}.{hook} returned {type(value).__name__} {value!r:.100}, which is no intent; return a list of "
             "MarketOrderIntent, LimitOrderIntent, StopOrderIntent, CancelOrderIntent or another intent, or nothing"
         )
-
-
-def _is_plain_market_order(intent: Any) -> bool:
-    """Whether its only number is a quantity, and of a plain type."""
-    return (
-        intent.__class__ is MarketOrderIntent
-        and intent.qty.__class__ in _PLAIN
-        and intent.take_profit is None
-        and intent.stop_loss is None
-    )
 
 
 def _numbers_of(intent: Any) -> tuple[str, ...]:

@@ -143,7 +143,7 @@ class RiskGate:
 
     def on_intent(self, intent: AnyIntent) -> Sequence[Published]:
         """One sanitized order or cancel per order asked for, or one refusal."""
-        if isinstance(intent, ORDER_TYPES):
+        if intent.__class__ is MarketOrderIntent or isinstance(intent, ORDER_TYPES):
             return self._order(intent)
         if isinstance(intent, CancelAllIntent):
             working = self._orders.working(strategy_id=intent.strategy_id, symbol=intent.symbol or None)
@@ -186,7 +186,7 @@ class RiskGate:
                 return self._refuse(intent, outcome)
             hold = outcome
             self.reservations.hold(intent.order_id, amount=hold, lots=rounded.qty_lots)
-        return (on(T_ORDERS_SANITIZED, self._sanitized(intent, rounded, spec, hold)),)
+        return ((T_ORDERS_SANITIZED, self._sanitized(intent, rounded, spec, hold)),)
 
     def _sanitized(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, hold: int) -> SanitizedOrder:
         order = SanitizedOrder(
