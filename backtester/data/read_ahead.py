@@ -19,6 +19,9 @@ RESTORE = "delete it and import or download that month again"
 PART_ROWS = 65_536
 """Rows of a part, at least one row group: what is held of a file at a time, and once more ahead. A month of minutes is one part."""
 
+WHOLE_BYTES = 4_000_000
+"""A file up to this size, such as a month of minutes, is read at once rather than a column of a row group at a time."""
+
 
 class FilePart(NamedTuple):
     """Consecutive row groups of one file."""
@@ -103,8 +106,11 @@ def unreadable(path: Path, reason: Exception | str) -> str:
 
 
 def _decode(part: FilePart, columns: list[str]) -> pa.Table:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     source = parquet_source(part.path)
+    if not is_remote(part.path) and part.path.stat().st_size <= WHOLE_BYTES:
+        source = pa.BufferReader(part.path.read_bytes())
     with pq.ParquetFile(source, pre_buffer=is_remote(part.path), page_checksum_verification=True) as file:
         return file.read_row_groups(list(part.row_groups), columns=columns, use_threads=False).combine_chunks()
