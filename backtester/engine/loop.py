@@ -108,12 +108,12 @@ class Loop:
         careful = len(self._deciders) > 1 or len(decider.timeframes) > 1 or bool(self._tick_enders)
         yielded_s = perf_counter()
         for batch in self._feed.batches():
-            for time_ms, bars, signals in batch:
+            for time_ms, bars, others in batch:
                 if time_ms >= schedule.halt_ms or careful:
                     if 0 <= schedule.next_ms < time_ms:
                         self._settle_before(time_ms)
                     if schedule.halt_ms <= time_ms or careful:
-                        self._full_tick(time_ms, bars, bars if signals is None else signals)
+                        self._full_tick(time_ms, bars, bars if others is None else others)
                         if self._stop or self._account.bankrupt:
                             return
                         continue
@@ -122,8 +122,7 @@ class Loop:
                 clock.now_ms = time_ms
                 for bar in bars:
                     marks[bar.symbol] = bar.close
-                if signals is None:
-                    signals = bars
+                signals = bars if others is None else others
                 if signals:
                     keep(signals)
                 if routes.venue or routes.books:
