@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backtester.data.columns import VALUE_NAMES, CandleColumns
+from backtester.data.file_parts import RESTORE, FilePart, groups_between, parts_of, read_parts, reading
 from backtester.data.kinds import CANDLES
-from backtester.data.read_ahead import RESTORE, FilePart, groups_between, parts_of, read_parts, reading
 from backtester.data.series import Series
 from backtester.data.series_file import open_series_file, written_facts
 from backtester.domain.errors import DataError

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from backtester.data.content_hash import ContentHash
+from backtester.data.file_parts import parts_of, read_parts, reading
 from backtester.data.gaps import GapScan
 from backtester.data.kinds import CANDLES, Kind, kind_named
 from backtester.data.merging import first_repeated_key
 from backtester.data.months import MonthFile, times_of, units_per_ms
-from backtester.data.read_ahead import parts_of, read_parts, reading
 from backtester.data.series import Series
 from backtester.data.series_file import FileFacts, conform, gap_limit, open_series_file, written_facts
 from backtester.domain.timeframe import bucket_offset_ms, iso_text

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backtester.data.columns import NO_CANDLES, CandleColumns, IntColumn
+from backtester.data.file_parts import reading
 from backtester.data.object_store import parquet_source
-from backtester.data.read_ahead import reading
 from backtester.domain.timeframe import MINUTE_MS, iso_text
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from backtester.data.file_parts import PART_ROWS
 from backtester.data.kinds import Kind
 from backtester.data.months import times_of
-from backtester.data.read_ahead import PART_ROWS
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -15,10 +15,10 @@ import numpy as np
 
 from backtester.data.columns import VALUE_NAMES
 from backtester.data.content_hash import ContentHash
+from backtester.data.file_parts import PART_ROWS, RESTORE, FilePart, groups_between, parts_of, read_parts, reading, unreadable
 from backtester.data.kinds import CANDLES, Kind, VolumeUnit, kind_named
 from backtester.data.months import times_of, units_per_ms
 from backtester.data.object_store import is_remote, open_store, parquet_source
-from backtester.data.read_ahead import PART_ROWS, RESTORE, FilePart, groups_between, parts_of, read_parts, reading, unreadable
 from backtester.data.series import Series
 from backtester.domain.errors import DataError, SchemaMismatchError, StorageError
 from backtester.domain.timeframe import DAY_MS, MINUTE_MS

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from backtester.data.batch import Batch
+from backtester.data.file_parts import reading
 from backtester.data.kinds import CANDLES, Kind, VolumeUnit, kind_named
 from backtester.data.merging import Contradiction, Merged, first_repeated_key, is_in_order, merge_in_pieces
 from backtester.data.months import MonthFile, month_files, month_path, split_by_month, times_of, units_per_ms
-from backtester.data.read_ahead import reading
 from backtester.data.series import Series
 from backtester.data.series_file import FileFacts, open_series_file, read_series_files, write_series_file, written_facts
 from backtester.domain.errors import DataQualityError, SchemaMismatchError

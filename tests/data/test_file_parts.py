@@ -1,4 +1,4 @@
-"""Reading a part ahead: the same rows, in order, bounded, with the file named that cannot be read."""
+"""Reading in parts: the same rows, in order, bounded, with the file named that cannot be read."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from backtester.data import file_parts
 from backtester.data.candle_file import read_candle_files
 from backtester.data.columns import CandleColumns, join_columns
+from backtester.data.file_parts import PART_ROWS, parts_of
 from backtester.data.kinds import CANDLES, VolumeUnit
-from backtester.data.read_ahead import PART_ROWS, parts_of
 from backtester.data.series import Series, series_of
 from backtester.data.series_file import write_series_file
 from backtester.data.sources.sample import sample_columns
@@ -55,7 +56,9 @@ def test_bars_longer_than_a_minute_are_in_one_row_group(tmp_path: Path) -> None:
     assert pq.ParquetFile(tmp_path / "h.parquet").metadata.num_row_groups == 1
 
 
-def test_files_read_ahead_hold_the_same_rows_in_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("remote", [False, True])
+def test_files_read_hold_the_same_rows_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: bool) -> None:
+    monkeypatch.setattr(file_parts, "is_remote", lambda path: remote)
     candles = minutes(90)
     paths = []
     for index, edges in enumerate(((0, 50_000), (50_000, 50_001), (50_001, len(candles.start_ms)))):
@@ -89,7 +92,16 @@ def test_the_file_that_is_damaged_is_named_and_those_before_it_are_read(tmp_path
         next(reading)
 
 
-def test_reading_that_is_given_up_leaves_no_thread_behind(tmp_path: Path) -> None:
+def test_a_local_file_is_read_without_a_thread(tmp_path: Path) -> None:
+    write(tmp_path / "m.parquet", minutes(60))
+    before = set(threading.enumerate())
+    reading = read_candle_files([tmp_path / "m.parquet"], MINUTES)
+    next(reading)
+    assert not any(thread.name.startswith("read-ahead") for thread in set(threading.enumerate()) - before)
+
+
+def test_remote_reading_that_is_given_up_leaves_no_thread_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_parts, "is_remote", lambda path: True)
     write(tmp_path / "m.parquet", minutes(60))
     before = set(threading.enumerate())
     reading = read_candle_files([tmp_path / "m.parquet"], MINUTES)

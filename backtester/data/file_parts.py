@@ -1,10 +1,12 @@
-"""Parquet files decoded a part ahead of their reader, in a thread that runs Arrow's code only: the run goes on meanwhile."""
+"""Parquet files in parts of bounded size; those of an object store are fetched a part ahead of their reader."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 RESTORE = "delete it and import or download that month again"
 PART_ROWS = 65_536
-"""Rows of a part, at least one row group: what is held of a file at a time, and once more ahead. A month of minutes is one part."""
+"""Rows of a part, at least one row group: what is held of a file at a time. A month of minutes is one part."""
 
 WHOLE_BYTES = 4_000_000
 """A file up to this size, such as a month of minutes, is read at once rather than a column of a row group at a time."""
@@ -69,22 +71,35 @@ def parts_of(file: pq.ParquetFile, path: Path, row_groups: Iterable[int] | None 
 
 
 def read_parts(parts: Iterable[FilePart], columns: Sequence[str]) -> Iterator[PartRows]:
-    """The rows of each part, in order; page checksums are verified. The part after the one handed out is decoded meanwhile.
+    """The rows of each part, in order; page checksums are verified.
 
     Raises DataError naming the file that cannot be read, or whose part holds another number of rows than its footer says.
     """
-    names = list(columns)
+    for part, decoded in _decodings(iter(parts), list(columns)):
+        with reading(part.path):
+            table = decoded()
+        if table.num_rows != part.rows:
+            raise DataError(unreadable(part.path, f"{table.num_rows} rows were found where its footer says {part.rows}"))
+        yield PartRows(part.path, table)
+
+
+def _decodings(parts: Iterator[FilePart], names: list[str]) -> Iterator[tuple[FilePart, Callable[[], pa.Table]]]:
+    """Each part with what decodes it. One of an object store is on its way while the part before it is used; of a local file
+    decoding takes less than handing it to another thread and back (docs/performance.md).
+    """
+    first = next(parts, None)
+    if first is None:
+        return
+    everything = chain((first,), parts)
+    if not is_remote(first.path):
+        yield from ((part, partial(_decode, part, names)) for part in everything)
+        return
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as thread:
-        coming = ((part, thread.submit(_decode, part, names)) for part in parts)
+        coming = ((part, thread.submit(_decode, part, names)) for part in everything)
         current = next(coming, None)
         while current is not None:
             following = next(coming, None)
-            part, decoding = current
-            with reading(part.path):
-                table = decoding.result()
-            if table.num_rows != part.rows:
-                raise DataError(unreadable(part.path, f"{table.num_rows} rows were found where its footer says {part.rows}"))
-            yield PartRows(part.path, table)
+            yield current[0], current[1].result
             current = following
 
 
