@@ -154,7 +154,7 @@ def _resolve_frames(
         return bool(last > first)
 
     resolved = settle(config, refs, stored, loaded, has_bar=has_bar)
-    return resolved, from_columns(frames, resolved.config)
+    return resolved, from_columns(frames, resolved.config, joined=dict(resolved.joined))
 
 
 def _series(name: str, columns: CandleColumns, config: RunConfig, exchange: str, market: str) -> StoredSeries:
@@ -162,11 +162,14 @@ def _series(name: str, columns: CandleColumns, config: RunConfig, exchange: str,
     starts = columns.start_ms
     if not len(starts):
         raise DataUnavailableError(f"the frame of {name} has no rows")
+    steps = np.diff(starts)
     asked = config.run.execution_timeframe or (config.run.timeframe if len(starts) == 1 else "")
     if not asked and len(starts) == 1:
         raise DataUnavailableError(f"the frame of {name} has one row, which shows no timeframe; give timeframe='1m'")
-    steps = np.diff(starts)
-    step_ms = timeframe_ms(asked) if asked else int(steps.min())
+    lengths_ms = [timeframe_ms(asked)] if asked else []
+    if len(steps):
+        lengths_ms.append(int(steps.min()))
+    step_ms = min(lengths_ms)  # shorter than what was asked for: those bars are joined from these
     gaps = int((steps > step_ms).sum())
     last_ms = int(starts[-1]) + step_ms
     return StoredSeries(exchange, market, name, timeframe_text(step_ms), int(starts[0]), last_ms, len(starts), gaps, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +12,11 @@ from backtester.data.columns import CandleColumns, slice_columns
 from backtester.data.feed import CandleFeed
 from backtester.data.gaps import GapReport, GapScan, scan_candles, scan_files
 from backtester.data.months import month_files
+from backtester.data.resample import can_be_joined, coarser_columns
 from backtester.data.series import series_of
 from backtester.data.symbol_cursor import SymbolStream
 from backtester.domain.errors import DataQualityError
-from backtester.domain.timeframe import parse_time_ms, timeframe_ms
+from backtester.domain.timeframe import MINUTE_MS, parse_time_ms, timeframe_ms
 
 ColumnsReader = Callable[[int, int], Iterator[CandleColumns]]
 """Candles of one symbol that start in [start_ms, end_ms), in chunks."""
@@ -91,17 +92,34 @@ class MarketData:
         )
 
 
+def source_timeframe(timeframe: str, stored: Iterable[str]) -> str | None:
+    """The stored timeframe from which candles of `timeframe` come: itself, else the longest that they can be joined from."""
+    names = sorted(stored, key=timeframe_ms)
+    if timeframe in names:
+        return timeframe
+    length_ms = timeframe_ms(timeframe)
+    return next((name for name in reversed(names) if can_be_joined(timeframe_ms(name), length_ms)), None)
+
+
 def from_catalog(catalog: Catalog, refs: Sequence[SymbolRef], config: RunConfig) -> MarketData:
-    """Candles stored in a catalog, on the run's execution timeframe."""
+    """Candles stored in a catalog, on the run's execution timeframe; joined from shorter ones where that is not stored."""
+    timeframe = config.run.execution_timeframe
+    length_ms = timeframe_ms(timeframe)
+    stored_as = {ref.key: _stored_timeframe(catalog, ref, timeframe) for ref in refs}
 
     def reader(ref: SymbolRef) -> ColumnsReader:
-        return lambda start_ms, end_ms: catalog.read(
-            ref.exchange, ref.market, ref.name, config.run.execution_timeframe, start_ms, end_ms
-        )
+        stored = stored_as[ref.key]
+        if stored == timeframe:
+            return lambda start_ms, end_ms: catalog.read(ref.exchange, ref.market, ref.name, timeframe, start_ms, end_ms)
 
-    timeframe = config.run.execution_timeframe
+        def read(start_ms: int, end_ms: int) -> Iterator[CandleColumns]:
+            return catalog.read(ref.exchange, ref.market, ref.name, stored, start_ms, end_ms)
+
+        return _joined(read, ref.key, bars_ms=timeframe_ms(stored), length_ms=length_ms)
 
     def gap_reader(ref: SymbolRef) -> GapReader:
+        if stored_as[ref.key] != timeframe:
+            return lambda start_ms, end_ms: scan_candles(reader(ref)(start_ms, end_ms), length_ms=length_ms)
         series = series_of(exchange=ref.exchange, market=ref.market, symbol=ref.name, timeframe=timeframe)
 
         def read(start_ms: int, end_ms: int) -> GapReport:
@@ -111,9 +129,29 @@ def from_catalog(catalog: Catalog, refs: Sequence[SymbolRef], config: RunConfig)
 
         return read
 
-    sources = {ref.key: f"{catalog.base}: {ref.exchange} {ref.market} {ref.name} {timeframe}" for ref in refs}
+    sources = {ref.key: f"{catalog.base}: {ref.exchange} {ref.market} {ref.name} {stored_as[ref.key]}" for ref in refs}
     readers = {ref.key: reader(ref) for ref in refs}
     return MarketData(readers, config=config, sources=sources, gap_readers={ref.key: gap_reader(ref) for ref in refs})
+
+
+def _joined(read: ColumnsReader, symbol: str, *, bars_ms: int, length_ms: int) -> ColumnsReader:
+    """Candles of `length_ms` from a reader of shorter bars."""
+
+    def joined(start_ms: int, end_ms: int) -> Iterator[CandleColumns]:
+        until_ms = end_ms + length_ms
+        pieces = read(start_ms, until_ms)
+        for piece in coarser_columns(pieces, symbol, length_ms=length_ms, bars_ms=bars_ms, end_ms=until_ms):
+            yield slice_columns(piece, 0, int(piece.start_ms.searchsorted(end_ms)))
+
+    return joined
+
+
+def _stored_timeframe(catalog: Catalog, ref: SymbolRef, timeframe: str) -> str:
+    series = series_of(exchange=ref.exchange, market=ref.market, symbol=ref.name, timeframe=timeframe)
+    if month_files(catalog.base, series):
+        return timeframe
+    names = [one.timeframe for one in catalog.find(ref.name) if one[:2] == (ref.exchange, ref.market)]
+    return source_timeframe(timeframe, names) or timeframe
 
 
 def from_sample(refs: Sequence[SymbolRef], config: RunConfig) -> MarketData:
@@ -123,8 +161,13 @@ def from_sample(refs: Sequence[SymbolRef], config: RunConfig) -> MarketData:
     seed = config.data.sample_seed
     begin_ms = min(SAMPLE_START_MS, parse_time_ms(config.run.start, what="run.start"))
 
+    length_ms = timeframe_ms(config.run.execution_timeframe)
+
     def reader(ref: SymbolRef) -> ColumnsReader:
-        return lambda start_ms, end_ms: sample_columns(ref.name, seed=seed, start_ms=max(start_ms, begin_ms), end_ms=end_ms)
+        def read(start_ms: int, end_ms: int) -> Iterator[CandleColumns]:
+            return sample_columns(ref.name, seed=seed, start_ms=max(start_ms, begin_ms), end_ms=end_ms)
+
+        return read if length_ms == MINUTE_MS else _joined(read, ref.key, bars_ms=MINUTE_MS, length_ms=length_ms)
 
     def none(start_ms: int, end_ms: int) -> GapReport:
         return GapScan(timeframe_ms(config.run.execution_timeframe)).report()
@@ -134,8 +177,9 @@ def from_sample(refs: Sequence[SymbolRef], config: RunConfig) -> MarketData:
     return MarketData(readers, config=config, sources=sources, gap_readers={ref.key: none for ref in refs})
 
 
-def from_columns(columns: Mapping[str, CandleColumns], config: RunConfig) -> MarketData:
-    """Candles held in memory."""
+def from_columns(columns: Mapping[str, CandleColumns], config: RunConfig, *, joined: Mapping[str, str] | None = None) -> MarketData:
+    """Candles held in memory; `joined` names the timeframe of those that are shorter than the run's execution bars."""
+    length_ms = timeframe_ms(config.run.execution_timeframe)
 
     def reader(held: CandleColumns) -> ColumnsReader:
         def read(start_ms: int, end_ms: int) -> Iterator[CandleColumns]:
@@ -146,7 +190,10 @@ def from_columns(columns: Mapping[str, CandleColumns], config: RunConfig) -> Mar
         return read
 
     sources = {key: f"the frame of {key}" for key in columns}
-    return MarketData({key: reader(held) for key, held in columns.items()}, config=config, sources=sources)
+    readers = {key: reader(held) for key, held in columns.items()}
+    for key, timeframe in (joined or {}).items():
+        readers[key] = _joined(readers[key], key, bars_ms=timeframe_ms(timeframe), length_ms=length_ms)
+    return MarketData(readers, config=config, sources=sources)
 
 
 def open_market_data(config: RunConfig, refs: Sequence[SymbolRef]) -> MarketData:

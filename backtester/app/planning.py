@@ -124,6 +124,8 @@ def _assumptions(
     lines = []
     if config.data.source == "sample":
         lines.append("candles are a synthetic sample, not a market")
+    for key, stored in resolved.joined:
+        lines.append(f"{key}: bars of {config.run.execution_timeframe} are joined from stored candles of {stored}")
     if config.data.gap_policy == "flat":
         lines.append("where a bar is missing, one is put in that is flat at the last close and has no volume")
     if models.fees is not None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from backtester.app.market_choice import MARKET_LATER, SAMPLE, chosen_refs, import_command, sample_refs
-from backtester.app.market_data import SymbolRef
+from backtester.app.market_data import SymbolRef, source_timeframe
 from backtester.config.layers import plain
 from backtester.config.run_config import RunConfig, StrategySection
 from backtester.data.catalog import Catalog, StoredSeries
@@ -36,6 +36,8 @@ class ResolvedRun(NamedTuple):
     strategies: tuple[LoadedStrategy, ...]
     start_ms: int
     end_ms: int
+    joined: tuple[tuple[str, str], ...] = ()
+    """(key, stored timeframe) of symbols whose execution bars are joined from shorter ones."""
 
 
 def resolve(config: RunConfig, *, data_explicit: bool, strategies: Sequence[LoadedStrategy] | None = None) -> ResolvedRun:
@@ -82,9 +84,9 @@ def settle(
     by_timeframe = {ref.key: {one.timeframe: one for one in stored[ref.key]} for ref in refs}
     execution = _execution_timeframe(config, by_timeframe)
     sections = _with_timeframes(config, loaded, execution)
-    series = {ref: by_timeframe[ref.key][execution] for ref in refs}
+    series = {ref: by_timeframe[ref.key][source_timeframe(execution, by_timeframe[ref.key]) or execution] for ref in refs}
     start_ms, end_ms = _range(config, list(series.values()))
-    _require_candles(series, start_ms, end_ms, has_bar)
+    _require_candles(series, timeframe_ms(execution), start_ms, end_ms, has_bar)
     exchanges, markets = ({getattr(ref, name) for ref in refs} for name in ("exchange", "market"))
     run = msgspec.structs.replace(
         config.run,
@@ -97,7 +99,8 @@ def settle(
         execution_timeframe=execution,
     )
     resolved = msgspec.structs.replace(config, run=run, strategies=sections)
-    return ResolvedRun(resolved, tuple(refs), tuple(loaded), start_ms, end_ms)
+    joined = tuple((ref.key, one.timeframe) for ref, one in series.items() if one.timeframe != execution)
+    return ResolvedRun(resolved, tuple(refs), tuple(loaded), start_ms, end_ms, joined)
 
 
 def _with_symbols(config: RunConfig, loaded: Sequence[LoadedStrategy]) -> RunConfig:
@@ -146,16 +149,22 @@ def _sample_series(ref: SymbolRef, config: RunConfig) -> StoredSeries:
 
 
 def _execution_timeframe(config: RunConfig, by_timeframe: Mapping[str, Mapping[str, StoredSeries]]) -> str:
-    """The finest timeframe stored for all symbols, or the configured one where it is stored for all."""
-    first, *others = by_timeframe.values()
-    common = sorted((name for name in first if all(name in other for other in others)), key=timeframe_ms)
+    """The configured timeframe, else the finest stored for all symbols, else the finest stored for one that the others' candles
+    can be joined to.
+    """
+    everything = sorted({name for names in by_timeframe.values() for name in names}, key=timeframe_ms)
+    stored = [name for name in everything if all(name in names for names in by_timeframe.values())]
+    possible = [name for name in everything if all(source_timeframe(name, names) for names in by_timeframe.values())]
     listed = "; ".join(f"{key}: {', '.join(sorted(names, key=timeframe_ms))}" for key, names in by_timeframe.items())
-    if not common:
-        raise DataUnavailableError(f"no timeframe is stored for all symbols ({listed}); import the missing candles")
     asked = config.run.execution_timeframe
-    if asked and asked not in common:
-        raise ConfigError(f"run.execution_timeframe {asked} is not stored for all symbols ({listed}); use {', '.join(common)}")
-    return asked or common[0]
+    if asked:
+        if not all(source_timeframe(asked, names) for names in by_timeframe.values()):
+            hint = f"; use {', '.join(possible)}" if possible else "; import the missing candles"
+            raise ConfigError(f"run.execution_timeframe {asked} cannot be had of all symbols ({listed}){hint}")
+        return asked
+    if not possible:
+        raise DataUnavailableError(f"no timeframe can be had of all symbols ({listed}); import the missing candles")
+    return (stored or possible)[0]
 
 
 def _with_timeframes(config: RunConfig, loaded: Sequence[LoadedStrategy], execution: str) -> tuple[StrategySection, ...]:
@@ -221,13 +230,13 @@ def _range(config: RunConfig, series: Sequence[StoredSeries]) -> tuple[int, int]
 
 def _require_candles(
     series: Mapping[SymbolRef, StoredSeries],
+    length_ms: int,
     start_ms: int,
     end_ms: int,
     has_bar: Callable[[SymbolRef, str, int, int], bool] | None,
 ) -> None:
-    """Raise DataUnavailableError unless some symbol has a whole candle in [start_ms, end_ms)."""
+    """Raise DataUnavailableError unless some symbol has a whole candle of this length in [start_ms, end_ms)."""
     for ref, one in series.items():
-        length_ms = timeframe_ms(one.timeframe)
         first_ms, last_ms = max(start_ms, one.first_ms), min(end_ms, one.last_ms)
         if last_ms - first_ms < length_ms:
             continue

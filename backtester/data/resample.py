@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -12,6 +13,30 @@ from backtester.data.gaps import BoolColumn
 from backtester.domain.candle import Candle
 from backtester.domain.errors import ConfigError
 from backtester.domain.timeframe import bucket_offset_ms, timeframe_text
+
+
+def can_be_joined(bars_ms: int, length_ms: int) -> bool:
+    """Whether bars of one length make up candles of another: it is a multiple, and they begin on the same grid."""
+    return length_ms % bars_ms == 0 and (bucket_offset_ms(length_ms) - bucket_offset_ms(bars_ms)) % bars_ms == 0
+
+
+def coarser_columns(
+    pieces: Iterable[CandleColumns], symbol: str, *, length_ms: int, bars_ms: int, end_ms: int
+) -> Iterator[CandleColumns]:
+    """Candles of `length_ms` that end by `end_ms`, as columns, from bars of `bars_ms` in order; see `BucketStream`."""
+    bucket = BucketStream(symbol, length_ms=length_ms, execution_ms=bars_ms)
+    for piece in pieces:
+        if len(piece.start_ms):
+            bucket.add(piece)
+            yield from _as_columns(bucket.take_until(min(int(piece.start_ms[-1]), end_ms)))
+    yield from _as_columns(bucket.take_until(end_ms))
+
+
+def _as_columns(candles: list[Candle]) -> Iterator[CandleColumns]:
+    if candles:
+        starts = np.array([candle.start_ms for candle in candles], dtype=np.int64)
+        values = np.array([(row.open, row.high, row.low, row.close, row.volume) for row in candles], dtype=np.float64)
+        yield CandleColumns(starts, *(np.ascontiguousarray(column) for column in values.T))
 
 
 class BucketStream:
@@ -27,7 +52,7 @@ class BucketStream:
 
     def __init__(self, symbol: str, *, length_ms: int, execution_ms: int) -> None:
         offset_ms = bucket_offset_ms(length_ms)
-        if length_ms % execution_ms or (offset_ms - bucket_offset_ms(execution_ms)) % execution_ms:
+        if not can_be_joined(execution_ms, length_ms):
             raise ConfigError(
                 f"candles of {timeframe_text(length_ms)} cannot be built from bars of {timeframe_text(execution_ms)}; choose a "
                 "timeframe that is a multiple of the bars'"

@@ -148,13 +148,15 @@ def test_qualified_names_allow_two_markets_in_one_run(idle, base):
         (("BTCUSDT",), {"start": "2025-05-01T00:10:10", "end": "2025-05-01T00:11:20"}, DataUnavailableError, "no candles from"),
         (("GAPUSDT",), {"start": "2025-05-01T00:20", "end": "2025-05-01T00:30"}, DataUnavailableError, "no candles from"),
         (("BTCUSDT",), {"timeframe": "90s"}, ConfigError, "90s is no multiple of the execution timeframe 1m; possible: 1m, 5m"),
-        (("BTCUSDT",), {"execution_timeframe": "5m"}, ConfigError, "execution_timeframe 5m is not stored.*use 1m"),
-        (("BTCUSDT", "HOURUSDT"), {}, DataUnavailableError, "no timeframe is stored for all symbols.*HOURUSDT: 1h"),
+        (("HOURUSDT",), {"execution_timeframe": "5m"}, ConfigError, "execution_timeframe 5m cannot be had.*use 1h"),
+        (("THREEUSDT", "FIVEUSDT"), {}, DataUnavailableError, "no timeframe can be had of all symbols.*FIVEUSDT: 5m"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_words(idle, base, symbols, keys, kind, message):
     store(base, "binance.linear", "BTCUSDT", "1m", "2025-05-01", 60)
     store(base, "binance.linear", "HOURUSDT", "1h", "2025-05-01", 60)
+    store(base, "binance.linear", "THREEUSDT", "3m", "2025-05-01", 60)
+    store(base, "binance.linear", "FIVEUSDT", "5m", "2025-05-01", 60)
     store(base, "binance.linear", "GAPUSDT", "1m", "2025-05-01", 60, skip=range(10, 50))
     store(base, "binance.inverse", "BTCUSD_INV", "1m", "2025-05-01", 60)
     store(base, "bybit.spot", "XRPUSDT", "1m", "2025-05-01", 60)
