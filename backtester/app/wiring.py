@@ -44,7 +44,8 @@ from backtester.engine.topics import (
 )
 from backtester.execution.order_manager import OrderManager
 from backtester.execution.working_orders import WorkingOrders
-from backtester.risk.gate import RiskGate, RiskLimits
+from backtester.risk.gate import RiskGate
+from backtester.risk.limits import RiskLimits
 from backtester.sim.latency import Latency
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
@@ -157,7 +158,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         daily_loss=config.risk.daily_loss_limit,
         flatten=config.risk.daily_loss_action == "flatten",
     )
-    working = WorkingOrders(specs=specs, lots=books.lots)
+    working = WorkingOrders(specs=specs)
     risk = RiskGate(specs=specs, limits=_limits(plan), account=books, orders=working, marks=marks, clock=clock, rules=plan.rules)
     latency = _latency(config)
     venue = SimulatedVenue(

@@ -27,11 +27,10 @@ class WorkingOrders:
     Ids that the engine stamped are unique by their counter; ids that a strategy chose are remembered for the whole run.
     """
 
-    def __init__(self, *, specs: Mapping[str, SymbolSpec], lots: Mapping[str, int]) -> None:
+    def __init__(self, *, specs: Mapping[str, SymbolSpec]) -> None:
         self.records: dict[str, OrderRecord] = {}
         self.chosen_ids: set[str] = set()
         self._specs = specs
-        self._lots = lots
 
     def count(self) -> int:
         """Number of working orders."""
@@ -46,12 +45,11 @@ class WorkingOrders:
         """Whether an order of this id is working, or one with this chosen id was ever sent."""
         return order_id in self.records or order_id in self.chosen_ids
 
-    def is_entry(self, order_id: str) -> bool:
-        """Whether a working order would open or enlarge a position: not reduce-only, and not within the opposite position."""
+    def is_entry(self, order_id: str, *, held_lots: int) -> bool:
+        """Whether a working order would open or enlarge a position of `held_lots`: not reduce-only, not within the opposite."""
         record = self.records[order_id]
-        held = self._lots[record.order.symbol]
-        opposite = held * record.order.side.sign < 0
-        return not (record.order.reduce_only or (opposite and record.open_lots <= abs(held)))
+        opposite = held_lots * record.order.side.sign < 0
+        return not (record.order.reduce_only or (opposite and record.open_lots <= abs(held_lots)))
 
     def entry_lots(self, symbol: str, side: Side) -> int:
         """Open lots of all working orders of this side that may open a position (not reduce-only)."""

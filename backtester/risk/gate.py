@@ -7,8 +7,6 @@ tick, lot, minimum quantity or an unknown symbol: a trader must always be able t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -23,92 +21,28 @@ from backtester.domain.intents import (
     OrderIntent,
     order_type_of,
 )
-from backtester.domain.money import FEE_STEP, PRICE_ONE, ceil_div, e8_from_decimal, price_e8
+from backtester.domain.money import FEE_STEP, PRICE_ONE, ceil_div, price_e8
 from backtester.domain.orders import (
     Fill,
-    OpenOrder,
     OrderCanceled,
     OrderRefused,
     OrderRejected,
-    SanitizedCancel,
     SanitizedOrder,
 )
-from backtester.domain.run_events import ControlAction, ControlEvent
+from backtester.domain.run_events import ControlEvent
 from backtester.domain.venue_rules import GENERIC, VenueRules
-from backtester.domain.vocabulary import Market, OrderType, RejectReason, Side, TimeInForce
+from backtester.domain.vocabulary import Market, RejectReason, Side, TimeInForce
 from backtester.engine.clock import Clock
 from backtester.engine.topics import T_ORDERS_REFUSED, T_ORDERS_SANITIZED, Published, on
+from backtester.risk.halting import Halting
+from backtester.risk.limits import RiskLimits
 from backtester.risk.order_rate import TokenBucket
 from backtester.risk.order_validation import OrderRounding, Refusal, Rounded, check_collar, check_life, check_opening_size
+from backtester.risk.readers import AccountReader, OrderReader
 from backtester.risk.reservations import Reservations
 
 _PARTS_MAX = 10_000
 """A spot buy filled in parts pays for each rounding of value and fee: held for as many parts as this, where there is cash."""
-
-
-class AccountReader(Protocol):
-    """What the gate asks of the account."""
-
-    lots: dict[str, int]
-
-    def free_cash(self) -> int:
-        """Money units that new orders may use, before reservations."""
-
-    def holdings(self) -> Sequence[tuple[str, str, int]]:
-        """(strategy_id, symbol, signed lots) of every open position of a strategy."""
-
-
-class OrderReader(Protocol):
-    """What the gate asks of the working orders."""
-
-    def working(self, *, strategy_id: str | None = None, symbol: str | None = None) -> Sequence[OpenOrder]:
-        """Working orders in the order they were sent."""
-
-    def owner(self, order_id: str) -> str | None:
-        """The strategy of a working order; None when it is not working."""
-
-    def is_used(self, order_id: str) -> bool:
-        """Whether an order of this id was ever sent."""
-
-    def is_entry(self, order_id: str) -> bool:
-        """Whether the working order was not sent as reduce-only and would enlarge the position if filled."""
-
-    def entry_lots(self, symbol: str, side: Side) -> int:
-        """Open lots of all working orders of this side that may open a position."""
-
-    def count(self) -> int:
-        """Number of working orders."""
-
-
-class RiskLimits:
-    """The rails of `[risk]` and the cost assumptions they need, as whole numbers."""
-
-    def __init__(
-        self,
-        *,
-        collar_bps: Decimal | None = None,
-        max_open_orders: int | None = None,
-        max_position_notional: Decimal | None = None,
-        orders_per_second: Decimal | None = None,
-        order_burst: int = 100,
-        leverage: int = 1,
-        fee_bps: Mapping[str, Decimal] | None = None,
-        market_bps: Decimal = Decimal(0),
-    ) -> None:
-        self.collar_e8 = _bps_e8(collar_bps) if collar_bps is not None else None
-        self.max_open_orders = max_open_orders
-        self.max_position = e8_from_decimal(max_position_notional) * PRICE_ONE if max_position_notional is not None else None
-        self.orders_per_second_e8 = e8_from_decimal(orders_per_second) if orders_per_second is not None else None
-        self.order_burst = order_burst
-        self.leverage = leverage
-        self.fee_e8 = {symbol: _bps_e8(bps) for symbol, bps in (fee_bps or {}).items()}
-        self.market_e8 = _bps_e8(market_bps)
-
-
-def _bps_e8(bps: Decimal) -> int:
-    """Basis points as a fraction in whole 1e-8, rounded up."""
-    numerator, denominator = bps.as_integer_ratio()
-    return ceil_div(numerator * (PRICE_ONE // 10_000), denominator)
 
 
 class RiskGate:
@@ -134,8 +68,7 @@ class RiskGate:
         self._marks = marks
         self._clock = clock
         self._rounding = OrderRounding()
-        self._halted: RejectReason | None = None
-        self._flatten_count = 0
+        self._halting = Halting(account=account, orders=orders, clock=clock)
         rate = limits.orders_per_second_e8
         self._bucket = TokenBucket(per_second_e8=rate, burst=limits.order_burst, now_ms=clock.now_ms) if rate is not None else None
 
@@ -147,18 +80,14 @@ class RiskGate:
             return self._order(intent)
         if isinstance(intent, CancelAllIntent):
             working = self._orders.working(strategy_id=intent.strategy_id, symbol=intent.symbol or None)
-            return [self._cancel_message(row.order_id, intent.strategy_id, row.symbol) for row in working]
+            return [self._halting.cancel_message(row.order_id, intent.strategy_id, row.symbol) for row in working]
         return self._cancel(intent)
 
     def _cancel(self, intent: CancelOrderIntent) -> Sequence[Published]:
         if self._orders.owner(intent.order_id) != intent.strategy_id:
             detail = f"order {intent.order_id!r} is not working: filled, ended or never sent"
             return self._refuse(intent, Refusal(RejectReason.UNKNOWN_ORDER, detail))
-        return (self._cancel_message(intent.order_id, intent.strategy_id, intent.symbol),)
-
-    def _cancel_message(self, order_id: str, strategy_id: str, symbol: str) -> Published:
-        cancel = SanitizedCancel(time_ms=self._clock.now_ms, order_id=order_id, strategy_id=strategy_id, symbol=symbol)
-        return on(T_ORDERS_SANITIZED, cancel)
+        return (self._halting.cancel_message(intent.order_id, intent.strategy_id, intent.symbol),)
 
     def _order(self, intent: OrderIntent) -> Sequence[Published]:
         spec = self._specs.get(intent.symbol)
@@ -221,8 +150,9 @@ class RiskGate:
         limits = self._limits
         if not spec.tradable:
             return Refusal(RejectReason.NOT_TRADABLE, f"{spec.symbol} is not tradable now")
-        if self._halted is not None:
-            return Refusal(self._halted, "entries are halted until the next UTC day")
+        halted = self._halting.reason
+        if halted is not None:
+            return Refusal(halted, self._halting.detail)
         if spec.market is Market.SPOT and intent.side is Side.SELL:
             return Refusal(RejectReason.SHORT_SPOT, "a spot account cannot sell more than it holds")
         mark = self._marks.get(spec.symbol)
@@ -304,61 +234,37 @@ class RiskGate:
 
     # -- what became of orders ---------------------------------------------------------------------------------------
 
-    def on_fill(self, fill: Fill) -> None:
-        """The filled part holds no cash any more; a spot buy goes on holding what it may still spend."""
+    def on_fill(self, fill: Fill) -> Sequence[Published]:
+        """The filled part holds no cash any more; a spot buy goes on holding what it may still spend. While positions are
+        closed by a switch, what an entry fills in spite of its cancel is closed as well.
+        """
         spent = None
         if fill.side is Side.BUY and self._specs[fill.symbol].market is Market.SPOT:
             spec = self._specs[fill.symbol]
             value = fill.price_ticks * spec.tick_e8 * fill.qty_lots * spec.lot_e8
             spent = (ceil_div(value, FEE_STEP) + fill.fee_e8) * FEE_STEP
         self.reservations.fill(fill.order_id, open_lots=fill.open_lots, spent=spent)
+        return self._halting.on_fill(fill) if self._halting.is_watching else ()
 
     def on_canceled(self, canceled: OrderCanceled) -> None:
         """The ended order holds no cash any more."""
         self.reservations.release(canceled.order_id)
+        if self._halting.is_watching:
+            self._halting.on_end(canceled.order_id)
 
     def on_rejected(self, rejected: OrderRejected) -> None:
         """A rejected order holds no cash any more; a rejected cancel changes nothing."""
         if not rejected.is_cancel:
             self.reservations.release(rejected.order_id)
+            if self._halting.is_watching:
+                self._halting.on_end(rejected.order_id)
 
     # -- switches ----------------------------------------------------------------------------------------------------
 
     def on_control(self, event: ControlEvent) -> Sequence[Published]:
-        """Daily loss: entries are cancelled and refused until the day ends; with flatten, positions are closed too."""
-        if event.action is ControlAction.DAILY_LOSS_REARM:
-            self._halted = None
-            return ()
-        if event.action not in (ControlAction.DAILY_LOSS_HALT, ControlAction.DAILY_LOSS_FLATTEN):
-            return ()
-        self._halted = RejectReason.DAILY_LOSS
-        published = [
-            self._cancel_message(row.order_id, self._orders.owner(row.order_id) or "", row.symbol)
-            for row in self._orders.working()
-            if self._orders.is_entry(row.order_id)
-        ]
-        if event.action is ControlAction.DAILY_LOSS_FLATTEN:
-            published += self.close_all(owner="risk", reason="DAILY_LOSS")
-        return published
+        """A switch was thrown: entries are cancelled and refused; with flatten, positions are closed too."""
+        return self._halting.on_control(event)
 
     def close_all(self, *, owner: str, reason: str) -> list[Published]:
         """Market orders that close every position; their ids start with `owner`."""
-        return [self._close(*holding, owner=owner, reason=reason) for holding in self._account.holdings()]
-
-    def _close(self, strategy_id: str, symbol: str, lots: int, *, owner: str, reason: str) -> Published:
-        self._flatten_count += 1
-        order = SanitizedOrder(
-            time_ms=self._clock.now_ms,
-            order_id=f"{owner}-{self._flatten_count}",
-            strategy_id=strategy_id,
-            symbol=symbol,
-            side=Side.SELL if lots > 0 else Side.BUY,
-            order_type=OrderType.MARKET,
-            qty_lots=abs(lots),
-            price_ticks=0,
-            tif=TimeInForce.GTC,
-            reduce_only=lots == self._account.lots[symbol],
-            budget_e8=0,
-            reason=reason,
-        )
-        return on(T_ORDERS_SANITIZED, order)
+        return self._halting.close_all(owner=owner, reason=reason)

@@ -129,6 +129,42 @@ def test_flatten_closes_everything_too() -> None:
     ]
 
 
+def test_what_an_entry_fills_in_spite_of_its_cancel_is_closed_as_well() -> None:
+    bars = f"{FALL}\n00:05 97 97 94 95 1000\n{flat('00:06', 3, price=95)}"
+    settings = {"cash": "4000", "risk": {"daily_loss_limit": "0.005", "daily_loss_action": "flatten"}}
+    settings |= {"cancel_latency_ms": 200_000, "order_latency_ms": 1}
+    assert outcome(bars, "00:01 in buy 10\n00:02 low buy 2 at 95\n00:02 exit sell 10 at 150", **settings) == [
+        *expect(
+            """
+            00:01:00.001 in buy 10 @ 100 taker
+            00:03 daily_loss_flatten
+            00:03:00.001 risk-1 sell 10 @ 97 taker
+            00:06 low buy 2 @ 95 maker bar
+            00:06:00.001 risk-2 sell 2 @ 95 taker
+            00:06:20 low rejected TOO_LATE
+            00:06:20 exit ends USER 10
+            """
+        ),
+        "data",
+    ]
+
+
+def test_a_way_out_whose_position_is_gone_opens_nothing_while_entries_are_halted() -> None:
+    bars = f"{FALL}\n00:05 97 97 97 97 1000\n00:06 97 200 97 97 1000"
+    orders = "00:01 in buy 10\n00:02 exit sell 10 at 150\n00:04 out sell 10"
+    assert outcome(bars, orders, cash="2000", risk={"daily_loss_limit": "0.01"}) == [
+        *expect(
+            """
+            00:01 in buy 10 @ 100 taker
+            00:03 daily_loss_halt
+            00:04 out sell 10 @ 97 taker
+            00:04 exit ends USER 10
+            """
+        ),
+        "data",
+    ]
+
+
 def test_the_rail_is_armed_again_the_next_day() -> None:
     bars = f"{flat('23:56', 2)}\n23:58 100 100 97 97 1000\n{flat('23:59', 3, price=97)}"
     orders = """

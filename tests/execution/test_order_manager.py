@@ -63,14 +63,13 @@ def rejected(order_id: str, *, is_cancel: bool) -> OrderRejected:
     return OrderRejected(time_ms=9, reason=RejectReason.TOO_LATE, detail="", is_cancel=is_cancel, **names)
 
 
-def desk() -> tuple[OrderManager, WorkingOrders, Gateway, dict[str, int]]:
-    lots = {A: 0, B: 0}
-    working, gateway = WorkingOrders(specs={A: spec(A), B: spec(B)}, lots=lots), Gateway()
-    return OrderManager(gateway=gateway, working=working), working, gateway, lots
+def desk() -> tuple[OrderManager, WorkingOrders, Gateway]:
+    working, gateway = WorkingOrders(specs={A: spec(A), B: spec(B)}), Gateway()
+    return OrderManager(gateway=gateway, working=working), working, gateway
 
 
 def test_an_order_works_from_its_sending_until_it_is_filled() -> None:
-    manager, working, gateway, _ = desk()
+    manager, working, gateway = desk()
     manager.on_sanitized(order("a"))
     assert gateway.sent == [order("a")]
     seen = []
@@ -90,7 +89,7 @@ def test_an_order_works_from_its_sending_until_it_is_filled() -> None:
 
 
 def test_a_cancel_goes_out_and_changes_nothing_until_the_venue_says_so() -> None:
-    manager, working, gateway, _ = desk()
+    manager, working, gateway = desk()
     manager.on_sanitized(order("a"))
     manager.on_ack(ack("a"))
     cancel = SanitizedCancel(time_ms=8, order_id="a", strategy_id="s", symbol=A)
@@ -103,7 +102,7 @@ def test_a_cancel_goes_out_and_changes_nothing_until_the_venue_says_so() -> None
 
 
 def test_a_rejected_order_is_forgotten() -> None:
-    manager, working, _, _ = desk()
+    manager, working, _ = desk()
     manager.on_sanitized(order("a"))
     manager.on_rejected(rejected("a", is_cancel=False))
     assert working.count() == 0
@@ -122,7 +121,7 @@ def test_a_report_that_the_table_does_not_allow_stops_the_run() -> None:
 
 
 def test_working_orders_are_listed_by_strategy_and_symbol_in_order_of_sending() -> None:
-    manager, working, _, _ = desk()
+    manager, working, _ = desk()
     for name, symbol, owner in (("a", A, "s"), ("b", B, "s"), ("c", A, "t"), ("d", A, "s")):
         manager.on_sanitized(order(name, symbol=symbol, strategy_id=owner))
 
@@ -134,7 +133,7 @@ def test_working_orders_are_listed_by_strategy_and_symbol_in_order_of_sending() 
 
 
 def test_a_chosen_id_is_remembered_after_the_order_and_a_stamped_one_need_not_be() -> None:
-    manager, working, _, _ = desk()
+    manager, working, _ = desk()
     for name in ("mine", "s-1"):
         manager.on_sanitized(order(name))
         assert working.is_used(name)
@@ -156,14 +155,13 @@ def test_a_chosen_id_is_remembered_after_the_order_and_a_stamped_one_need_not_be
     ],
 )
 def test_an_entry_is_what_could_open_or_enlarge_a_position(held: int, side: Side, reduce_only: bool, is_entry: bool) -> None:
-    manager, working, _, lots = desk()
-    lots[A] = held
+    manager, working, _ = desk()
     manager.on_sanitized(order("a", side=side, reduce_only=reduce_only))
-    assert working.is_entry("a") is is_entry
+    assert working.is_entry("a", held_lots=held) is is_entry
 
 
 def test_entry_lots_are_the_open_ones_of_that_side() -> None:
-    manager, working, _, _ = desk()
+    manager, working, _ = desk()
     for name, facts in {
         "a": {}, "b": {"symbol": B}, "c": {"side": Side.SELL}, "d": {"reduce_only": True}, "e": {"qty_lots": 10},
     }.items():  # fmt: skip

@@ -15,7 +15,8 @@ from backtester.domain.vocabulary import Market
 from backtester.engine.clock import Clock
 from backtester.engine.topics import T_ORDERS_REFUSED, T_ORDERS_SANITIZED
 from backtester.execution.working_orders import OrderRecord, WorkingOrders
-from backtester.risk.gate import RiskGate, RiskLimits
+from backtester.risk.gate import RiskGate
+from backtester.risk.limits import RiskLimits
 from tests.sim.small_run import A, intent_of, spec
 
 
@@ -44,7 +45,7 @@ class Desk:
         self.books.cost[symbol] = int(Decimal(held) * Decimal(entry) * 10**16)
         if lots:
             self.books.strategy_lots["s", symbol] = lots
-        self.orders = WorkingOrders(specs=specs, lots=self.books.lots)
+        self.orders = WorkingOrders(specs=specs)
         self.gate = RiskGate(
             specs=specs,
             limits=RiskLimits(fee_bps={symbol: Decimal(fee_bps)}, **limits),

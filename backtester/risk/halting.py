@@ -1,0 +1,125 @@
+"""What follows when a switch is thrown: entries end, and with `flatten` positions are closed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backtester.domain.orders import Fill, OpenOrder, SanitizedCancel, SanitizedOrder
+from backtester.domain.run_events import ControlAction, ControlEvent
+from backtester.domain.vocabulary import OrderType, RejectReason, Side, TimeInForce
+from backtester.engine.clock import Clock
+from backtester.engine.topics import T_ORDERS_SANITIZED, Published, on
+from backtester.risk.readers import AccountReader, OrderReader
+
+_HALTS = {
+    ControlAction.DAILY_LOSS_HALT: (RejectReason.DAILY_LOSS, False),
+    ControlAction.DAILY_LOSS_FLATTEN: (RejectReason.DAILY_LOSS, True),
+}
+"""By switch: why entries are refused from then on, and whether positions are closed."""
+
+_UNTIL = {RejectReason.DAILY_LOSS: "until the next UTC day"}
+
+
+class Halting:
+    """Holds which switches are thrown. Orders that reduce a position are never touched: a trader must always be able to get out.
+
+    While a halt lasts, an order that has stopped being such a way out, because its position is gone, is cancelled too.
+    """
+
+    def __init__(self, *, account: AccountReader, orders: OrderReader, clock: Clock) -> None:
+        self._account = account
+        self._orders = orders
+        self._clock = clock
+        self._reasons: list[RejectReason] = []
+        self._sent_count = 0
+        self._ending: dict[str, str] = {}
+        """Entries that are being cancelled; with a reason where positions were closed: what they still fill is closed as well."""
+        self.is_watching = False
+        """Whether fills matter: `on_fill` need not be called otherwise."""
+
+    @property
+    def reason(self) -> RejectReason | None:
+        """Why no entry may pass now; None while all may."""
+        return self._reasons[0] if self._reasons else None
+
+    @property
+    def detail(self) -> str:
+        """The reason as a sentence."""
+        return f"entries are halted {_UNTIL.get(self._reasons[0], 'until the run ends')}"
+
+    def on_control(self, event: ControlEvent) -> Sequence[Published]:
+        """Entries are cancelled and refused; with flatten, positions are closed too. A new day ends a daily halt only."""
+        if event.action is ControlAction.DAILY_LOSS_REARM:
+            self._reasons = [reason for reason in self._reasons if reason is not RejectReason.DAILY_LOSS]
+            self.is_watching = bool(self._reasons or self._ending)
+            return ()
+        if event.action not in _HALTS:
+            return ()
+        reason, flatten = _HALTS[event.action]
+        if reason not in self._reasons:
+            self._reasons.append(reason)
+        self.is_watching = True
+        held = dict.fromkeys(self._account.lots, 0) if flatten else self._account.lots
+        entries = [row for row in self._orders.working() if self._orders.is_entry(row.order_id, held_lots=held[row.symbol])]
+        published = [self._cancel(row, reason.value if flatten else "") for row in entries]
+        if flatten:
+            published += self.close_all(owner="risk", reason=reason.value)
+        return published
+
+    def on_fill(self, fill: Fill) -> Sequence[Published]:
+        """What an entry filled in spite of its cancel, after positions were closed, is closed; what would open is cancelled."""
+        lots = fill.side.sign * fill.qty_lots
+        after = self._account.lots[fill.symbol] + lots  # the account books the fill after Risk has seen it
+        published: list[Published] = []
+        reason = self._ending.get(fill.order_id)
+        if not fill.open_lots:
+            self.on_end(fill.order_id)
+        if self._reasons:
+            for row in self._orders.working(symbol=fill.symbol):
+                ends = row.order_id in self._ending or row.order_id == fill.order_id
+                if not ends and self._orders.is_entry(row.order_id, held_lots=after):
+                    published.append(self._cancel(row, ""))
+        if reason:
+            reduces = after * fill.side.sign > 0
+            close = self._close(fill.strategy_id, fill.symbol, lots, owner="risk", reason=reason, reduce_only=reduces)
+            published.append(close)
+        return published
+
+    def on_end(self, order_id: str) -> None:
+        """The order can fill nothing any more."""
+        self._ending.pop(order_id, None)
+        self.is_watching = bool(self._reasons or self._ending)
+
+    def close_all(self, *, owner: str, reason: str) -> list[Published]:
+        """Market orders that close every position; their ids start with `owner`."""
+        return [
+            self._close(strategy_id, symbol, lots, owner=owner, reason=reason, reduce_only=lots == self._account.lots[symbol])
+            for strategy_id, symbol, lots in self._account.holdings()
+        ]
+
+    def cancel_message(self, order_id: str, strategy_id: str, symbol: str) -> Published:
+        """The request to cancel an order, passed by Risk."""
+        cancel = SanitizedCancel(time_ms=self._clock.now_ms, order_id=order_id, strategy_id=strategy_id, symbol=symbol)
+        return on(T_ORDERS_SANITIZED, cancel)
+
+    def _cancel(self, row: OpenOrder, reason: str) -> Published:
+        self._ending[row.order_id] = reason
+        return self.cancel_message(row.order_id, self._orders.owner(row.order_id) or "", row.symbol)
+
+    def _close(self, strategy_id: str, symbol: str, lots: int, *, owner: str, reason: str, reduce_only: bool) -> Published:
+        self._sent_count += 1
+        order = SanitizedOrder(
+            time_ms=self._clock.now_ms,
+            order_id=f"{owner}-{self._sent_count}",
+            strategy_id=strategy_id,
+            symbol=symbol,
+            side=Side.SELL if lots > 0 else Side.BUY,
+            order_type=OrderType.MARKET,
+            qty_lots=abs(lots),
+            price_ticks=0,
+            tif=TimeInForce.GTC,
+            reduce_only=reduce_only,
+            budget_e8=0,
+            reason=reason,
+        )
+        return on(T_ORDERS_SANITIZED, order)

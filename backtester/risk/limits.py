@@ -1,0 +1,39 @@
+"""The rails of `[risk]`, and the cost assumptions they need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from backtester.domain.money import PRICE_ONE, ceil_div, e8_from_decimal
+
+
+class RiskLimits:
+    """The rails of `[risk]` and the cost assumptions they need, as whole numbers."""
+
+    def __init__(
+        self,
+        *,
+        collar_bps: Decimal | None = None,
+        max_open_orders: int | None = None,
+        max_position_notional: Decimal | None = None,
+        orders_per_second: Decimal | None = None,
+        order_burst: int = 100,
+        leverage: int = 1,
+        fee_bps: Mapping[str, Decimal] | None = None,
+        market_bps: Decimal = Decimal(0),
+    ) -> None:
+        self.collar_e8 = _bps_e8(collar_bps) if collar_bps is not None else None
+        self.max_open_orders = max_open_orders
+        self.max_position = e8_from_decimal(max_position_notional) * PRICE_ONE if max_position_notional is not None else None
+        self.orders_per_second_e8 = e8_from_decimal(orders_per_second) if orders_per_second is not None else None
+        self.order_burst = order_burst
+        self.leverage = leverage
+        self.fee_e8 = {symbol: _bps_e8(bps) for symbol, bps in (fee_bps or {}).items()}
+        self.market_e8 = _bps_e8(market_bps)
+
+
+def _bps_e8(bps: Decimal) -> int:
+    """Basis points as a fraction in whole 1e-8, rounded up."""
+    numerator, denominator = bps.as_integer_ratio()
+    return ceil_div(numerator * (PRICE_ONE // 10_000), denominator)

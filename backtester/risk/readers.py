@@ -1,0 +1,43 @@
+"""What Risk asks of the account and of the working orders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from backtester.domain.orders import OpenOrder
+from backtester.domain.vocabulary import Side
+
+
+class AccountReader(Protocol):
+    """What the gate asks of the account."""
+
+    lots: dict[str, int]
+
+    def free_cash(self) -> int:
+        """Money units that new orders may use, before reservations."""
+
+    def holdings(self) -> Sequence[tuple[str, str, int]]:
+        """(strategy_id, symbol, signed lots) of every open position of a strategy."""
+
+
+class OrderReader(Protocol):
+    """What the gate asks of the working orders."""
+
+    def working(self, *, strategy_id: str | None = None, symbol: str | None = None) -> Sequence[OpenOrder]:
+        """Working orders in the order they were sent."""
+
+    def owner(self, order_id: str) -> str | None:
+        """The strategy of a working order; None when it is not working."""
+
+    def is_used(self, order_id: str) -> bool:
+        """Whether an order of this id was ever sent."""
+
+    def is_entry(self, order_id: str, *, held_lots: int) -> bool:
+        """Whether the working order was not sent as reduce-only and would open or enlarge, were `held_lots` the position."""
+
+    def entry_lots(self, symbol: str, side: Side) -> int:
+        """Open lots of all working orders of this side that may open a position."""
+
+    def count(self) -> int:
+        """Number of working orders."""
