@@ -109,7 +109,7 @@ def test_a_rejected_order_is_forgotten() -> None:
 
 
 def test_a_report_that_the_table_does_not_allow_stops_the_run() -> None:
-    manager, _, _, _ = desk()
+    manager, _, _ = desk()
     manager.on_sanitized(order("a"))
     with pytest.raises(OrderStateError, match="order a: submitted cannot become filled"):
         manager.on_fill(fill("a", 1500, 0))
