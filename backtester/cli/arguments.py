@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from backtester import __version__
 from backtester.cli.parser import Parser, add_data, nearest, new_parser
+from backtester.cli.result_arguments import RESULT_COMMANDS, parse_result
 from backtester.domain.errors import ConfigError
 
-COMMANDS = ("data", "verify", "strategies", "new")
+COMMANDS = ("data", "verify", "strategies", "new", *RESULT_COMMANDS)
 _EVERYWHERE = ("--debug", "--quiet")
 
 _EPILOG = """\
@@ -21,6 +22,7 @@ commands:
   bt data check               whether all that is stored is whole; gaps and outages with times
   bt data instruments ...     trading rules from an exchange into the catalog
   bt verify RUN               execute a run again and compare; names the first event that differs
+  bt runs [prune | pin ID]    all runs, one line each: sort, filter, prune
   bt strategies               what can be named, with parameters, types and defaults
   bt new FILE.py              a commented strategy that runs as it is
 
@@ -51,6 +53,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         from backtester.cli.data_arguments import parse_data
 
         return parse_data(words)
+    if command in RESULT_COMMANDS:
+        return parse_result(command, words)
     options = {"verify": _verify_parser, "strategies": _strategies_parser, "new": _new_parser}[command]().parse_strictly(words)
     options.command = command
     return options

@@ -14,6 +14,10 @@ from backtester.domain.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, Back
 _HANDLERS = {
     "run": "backtester.cli.run_command:run",
     "verify": "backtester.cli.verify_command:verify_run",
+    "runs": "backtester.cli.runs_command:list_runs",
+    "runs prune": "backtester.cli.runs_command:prune_runs",
+    "runs pin": "backtester.cli.runs_command:pin_runs",
+    "runs unpin": "backtester.cli.runs_command:unpin_runs",
     "data download": "backtester.cli.download_command:download",
     "data import": "backtester.cli.import_command:import_files",
     "data list": "backtester.cli.data_commands:list_stored",

@@ -1,0 +1,85 @@
+"""What can be typed after `bt runs` and the commands that look into one run."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from backtester.cli.parser import Parser, new_parser
+
+RESULT_COMMANDS = ("runs",)
+
+
+def parse_result(command: str, words: list[str]) -> argparse.Namespace:
+    """The options of `bt COMMAND words`, with `command` saying which. Raises ConfigError; SystemExit after --help."""
+    if command == "runs" and words and words[0] in _RUNS_PARSERS:
+        options = _RUNS_PARSERS[words[0]]().parse_strictly(words[1:])
+        options.command = f"runs {words[0]}"
+        return options
+    options = _PARSERS[command]().parse_strictly(words)
+    options.command = command
+    return options
+
+
+def _runs_parser() -> Parser:
+    parser = new_parser(
+        "bt runs",
+        "All runs, one line each, the newest first. `trials` counts the runs on the same data, pruned ones included.",
+        "more:\n"
+        "  bt runs prune --keep-last N --older-than 30d [--dry-run]\n"
+        "  bt runs pin ID ... | unpin ID ...   what is pinned is never pruned\n\n"
+        "examples:\n"
+        "  bt runs --sort sharpe --limit 10\n"
+        "  bt runs --filter strategy=sma_extended 'sharpe>1' status=complete\n"
+        "  bt runs --filter 'return>5%' symbols=BTCUSDT 'created>=2025-05-01' synthetic=false\n",
+    )
+    parser.add_argument("--sort", metavar="FIELD", help="largest or newest first; words from A (default: created)")
+    parser.add_argument("--reverse", action="store_true", help="the other way round")
+    parser.add_argument(
+        "--filter",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="COND",
+        help="FIELD and one of = != > >= < <= ~ (contains) and a value; all must hold",
+    )
+    parser.add_argument("--limit", metavar="N", help="only the first N")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    _add_output(parser)
+    return parser
+
+
+def _prune_parser() -> Parser:
+    parser = new_parser(
+        "bt runs prune",
+        "Removes the directories of old runs and says which and how large. With both rules a run must be out by both. What is "
+        "pinned, damaged or at work stays. A removed run still counts as a trial on its data.",
+    )
+    parser.add_argument("--keep-last", metavar="N", help="the newest N runs stay")
+    parser.add_argument("--older-than", metavar="AGE", help="only runs older than this, such as 30d, 12h or 8w")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    _add_output(parser)
+    return parser
+
+
+def _pin_parser() -> Parser:
+    return _with_ids(new_parser("bt runs pin", "These runs are never pruned."))
+
+
+def _unpin_parser() -> Parser:
+    return _with_ids(new_parser("bt runs unpin", "These runs may be pruned again."))
+
+
+def _with_ids(parser: Parser) -> Parser:
+    parser.add_argument("runs", nargs="+", metavar="ID", help="a run's id, or its directory")
+    _add_output(parser)
+    return parser
+
+
+def _add_output(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--output", metavar="DIR", help="where the runs are (default: run.output of configs/backtest.toml)")
+
+
+_RUNS_PARSERS: dict[str, Callable[[], Parser]] = {"prune": _prune_parser, "pin": _pin_parser, "unpin": _unpin_parser}
+_PARSERS: dict[str, Callable[[], Parser]] = {"runs": _runs_parser}
