@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from backtester.domain.candle import Candle
     from backtester.domain.instruments import SymbolSpec, SymbolSpecs
     from backtester.domain.intents import (
+        AmendOrderIntent,
         CancelAllIntent,
         CancelOrderIntent,
         LimitOrderIntent,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from backtester.strategy.base import Strategy, StrategyParams
 
 __all__ = [
+    "AmendOrderIntent",
     "CancelAllIntent",
     "CancelOrderIntent",
     "Candle",
@@ -57,6 +59,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME = {
+    "AmendOrderIntent": "backtester.domain.intents",
     "CancelAllIntent": "backtester.domain.intents",
     "CancelOrderIntent": "backtester.domain.intents",
     "Candle": "backtester.domain.candle",

@@ -21,8 +21,10 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from backtester import (
+    AmendOrderIntent,
     CancelAllIntent,
     CancelOrderIntent,
     Candle,
@@ -30,6 +32,7 @@ from backtester import (
     Liquidity,
     Market,
     MarketOrderIntent,
+    OpenOrder,
     RejectReason,
     Side,
     StopOrderIntent,
@@ -48,6 +51,7 @@ from backtester.data.feed import CandleFeed, SymbolStream
 from backtester.domain.errors import BacktesterError
 from backtester.domain.orders import (
     Fill,
+    OrderAmended,
     OrderAttached,
     OrderCanceled,
     OrderRefused,
@@ -183,7 +187,7 @@ def anything(seed: int) -> type[Strategy]:
                 good_till_ms = self.ctx.now_ms + draw.randint(-1000, 20 * MINUTE_MS)
                 dated: dict[str, Any] = {"tif": TimeInForce.GTD, "good_till_ms": good_till_ms} if draw.random() < 0.2 else {}
                 exits: dict[str, Any] = {"take_profit": close * 1.02, "stop_loss": close * 0.98} if draw.random() < 0.3 else {}
-                kind = draw.randint(0, 7)
+                kind = draw.randint(0, 8)
                 if kind == 0:
                     yield MarketOrderIntent(**facts, **exits, tif=draw.choice([TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK]))
                 elif kind in {1, 2}:
@@ -203,8 +207,21 @@ def anything(seed: int) -> type[Strategy]:
                     if orders:
                         chosen = draw.choice(orders)
                         yield CancelOrderIntent(symbol=chosen.symbol, order_id=chosen.order_id)
+                elif kind == 7:
+                    orders = self.ctx.open_orders()
+                    if orders:
+                        yield self._amended(draw.choice(orders), off)
                 elif draw.random() < 0.2:
                     yield CancelAllIntent()
+
+        def _amended(self, order: OpenOrder, off: float) -> AmendOrderIntent:
+            draw = self.draw
+            return AmendOrderIntent(
+                order_id=order.order_id,
+                qty=draw.choice([None, order.qty / 2, order.qty * 2, order.filled_qty or None]),
+                price=draw.choice([None, off]) if order.price else None,
+                trigger_price=draw.choice([None, off]) if order.trigger_price else None,
+            )
 
     return Anything
 
@@ -258,18 +275,28 @@ def require(condition: bool, rule: str, *facts: object) -> None:
 
 def check(world: World, happened: Happened) -> None:
     """Every rule on one run."""
-    orders = {message.order_id: message for message in happened.messages if isinstance(message, SanitizedOrder)}
-    orders |= {message.order.order_id: message.order for message in happened.messages if isinstance(message, OrderAttached)}
+    orders: dict[str, SanitizedOrder] = {}
     fills: dict[str, list[Fill]] = defaultdict(list)
-    for fill in happened.messages:
-        if isinstance(fill, Fill):
-            fills[fill.order_id].append(fill)
+    for message in happened.messages:
+        if isinstance(message, SanitizedOrder):
+            orders[message.order_id] = message
+        elif isinstance(message, OrderAttached):
+            orders[message.order.order_id] = message.order
+        elif isinstance(message, OrderAmended):
+            check_amendment(message, sum(fill.qty_lots for fill in fills[message.order_id]))
+            values = {"qty_lots": message.qty_lots, "price_ticks": message.price_ticks, "trigger_ticks": message.trigger_ticks}
+            orders[message.order_id] = replace(orders[message.order_id], **values)
+        elif isinstance(message, Fill):
+            fills[message.order_id].append(message)
+            check_price(world, orders[message.order_id], message)
     check_life(happened, orders, fills)
-    for order_id, parts in fills.items():
-        for fill in parts:
-            check_price(world, orders[order_id], fill)
     check_positions(world, happened, orders)
     check_share(world, orders, fills)
+
+
+def check_amendment(amended: OrderAmended, done: int) -> None:
+    """An amended order has something open, and what is filled of it stays filled."""
+    require(0 < amended.open_lots == amended.qty_lots - done, "what is filled stays filled", amended, done)
 
 
 def check_life(happened: Happened, orders: dict[str, SanitizedOrder], fills: dict[str, list[Fill]]) -> None:
@@ -279,11 +306,11 @@ def check_life(happened: Happened, orders: dict[str, SanitizedOrder], fills: dic
     for message in happened.messages:
         require(message.time_ms >= last_ms, "times never decrease", message)
         last_ms = message.time_ms
-        if isinstance(message, OrderCanceled) or (isinstance(message, OrderRejected) and not message.is_cancel):
+        if isinstance(message, OrderCanceled) or (isinstance(message, OrderRejected) and message.ends_order):
             require(message.order_id not in ended, "an order ends once", message)
             ended[message.order_id] = message
-        if isinstance(message, Fill):
-            require(message.order_id not in ended, "nothing is filled after its end", message)
+        if isinstance(message, (Fill, OrderAmended)):
+            require(message.order_id not in ended, "nothing happens to an order after its end", message)
         if isinstance(message, OrderRefused):
             require(message.order_id not in orders or message.order_id in {*orders}, "a refusal is no order", message)
     for order_id, order in orders.items():

@@ -33,6 +33,7 @@ from backtester.engine.topics import (
     T_FUNDING,
     T_LOG,
     T_ORDERS_ACK,
+    T_ORDERS_AMENDED,
     T_ORDERS_ATTACHED,
     T_ORDERS_CANCELED,
     T_ORDERS_INTENT,
@@ -70,12 +71,12 @@ TOPOLOGY: tuple[TopologyRow, ...] = (
     TopologyRow(T_CANDLES.name, "Candle", ("feed",), ("execution (venue)", "account (guard)", "strategy (on_candle)")),
     TopologyRow(
         T_ORDERS_INTENT.name,
-        "MarketOrderIntent | LimitOrderIntent | StopOrderIntent | TakeProfitOrderIntent | TrailingStopIntent | CancelOrderIntent "
-        "| CancelAllIntent",
+        "MarketOrderIntent | LimitOrderIntent | StopOrderIntent | TakeProfitOrderIntent | TrailingStopIntent | AmendOrderIntent "
+        "| CancelOrderIntent | CancelAllIntent",
         ("strategy",),
         ("audit", "risk"),
     ),
-    TopologyRow(T_ORDERS_SANITIZED.name, "SanitizedOrder | SanitizedCancel", ("risk",), ("audit", "execution")),
+    TopologyRow(T_ORDERS_SANITIZED.name, "SanitizedOrder | SanitizedAmend | SanitizedCancel", ("risk",), ("audit", "execution")),
     TopologyRow(T_ORDERS_REFUSED.name, "OrderRefused", ("risk",), ("audit", "strategy (on_reject)")),
     TopologyRow(T_ORDERS_ACK.name, "OrderAck", ("execution (venue)",), ("audit", "execution")),
     TopologyRow(
@@ -98,6 +99,7 @@ TOPOLOGY: tuple[TopologyRow, ...] = (
     TopologyRow(T_ORDERS_TRIGGERED.name, "OrderTriggered", ("execution (venue)",), ("audit", "execution")),
     TopologyRow(T_ORDERS_ATTACHED.name, "OrderAttached", ("execution (venue)",), ("audit", "execution")),
     TopologyRow(T_FUNDING.name, "FundingPaid", ("account",), ("audit",)),
+    TopologyRow(T_ORDERS_AMENDED.name, "OrderAmended", ("execution (venue)",), ("audit", "risk", "execution")),
 )
 
 
@@ -177,6 +179,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         work_bars=sim.work_bars,
         rules=plan.rules,
         may_trigger=risk.hold_at_trigger,
+        may_amend=risk.amendments.hold,
     )
     orders = OrderManager(gateway=venue, working=working)
     routes.open_to_all(venue=venue.on_bar, books=account.on_bar)
@@ -208,6 +211,8 @@ def _subscribe(bus: Bus, journal: Journal, risk: RiskGate, orders: OrderManager,
     bus.subscribe(T_ORDERS_ACK, orders.on_ack)
     bus.subscribe(T_ORDERS_TRIGGERED, orders.on_triggered)
     bus.subscribe(T_ORDERS_ATTACHED, orders.on_attached)
+    bus.subscribe(T_ORDERS_AMENDED, risk.amendments.on_amended)
+    bus.subscribe(T_ORDERS_AMENDED, orders.on_amended)
     bus.subscribe(T_ORDERS_REJECTED, risk.on_rejected)
     bus.subscribe(T_ORDERS_REJECTED, orders.on_rejected)
     bus.subscribe(T_ORDERS_REJECTED, mailbox.on_rejected)

@@ -10,6 +10,7 @@ import msgspec
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.errors import JournalError
 from backtester.domain.intents import (
+    AmendOrderIntent,
     AnyIntent,
     CancelAllIntent,
     CancelOrderIntent,
@@ -24,11 +25,13 @@ from backtester.domain.message import Message
 from backtester.domain.orders import (
     Fill,
     OrderAck,
+    OrderAmended,
     OrderAttached,
     OrderCanceled,
     OrderRefused,
     OrderRejected,
     OrderTriggered,
+    SanitizedAmend,
     SanitizedCancel,
     SanitizedOrder,
 )
@@ -41,12 +44,14 @@ JournaledMessage = Message | AnyIntent
 _Recorded = (
     Fill
     | OrderAck
+    | OrderAmended
     | OrderAttached
     | OrderCanceled
     | OrderRefused
     | OrderRejected
     | OrderTriggered
     | SanitizedOrder
+    | SanitizedAmend
     | SanitizedCancel
     | AccountSnapshot
     | ControlEvent
@@ -62,12 +67,13 @@ _Recorded = (
 _decode_recorded: Callable[[bytes], JournaledMessage] = msgspec.json.Decoder(_Recorded).decode
 _decode_fill = msgspec.json.Decoder(Fill).decode
 _decode_funding = msgspec.json.Decoder(FundingPaid).decode
-_ORDER_INTENTS: dict[str, type[OrderIntent]] = {
+_ORDER_INTENTS: dict[str, type[OrderIntent | AmendOrderIntent]] = {
     "market_order": MarketOrderIntent,
     "limit_order": LimitOrderIntent,
     "stop_order": StopOrderIntent,
     "take_profit_order": TakeProfitOrderIntent,
     "trailing_stop": TrailingStopIntent,
+    "amend_order": AmendOrderIntent,
 }
 _ORDER_INTENT_HEADS = tuple(f'{{"type":"{tag}"'.encode() for tag in _ORDER_INTENTS)
 
@@ -86,8 +92,9 @@ def decode_event(raw: bytes) -> JournaledMessage:
     except (msgspec.DecodeError, ValueError) as error:
         raise JournalError(f"not an event of a journal: {error}: {raw[:120]!r}") from error
     intent = _ORDER_INTENTS[fields.pop("type")]
-    fields["side"] = _member(Side, fields.get("side"))
-    fields["tif"] = _member(TimeInForce, fields.get("tif", TimeInForce.GTC.value))
+    if intent is not AmendOrderIntent:
+        fields["side"] = _member(Side, fields.get("side"))
+        fields["tif"] = _member(TimeInForce, fields.get("tif", TimeInForce.GTC.value))
     try:
         return intent(**fields)
     except TypeError as error:

@@ -105,6 +105,19 @@ class CancelOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="cancel
     """Cancel the working order `order_id`; a fill may still win."""
 
 
+class AmendOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="amend_order"):
+    """Change the working order `order_id`: its whole quantity (what is filled counts), its limit, or its trigger; a fill may win.
+
+    What is left out stays. `symbol` may be left out. A price that changes, or a larger quantity, puts the order behind all
+    others at its price.
+    """
+
+    symbol: str = ""
+    qty: Number | None = None
+    price: Number | None = None
+    trigger_price: Number | None = None
+
+
 class CancelAllIntent(Intent, frozen=True, kw_only=True, gc=False, tag="cancel_all"):
     """Cancel every working order of the strategy on `symbol`; `symbol` left empty means all symbols."""
 
@@ -113,10 +126,10 @@ class CancelAllIntent(Intent, frozen=True, kw_only=True, gc=False, tag="cancel_a
 
 ConditionalIntent = StopOrderIntent | TakeProfitOrderIntent | TrailingStopIntent
 OrderIntent = MarketOrderIntent | LimitOrderIntent | ConditionalIntent
-AnyIntent = OrderIntent | CancelOrderIntent | CancelAllIntent
+AnyIntent = OrderIntent | AmendOrderIntent | CancelOrderIntent | CancelAllIntent
 CONDITIONAL_TYPES = (StopOrderIntent, TakeProfitOrderIntent, TrailingStopIntent)
 ORDER_TYPES = (MarketOrderIntent, LimitOrderIntent, *CONDITIONAL_TYPES)
-INTENT_TYPES = (*ORDER_TYPES, CancelOrderIntent, CancelAllIntent)
+INTENT_TYPES = (*ORDER_TYPES, AmendOrderIntent, CancelOrderIntent, CancelAllIntent)
 
 
 def order_type_of(intent: OrderIntent) -> OrderType:

@@ -46,6 +46,17 @@ class SanitizedCancel(Message, frozen=True, gc=False, tag="sanitized_cancel"):
     symbol: str
 
 
+class SanitizedAmend(Message, frozen=True, gc=False, tag="sanitized_amend", omit_defaults=True):
+    """Risk has passed a request to change one working order; what is 0 stays as it is. `qty_lots` is the whole new quantity."""
+
+    order_id: str
+    strategy_id: str
+    symbol: str
+    qty_lots: int = 0
+    price_ticks: int = 0
+    trigger_ticks: int = 0
+
+
 class OrderAck(Message, frozen=True, gc=False, tag="order_ack", omit_defaults=True):
     """The venue has the order; it works from `time_ms` on, or waits for its trigger."""
 
@@ -69,6 +80,19 @@ class OrderTriggered(Message, frozen=True, gc=False, tag="order_triggered"):
     symbol: str
 
 
+class OrderAmended(Message, frozen=True, gc=False, tag="order_amended", omit_defaults=True):
+    """The order has these values from `time_ms` on, with `open_lots` of it unfilled; `keeps_place` says it lost no priority."""
+
+    order_id: str
+    strategy_id: str
+    symbol: str
+    qty_lots: int
+    open_lots: int
+    price_ticks: int = 0
+    trigger_ticks: int = 0
+    keeps_place: bool = False
+
+
 class OrderRefused(Message, frozen=True, gc=False, tag="order_refused"):
     """Risk said no. `detail` is for people, `reason` for machines."""
 
@@ -80,7 +104,10 @@ class OrderRefused(Message, frozen=True, gc=False, tag="order_refused"):
 
 
 class OrderRejected(Message, frozen=True, gc=False, tag="order_rejected", omit_defaults=True):
-    """The venue said no to an order, or to a request to cancel one (`is_cancel`); `code` is its own word for the reason."""
+    """The venue said no to an order, or to a request to cancel (`is_cancel`) or to amend (`is_amend`) one, which then stands.
+
+    `code` is the venue's own word for the reason.
+    """
 
     order_id: str
     strategy_id: str
@@ -89,6 +116,12 @@ class OrderRejected(Message, frozen=True, gc=False, tag="order_rejected", omit_d
     detail: str
     is_cancel: bool = False
     code: str = ""
+    is_amend: bool = False
+
+    @property
+    def ends_order(self) -> bool:
+        """Whether it was the order itself that was rejected."""
+        return not (self.is_cancel or self.is_amend)
 
 
 class OrderCanceled(Message, frozen=True, gc=False, tag="order_canceled", omit_defaults=True):

@@ -16,6 +16,10 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     accepted), CANCELED or EXPIRED (accepted, then ended). `good_till_least_ms` is how far ahead a good-till date must lie;
     `native_good_till` is false where the venue has none and the engine cancels at that time itself. `codes` are the venue's
     own words for our reasons.
+
+    `amend_keeps_place`: a quantity that is only lowered leaves an order its place in the queue; any other change never does.
+    `amends_waiting`: orders that wait for a trigger can be amended. `amend_below_filled` is what becomes of an order whose quantity
+    is amended to what is filled already: REJECTED (the request, and the order stands) or CANCELED (the order).
     """
 
     name: str
@@ -23,6 +27,9 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     fok_short: OrderStatus
     native_good_till: bool = False
     good_till_least_ms: int = 0
+    amend_keeps_place: bool = False
+    amends_waiting: bool = True
+    amend_below_filled: OrderStatus = OrderStatus.REJECTED
     codes: Mapping[str, str] = {}
     source: str = ""
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from backtester.domain.errors import StrategyError, StrategySettleError
 from backtester.domain.intents import (
     INTENT_TYPES,
+    AmendOrderIntent,
     AnyIntent,
     CancelAllIntent,
     CancelOrderIntent,
@@ -32,8 +33,9 @@ _NEEDED = {
     LimitOrderIntent: ("qty", "price"),
     StopOrderIntent: ("qty", "trigger_price"),
     TakeProfitOrderIntent: ("qty", "trigger_price"),
+    AmendOrderIntent: (),
 }
-_OPTIONAL = ("price", "distance", "trail_bps", "activation_price", "take_profit", "stop_loss")
+_OPTIONAL = ("qty", "price", "trigger_price", "distance", "trail_bps", "activation_price", "take_profit", "stop_loss")
 
 
 class Intake:
@@ -99,6 +101,8 @@ class Intake:
             if isinstance(intent, (CancelOrderIntent, CancelAllIntent)):
                 return replace(intent, strategy_id=strategy_id, time_ms=now_ms)
             intent = self._plain_numbers(strategy_id, intent, hook=hook)
+            if intent.__class__ is AmendOrderIntent:
+                return replace(intent, strategy_id=strategy_id, time_ms=now_ms)
         elif intent.qty.__class__ not in _PLAIN or intent.take_profit is not None or intent.stop_loss is not None:
             intent = self._plain_numbers(strategy_id, intent, hook=hook)
         if not isinstance(intent.reason, str):

@@ -10,11 +10,13 @@ from backtester.domain.intents import AnyIntent
 from backtester.domain.orders import (
     Fill,
     OrderAck,
+    OrderAmended,
     OrderAttached,
     OrderCanceled,
     OrderRefused,
     OrderRejected,
     OrderTriggered,
+    SanitizedAmend,
     SanitizedCancel,
     SanitizedOrder,
 )
@@ -48,7 +50,7 @@ def on(topic: Topic[M], message: M) -> Published:
 
 T_CANDLES: Topic[Candle] = Topic("candles", 0)
 T_ORDERS_INTENT: Topic[AnyIntent] = Topic("orders.intent", 1)
-T_ORDERS_SANITIZED: Topic[SanitizedOrder | SanitizedCancel] = Topic("orders.sanitized", 2)
+T_ORDERS_SANITIZED: Topic[SanitizedOrder | SanitizedAmend | SanitizedCancel] = Topic("orders.sanitized", 2)
 T_ORDERS_REFUSED: Topic[OrderRefused] = Topic("orders.refused", 3)
 T_ORDERS_ACK: Topic[OrderAck] = Topic("orders.ack", 4)
 T_ORDERS_REJECTED: Topic[OrderRejected] = Topic("orders.rejected", 5)
@@ -61,6 +63,7 @@ T_RUN: Topic[RunStarted | RunEnded] = Topic("run", 11)
 T_ORDERS_TRIGGERED: Topic[OrderTriggered] = Topic("orders.triggered", 12)
 T_ORDERS_ATTACHED: Topic[OrderAttached] = Topic("orders.attached", 13)
 T_FUNDING: Topic[FundingPaid] = Topic("funding", 14)
+T_ORDERS_AMENDED: Topic[OrderAmended] = Topic("orders.amended", 15)
 
 TOPICS: tuple[Topic[Any], ...] = (
     T_CANDLES,
@@ -78,4 +81,5 @@ TOPICS: tuple[Topic[Any], ...] = (
     T_ORDERS_TRIGGERED,
     T_ORDERS_ATTACHED,
     T_FUNDING,
+    T_ORDERS_AMENDED,
 )

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from backtester.domain.order_states import TERMINAL, next_status
 from backtester.domain.orders import (
     Fill,
     OrderAck,
+    OrderAmended,
     OrderAttached,
     OrderCanceled,
     OrderRejected,
     OrderTriggered,
+    SanitizedAmend,
     SanitizedCancel,
     SanitizedOrder,
 )
@@ -28,6 +32,9 @@ class OrderGateway(Protocol):
     def cancel(self, cancel: SanitizedCancel) -> None:
         """The request to cancel is on its way."""
 
+    def amend(self, amend: SanitizedAmend) -> None:
+        """The request to amend is on its way."""
+
 
 class OrderManager:
     """Hands requests to the gateway and keeps the working orders current with what the venue reports."""
@@ -38,10 +45,13 @@ class OrderManager:
         self._records = working.records
         self.sent_count = 0
 
-    def on_sanitized(self, request: SanitizedOrder | SanitizedCancel) -> None:
+    def on_sanitized(self, request: SanitizedOrder | SanitizedAmend | SanitizedCancel) -> None:
         """The request is recorded and handed to the gateway."""
         if isinstance(request, SanitizedCancel):
             self._gateway.cancel(request)
+            return
+        if isinstance(request, SanitizedAmend):
+            self._gateway.amend(request)
             return
         self.sent_count += 1
         self._records[request.order_id] = OrderRecord(request)
@@ -61,6 +71,14 @@ class OrderManager:
         record.status = next_status(record.status, OrderStatus.UNTRIGGERED, order_id=attached.order.order_id)
         self._records[attached.order.order_id] = record
         self._working.chosen_ids.add(attached.order.order_id)
+
+    def on_amended(self, amended: OrderAmended) -> None:
+        """The order has its new values; where it stands in its life has not changed."""
+        record = self._records[amended.order_id]
+        record.order = replace(
+            record.order, qty_lots=amended.qty_lots, price_ticks=amended.price_ticks, trigger_ticks=amended.trigger_ticks
+        )
+        record.open_lots = amended.open_lots
 
     def on_triggered(self, triggered: OrderTriggered) -> None:
         """The order has been triggered and is live."""
@@ -83,7 +101,7 @@ class OrderManager:
         next_status(record.status, canceled.status, order_id=canceled.order_id)
 
     def on_rejected(self, rejected: OrderRejected) -> None:
-        """A rejected order is forgotten; a rejected cancel changes nothing."""
-        if not rejected.is_cancel:
+        """A rejected order is forgotten; a rejected request changes nothing."""
+        if rejected.ends_order:
             record = self._records.pop(rejected.order_id)
             next_status(record.status, OrderStatus.REJECTED, order_id=rejected.order_id)

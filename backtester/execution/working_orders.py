@@ -41,6 +41,14 @@ class WorkingOrders:
         record = self.records.get(order_id)
         return record.order.strategy_id if record is not None else None
 
+    def find(self, order_id: str) -> tuple[SanitizedOrder, int, bool] | None:
+        """(order, open lots, whether it may still wait for a trigger) of a working order; None when it is not working."""
+        record = self.records.get(order_id)
+        if record is None:
+            return None
+        before = record.status is OrderStatus.UNTRIGGERED or record.status is OrderStatus.SUBMITTED
+        return record.order, record.open_lots, before and record.order.order_type.is_conditional
+
     def is_used(self, order_id: str) -> bool:
         """Whether an order of this id is working, or one with this chosen id was ever sent."""
         return order_id in self.records or order_id in self.chosen_ids

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.intents import (
     ORDER_TYPES,
+    AmendOrderIntent,
     AnyIntent,
     CancelAllIntent,
     CancelOrderIntent,
@@ -34,6 +35,7 @@ from backtester.domain.venue_rules import GENERIC, VenueRules
 from backtester.domain.vocabulary import Market, RejectReason, Side, TimeInForce
 from backtester.engine.clock import Clock
 from backtester.engine.topics import T_ORDERS_REFUSED, T_ORDERS_SANITIZED, Published, on
+from backtester.risk.amending import Amendments
 from backtester.risk.halting import Halting
 from backtester.risk.limits import RiskLimits
 from backtester.risk.order_rate import TokenBucket
@@ -71,6 +73,17 @@ class RiskGate:
         self._halting = Halting(account=account, orders=orders, clock=clock)
         rate = limits.orders_per_second_e8
         self._bucket = TokenBucket(per_second_e8=rate, burst=limits.order_burst, now_ms=clock.now_ms) if rate is not None else None
+        self.amendments = Amendments(
+            specs=specs,
+            rules=self._rules,
+            account=account,
+            orders=orders,
+            marks=marks,
+            clock=clock,
+            reservations=self.reservations,
+            reserve=self._reserve,
+            entry_rails=self._amended_rails,
+        )
 
     # -- intents -----------------------------------------------------------------------------------------------------
 
@@ -81,6 +94,11 @@ class RiskGate:
         if isinstance(intent, CancelAllIntent):
             working = self._orders.working(strategy_id=intent.strategy_id, symbol=intent.symbol or None)
             return [self._halting.cancel_message(row.order_id, intent.strategy_id, row.symbol) for row in working]
+        if isinstance(intent, AmendOrderIntent):
+            outcome = self.amendments.sanitized(intent)
+            if isinstance(outcome, Refusal):
+                return self._refuse(intent, outcome)
+            return (on(T_ORDERS_SANITIZED, outcome),)
         return self._cancel(intent)
 
     def _cancel(self, intent: CancelOrderIntent) -> Sequence[Published]:
@@ -110,7 +128,7 @@ class RiskGate:
         hold = 0
         if not reduces:
             opening_lots = rounded.qty_lots - abs(held) if opposite else rounded.qty_lots
-            outcome = self._opening(intent, rounded, spec, held=held, opening_lots=opening_lots)
+            outcome = self._opening(intent, rounded, spec, opening_lots=opening_lots)
             if isinstance(outcome, Refusal):
                 return self._refuse(intent, outcome)
             hold = outcome
@@ -145,7 +163,7 @@ class RiskGate:
             stop_loss_ticks=rounded.stop_loss_ticks,
         )
 
-    def _opening(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, *, held: int, opening_lots: int) -> int | Refusal:
+    def _opening(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, *, opening_lots: int) -> int | Refusal:
         """Money units to reserve for an order that opens, or the first rail that it breaks."""
         limits = self._limits
         if not spec.tradable:
@@ -165,24 +183,41 @@ class RiskGate:
         if broken is None and is_limit and not rounded.waits and limits.collar_e8 is not None:
             broken = check_collar(side=intent.side, price_e8=order_e8, mark_e8=mark_e8, collar_e8=limits.collar_e8)
         if broken is None:
-            broken = self._count_rails(spec, intent.side, rounded, held=held, price_e8_=order_e8)
+            broken = self._count_rails(spec, intent.side, rounded, price_e8_=order_e8)
         if broken is not None:
             return broken
         if rounded.waits and spec.market is not Market.SPOT:
             return 0  # margin is asked for at the trigger (exchange_semantics.md, section 1.1)
         return self._reserve(spec, rounded, opening_lots, order_e8=order_e8, is_limit=is_limit, side=intent.side)
 
-    def _count_rails(self, spec: SymbolSpec, side: Side, rounded: Rounded, *, held: int, price_e8_: int) -> Refusal | None:
+    def _count_rails(self, spec: SymbolSpec, side: Side, rounded: Rounded, *, price_e8_: int) -> Refusal | None:
         limits = self._limits
         if limits.max_open_orders is not None and self._orders.count() >= limits.max_open_orders:
             return Refusal(RejectReason.MAX_OPEN_ORDERS, f"{limits.max_open_orders} orders are working already")
+        return self._position_and_rate(spec, side, rounded.qty_lots, price_e8_=price_e8_)
+
+    def _position_and_rate(self, spec: SymbolSpec, side: Side, more_lots: int, *, price_e8_: int) -> Refusal | None:
+        limits = self._limits
         if limits.max_position is not None:
-            after = held * side.sign + self._orders.entry_lots(spec.symbol, side) + rounded.qty_lots
+            held = self._account.lots[spec.symbol]
+            after = held * side.sign + self._orders.entry_lots(spec.symbol, side) + more_lots
             if after * spec.lot_e8 * price_e8_ > limits.max_position:
                 return Refusal(RejectReason.MAX_POSITION, "the position, with what works, would exceed risk.max_position_notional")
         if self._bucket is not None and not self._bucket.take(self._clock.now_ms):
             return Refusal(RejectReason.ORDER_RATE, "orders come faster than risk.orders_per_second allows")
         return None
+
+    def _amended_rails(self, spec: SymbolSpec, side: Side, rounded: Rounded, more_lots: int) -> Refusal | None:
+        """The first rail that a working order breaks which is to open more, or elsewhere, than it did."""
+        halted = self._halting.reason
+        if halted is not None:
+            return Refusal(halted, self._halting.detail)
+        limits, mark_e8 = self._limits, price_e8(self._marks[spec.symbol])
+        order_e8 = (rounded.price_ticks or rounded.trigger_ticks) * spec.tick_e8 or mark_e8
+        broken = check_opening_size(rounded, spec=spec, price_e8=order_e8)
+        if broken is None and not rounded.waits and limits.collar_e8 is not None:
+            broken = check_collar(side=side, price_e8=order_e8, mark_e8=mark_e8, collar_e8=limits.collar_e8)
+        return broken or self._position_and_rate(spec, side, more_lots, price_e8_=order_e8)
 
     def _reserve(
         self, spec: SymbolSpec, rounded: Rounded, opening_lots: int, *, order_e8: int, is_limit: bool, side: Side
@@ -253,8 +288,8 @@ class RiskGate:
             self._halting.on_end(canceled.order_id)
 
     def on_rejected(self, rejected: OrderRejected) -> None:
-        """A rejected order holds no cash any more; a rejected cancel changes nothing."""
-        if not rejected.is_cancel:
+        """A rejected order holds no cash any more; a rejected request changes nothing."""
+        if rejected.ends_order:
             self.reservations.release(rejected.order_id)
             if self._halting.is_watching:
                 self._halting.on_end(rejected.order_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from backtester.domain.orders import OpenOrder
+from backtester.domain.orders import OpenOrder, SanitizedOrder
 from backtester.domain.vocabulary import Side
 
 
@@ -29,6 +29,9 @@ class OrderReader(Protocol):
 
     def owner(self, order_id: str) -> str | None:
         """The strategy of a working order; None when it is not working."""
+
+    def find(self, order_id: str) -> tuple[SanitizedOrder, int, bool] | None:
+        """(order, open lots, whether it may still wait for a trigger) of a working order; None when it is not working."""
 
     def is_used(self, order_id: str) -> bool:
         """Whether an order of this id was ever sent."""

@@ -30,6 +30,11 @@ class Reservations:
         self._by_order[order_id] = (stays, open_lots)
         self.total -= amount - stays
 
+    def of(self, order_id: str) -> int:
+        """What is held for an order; 0 when there is nothing."""
+        held = self._by_order.get(order_id)
+        return held[0] if held is not None else 0
+
     def release(self, order_id: str) -> None:
         """Release all that is held for an order; nothing when there is nothing."""
         held = self._by_order.pop(order_id, None)

@@ -7,11 +7,12 @@ from typing import Protocol
 
 from backtester.domain.candle import Candle
 from backtester.domain.money import price_e8
-from backtester.domain.orders import OrderAck, OrderRejected, SanitizedCancel
+from backtester.domain.orders import OrderAck, OrderRejected, SanitizedAmend, SanitizedCancel
 from backtester.domain.vocabulary import FillNote, Liquidity, OrderStatus, OrderType, RejectReason, TimeInForce
 from backtester.engine.clock import Clock
 from backtester.engine.schedule import Schedule
 from backtester.engine.topics import T_ORDERS_ACK, T_ORDERS_REJECTED, Published, on
+from backtester.sim.amending import Amending, MayAmend
 from backtester.sim.filling import Filling
 from backtester.sim.standing_orders import StandingOrders
 from backtester.sim.working_order import GoodTill, WorkingOrder
@@ -45,8 +46,10 @@ class Arrivals:
         marks: Mapping[str, float],
         carry: bool,
         work_bars: int,
+        may_amend: MayAmend,
     ) -> None:
         self._standing = standing
+        self._amending = Amending(standing=standing, clock=clock, marks=marks, place_limit=self._place_limit, may_amend=may_amend)
         self._filling = filling
         self._bars = bars
         self._schedule = schedule
@@ -55,10 +58,12 @@ class Arrivals:
         self._carry = carry
         self._work_bars = work_bars
 
-    def on_arrival(self, item: WorkingOrder | SanitizedCancel | GoodTill) -> list[Published]:
-        """What the venue reports of an order, a cancel, a date or a market order's next bar, all due now."""
+    def on_arrival(self, item: WorkingOrder | SanitizedAmend | SanitizedCancel | GoodTill) -> list[Published]:
+        """What the venue reports of an order, a request, a date or a market order's next bar, all due now."""
         if isinstance(item, SanitizedCancel):
             return self._on_cancel(item)
+        if isinstance(item, SanitizedAmend):
+            return self._on_amend(item)
         if isinstance(item, GoodTill):
             return self._on_good_till(item.working)
         order = item.order
@@ -247,8 +252,20 @@ class Arrivals:
             self._standing.end(working, RejectReason.USER, reports)
         return reports
 
+    def _on_amend(self, amend: SanitizedAmend) -> list[Published]:
+        """A request to amend loses to a fill exactly where one to cancel does."""
+        working = self._standing.by_id.get(amend.order_id)
+        if working is not None and (working.resting or working.waiting) and not self._loses_to_fill(working):
+            return self._amending.on_amend(amend, working, self._bars.bar_from(amend.symbol, self._clock.now_ms))
+        reports: list[Published] = []
+        if working is not None and working.arrived_ms < 0:
+            self._amending.reject(amend, RejectReason.UNKNOWN_ORDER, "not there yet", reports)
+        else:
+            self._amending.reject(amend, RejectReason.TOO_LATE, "the order is filled or ended already", reports)
+        return reports
+
     def _loses_to_fill(self, working: WorkingOrder) -> bool:
-        """A cancel is too late when the bar in which it arrives opened already through an order that stood before."""
+        """A request is too late when the bar in which it arrives opened already through an order that stood before."""
         now_ms = self._clock.now_ms
         if not (working.resting or working.waiting) or working.arrived_ms >= now_ms:
             return False

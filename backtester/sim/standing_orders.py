@@ -60,6 +60,12 @@ class StandingOrders:
         self.resting[working.order.symbol].append(working)
         self.watch(working.order.symbol)
 
+    def lift(self, working: WorkingOrder) -> None:
+        """The order rests no longer; it has not ended."""
+        working.resting = False
+        self.resting[working.order.symbol].remove(working)
+        self.watch(working.order.symbol)
+
     def wait(self, working: WorkingOrder) -> None:
         """The order waits for its trigger from now on."""
         working.waiting = True

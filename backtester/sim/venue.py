@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.orders import OrderAck, SanitizedCancel, SanitizedOrder
+from backtester.domain.orders import OrderAck, SanitizedAmend, SanitizedCancel, SanitizedOrder
 from backtester.domain.venue_rules import VenueRules
 from backtester.domain.vocabulary import Liquidity, OrderType, RejectReason
 from backtester.engine.clock import Clock
 from backtester.engine.routes import Routes
 from backtester.engine.schedule import Schedule
 from backtester.engine.topics import T_ORDERS_ACK, Published, on
+from backtester.sim.amending import MayAmend
 from backtester.sim.arrivals import CLASS_CANCEL, CLASS_LIMIT, CLASS_MARKET, CLASS_STOP, Arrivals, BarSource
 from backtester.sim.bar_matching import BarMatching, MayTrigger
 from backtester.sim.filling import Filling
@@ -45,6 +46,7 @@ class SimulatedVenue:
         marks: Mapping[str, float],
         quote: str,
         may_trigger: MayTrigger,
+        may_amend: MayAmend,
         touch: bool = False,
         carry: bool = True,
         work_bars: int = 60,
@@ -69,6 +71,7 @@ class SimulatedVenue:
             marks=marks,
             carry=carry,
             work_bars=work_bars,
+            may_amend=may_amend,
         )
         matching = BarMatching(standing=self._standing, filling=filling, clock=clock, may_trigger=may_trigger)
         self._standing.meet = matching.on_bar
@@ -93,6 +96,15 @@ class SimulatedVenue:
             symbol_index=self._index.get(cancel.symbol, 0),
             order_class=CLASS_CANCEL,
             item=cancel,
+        )
+
+    def amend(self, amend: SanitizedAmend) -> None:
+        """The request to amend travels as an order does, and arrives after those that were sent before it."""
+        self._schedule.arrive(
+            self._clock.now_ms + self._latency.order_ms(),
+            symbol_index=self._index[amend.symbol],
+            order_class=CLASS_CANCEL,
+            item=amend,
         )
 
     def expire_all(self, reason: RejectReason) -> list[Published]:

@@ -21,6 +21,7 @@ class WorkingOrder:
     __slots__ = (
         "arrived_ms",
         "bars_worked",
+        "beyond_e8",
         "budget_e8",
         "closes_only",
         "conditional",
@@ -48,18 +49,16 @@ class WorkingOrder:
         self.open_lots = order.qty_lots
         self.budget_e8 = order.budget_e8 if spec.market is Market.SPOT and order.side is Side.BUY else None
         self.tick_e8 = spec.tick_e8
-        self.limit_e8 = order.price_ticks * spec.tick_e8
-        self.through_price = 0.0
-        if self.limit_e8:
-            beyond = 0 if touch else spec.tick_e8
-            self.through_price = (self.limit_e8 - beyond if order.side is Side.BUY else self.limit_e8 + beyond) / PRICE_ONE
-        self.trigger_price = 0.0
+        self.beyond_e8 = 0 if touch else spec.tick_e8
+        self.limit_e8 = 0
+        self.through_price = self.trigger_price = 0.0
         self.trail: Trail | None = None
         self.conditional = self.rises = False
+        if order.order_type is not OrderType.MARKET:
+            self._price(order)
         if order.order_type is not OrderType.MARKET and order.order_type is not OrderType.LIMIT:
             self.conditional = True
             self.rises = trigger_rises(order.order_type, order.side)
-            self.trigger_price = order.trigger_ticks * spec.tick_e8 / PRICE_ONE
             self.trail = Trail(order, tick_e8=spec.tick_e8) if order.order_type is OrderType.TRAILING_STOP else None
         self.waiting = False
         self.counterpart: WorkingOrder | None = None
@@ -71,6 +70,19 @@ class WorkingOrder:
         self.fills = 0
         self.sequence = 0
         self.note = FillNote.NONE
+
+    def amend(self, order: SanitizedOrder) -> None:
+        """The order has the values of `order` from now on; what is filled of it stays filled."""
+        self.open_lots += order.qty_lots - self.order.qty_lots
+        self.order = order
+        self._price(order)
+
+    def _price(self, order: SanitizedOrder) -> None:
+        self.limit_e8 = order.price_ticks * self.tick_e8
+        if self.limit_e8:
+            beyond = self.beyond_e8
+            self.through_price = (self.limit_e8 - beyond if order.side is Side.BUY else self.limit_e8 + beyond) / PRICE_ONE
+        self.trigger_price = order.trigger_ticks * self.tick_e8 / PRICE_ONE
 
     def is_reached(self, price: float) -> bool:
         """Whether a trade at `price` fills this resting limit: through it by a tick, or (touch) at it."""

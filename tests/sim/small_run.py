@@ -2,7 +2,8 @@
 
 A bar is `HH:MM open high low close volume` and lasts a minute; a minute without a row is a gap. An order is
 `HH:MM id buy|sell qty [stop|target price] [trail distance|Nbps] [from activation]
-[tp price] [sl price] [at price] [ioc|fok|gtd HH:MM] [reduce] [post]` or `HH:MM cancel id|all`, sent when the minute before HH:MM has closed.
+[tp price] [sl price] [at price] [ioc|fok|gtd HH:MM] [reduce] [post]` or `HH:MM cancel id|all`
+or `HH:MM amend id [qty n] [at price] [stop price]`, sent when the minute before HH:MM has closed.
 Unless a scenario says otherwise: no latency, no costs, no cap on volume, a linear market with ticks of 0.1 and lots of 0.001.
 """
 
@@ -23,6 +24,7 @@ from backtester.data.feed import CandleFeed, SymbolStream
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.intents import (
+    AmendOrderIntent,
     AnyIntent,
     CancelAllIntent,
     CancelOrderIntent,
@@ -32,7 +34,7 @@ from backtester.domain.intents import (
     TakeProfitOrderIntent,
     TrailingStopIntent,
 )
-from backtester.domain.orders import Fill, OrderAck, OrderCanceled, OrderRefused, OrderRejected
+from backtester.domain.orders import Fill, OrderAck, OrderAmended, OrderCanceled, OrderRefused, OrderRejected
 from backtester.domain.run_events import ControlEvent
 from backtester.domain.settlement import Settlement
 from backtester.domain.timeframe import timeframe_ms
@@ -84,6 +86,9 @@ def intent_of(words: Sequence[str], symbol: str = A) -> AnyIntent:
     """The intent that a line of orders asks for (without its time)."""
     if words[0] == "cancel":
         return CancelAllIntent() if words[1] == "all" else CancelOrderIntent(symbol=symbol, order_id=words[1])
+    if words[0] == "amend":
+        names = {"qty": "qty", "at": "price", "stop": "trigger_price"}
+        return AmendOrderIntent(order_id=words[1], **{names[word]: words[words.index(word) + 1] for word in words[2::2]})
     order_id, side, qty, *rest = words
     if ":" in order_id:
         order_id, symbol = order_id.split(":")
@@ -169,8 +174,8 @@ class SmallRun(NamedTuple):
         return self.messages(AccountSnapshot)
 
     def told(self, *kinds: type) -> list[str]:
-        """One line per fill, end, refusal and rejection (or per message of `kinds`)."""
-        wanted = kinds or (Fill, OrderCanceled, OrderRefused, OrderRejected)
+        """One line per fill, amendment, end, refusal and rejection (or per message of `kinds`)."""
+        wanted = kinds or (Fill, OrderAmended, OrderCanceled, OrderRefused, OrderRejected)
         return [_line(message) for message in self.messages(*wanted)]
 
 
@@ -188,6 +193,10 @@ def _line(message: Any) -> str:
         ]
         words += ["bar"] * message.bar_fill + [message.note.value] * bool(message.note.value) + ["over_share"] * message.over_share
         return " ".join(words)
+    if isinstance(message, OrderAmended):
+        prices = [str(ticks / 10) for ticks in (message.price_ticks, message.trigger_ticks) if ticks]
+        words = [when, message.order_id, "amended", str(message.qty_lots / 1000), "@", *prices, *["keeps"] * message.keeps_place]
+        return " ".join(word.removesuffix(".0") for word in words)
     if isinstance(message, OrderCanceled):
         return f"{when} {message.order_id} ends {message.reason.value} {_short(message.open_qty)}"
     if isinstance(message, OrderRefused):

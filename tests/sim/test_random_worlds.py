@@ -50,5 +50,7 @@ def test_a_broken_rule_is_noticed(simulate: ModuleType) -> None:
     world = simulate.world_of(0)
     happened = simulate.run(world)
     fills = [message for message in happened.messages if type(message).__name__ == "Fill"]
-    with pytest.raises(simulate.Broken, match="never more than ordered|nothing is filled after its end|times never decrease"):
+    with pytest.raises(
+        simulate.Broken, match="never more than ordered|nothing happens to an order after its end|times never decrease"
+    ):
         simulate.check(world, happened._replace(messages=[*happened.messages, fills[-1]]))
