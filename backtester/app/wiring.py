@@ -211,7 +211,7 @@ def _subscribe(bus: Bus, journal: Journal, risk: RiskGate, orders: OrderManager,
     bus.subscribe(T_ORDERS_ACK, orders.on_ack)
     bus.subscribe(T_ORDERS_TRIGGERED, orders.on_triggered)
     bus.subscribe(T_ORDERS_ATTACHED, orders.on_attached)
-    bus.subscribe(T_ORDERS_AMENDED, risk.amendments.on_amended)
+    bus.subscribe(T_ORDERS_AMENDED, risk.on_amended)
     bus.subscribe(T_ORDERS_AMENDED, orders.on_amended)
     bus.subscribe(T_ORDERS_REJECTED, risk.on_rejected)
     bus.subscribe(T_ORDERS_REJECTED, orders.on_rejected)

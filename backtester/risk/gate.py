@@ -25,6 +25,7 @@ from backtester.domain.intents import (
 from backtester.domain.money import FEE_STEP, PRICE_ONE, ceil_div, price_e8
 from backtester.domain.orders import (
     Fill,
+    OrderAmended,
     OrderCanceled,
     OrderRefused,
     OrderRejected,
@@ -280,6 +281,10 @@ class RiskGate:
             spent = (ceil_div(value, FEE_STEP) + fill.fee_e8) * FEE_STEP
         self.reservations.fill(fill.order_id, open_lots=fill.open_lots, spent=spent)
         return self._halting.on_fill(fill) if self._halting.is_watching else ()
+
+    def on_amended(self, amended: OrderAmended) -> None:
+        """The order holds what it needs as it is now."""
+        self.amendments.on_amended(amended)
 
     def on_canceled(self, canceled: OrderCanceled) -> None:
         """The ended order holds no cash any more."""
