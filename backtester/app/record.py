@@ -7,7 +7,7 @@ from pathlib import Path
 
 from backtester.app.logging import RunLog
 from backtester.audit.journal import FileJournal, MemoryJournal
-from backtester.audit.run_store import CONFIG_NAME, LOG_NAME, Manifest, RunDir, create
+from backtester.audit.run_store import CHANGES_NAME, CONFIG_NAME, LOG_NAME, Manifest, RunDir, create
 from backtester.domain.errors import BacktesterError, RunAbortedError
 
 
@@ -26,12 +26,16 @@ class RunRecord:
         """The run's directory."""
         return self.run_dir.path if self.run_dir is not None else None
 
-    def open(self, config_text: str) -> None:
-        """The directory holds a manifest that says `running` and the configuration; journal and log can grow."""
+    def open(self, config_text: str, *, changes: str = "") -> None:
+        """The directory holds a manifest that says `running`, the configuration, and the code's `changes` since its commit;
+        journal and log can grow.
+        """
         if self.run_dir is None:
             return
         self.run_dir.write_manifest(self.manifest)
         self.run_dir.write_text(CONFIG_NAME, config_text)
+        if changes:
+            self.run_dir.write_text(CHANGES_NAME, changes)
         self.log = RunLog(self.run_dir.path / LOG_NAME, run_id=self.manifest.run_id)
         self.journal = FileJournal(self.run_dir.journal_path)
 

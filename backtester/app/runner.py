@@ -27,7 +27,7 @@ from backtester.audit.run_store import (
     Timings,
     default_run_id,
 )
-from backtester.audit.versions import git_state, versions
+from backtester.audit.versions import git_state, uncommitted_changes, versions
 from backtester.config.writing import config_hash, dump_toml
 from backtester.data.feed import CandleFeed
 from backtester.data.gaps import GapReport
@@ -75,7 +75,7 @@ def execute(
         feed = _open(market, planned)
         record = RunRecord(_manifest(resolved, planned, run_id, handed_over=_handed_over(resolved, specs, models)), output=output)
         try:
-            record.open(dump_toml(resolved.config))
+            record.open(dump_toml(resolved.config), changes=uncommitted_changes() if record.manifest.git_dirty else "")
             _log_start(record.log, resolved, record.manifest, gaps)
             engine = build(planned.plan, feed=feed, journal=record.journal, on_progress=_reporter(progress, resolved))
             signals.finish(engine.loop)

@@ -10,9 +10,10 @@ from backtester.app.result import RunResult
 from backtester.app.runner import OnProgress, execute
 from backtester.audit.compare import first_difference
 from backtester.audit.journal import read_journal, unsealed_lines
-from backtester.audit.run_store import CONFIG_NAME, METRICS_NAME, Manifest, RunDir
+from backtester.audit.run_store import CONFIG_NAME, MANIFEST_NAME, METRICS_NAME, Manifest, RunDir
 from backtester.config.loading import RunRequest, load_run_config
-from backtester.domain.errors import BacktesterError, ConfigError, JournalError
+from backtester.domain.errors import BacktesterError, ConfigError, JournalError, StorageError
+from backtester.proof.recomputation import Recomputed, recompute
 from backtester.report.csv_files import FILLS_NAME, TRADES_NAME
 from backtester.report.equity import EQUITY_NAME
 
@@ -32,16 +33,25 @@ def verify(run_dir: Path, *, data: Path | None = None, progress: OnProgress | No
     Raises StorageError when it is no run, and ConfigError or DataError when it cannot be executed again.
     """
     run = RunDir(run_dir)
-    manifest = run.read_manifest()
+    try:
+        manifest = run.read_manifest()
+    except StorageError as error:
+        if not (run_dir / MANIFEST_NAME).is_file():
+            raise
+        return VerifyReport(False, f"{run_dir} is no run any more", (str(error),))
     if manifest.status != "complete":
         return VerifyReport(False, f"run {manifest.run_id} is not complete: its status is {manifest.status}", ())
+    lines = [f"files: {sentence}" for sentence in run.changed_files()]
+    lines += _broken_journal(run)
+    recomputed = _recomputed(run_dir)
+    lines += [f"recomputed: {sentence}" for sentence in recomputed.differences]
+    if manifest.handed_over and lines:
+        return VerifyReport(False, f"run {manifest.run_id} is not as it was written", tuple(lines))
     if manifest.handed_over:
         raise ConfigError(
             f"run {manifest.run_id} cannot be executed again here: {', '.join(manifest.handed_over)} came from Python and are not "
-            "stored with it. Call backtester.run again there and compare the digests"
+            "stored with it. Its files, journal and accounting agree. Call backtester.run again there and compare the digests"
         )
-    lines = [f"files: {sentence}" for sentence in run.changed_files()]
-    lines += _broken_journal(run)
     try:
         resolved = _resolved_again(run_dir, data)
         lines += _changed_sources(manifest, resolved)
@@ -55,7 +65,20 @@ def verify(run_dir: Path, *, data: Path | None = None, progress: OnProgress | No
         return VerifyReport(False, f"run {manifest.run_id} does not repeat", tuple(lines))
     counts = manifest.counts
     said = f"run {manifest.run_id} repeats: {counts.events} events and {counts.fills} fills are equal, digest {again.digest[:16]}"
-    return VerifyReport(True, said, ())
+    agree = (
+        f"recomputed from the journal: {recomputed.fills} fills, {recomputed.snapshots} snapshots, {recomputed.trades} trades and "
+        f"{recomputed.figures} figures agree"
+    )
+    return VerifyReport(True, said, (agree,))
+
+
+def _recomputed(run_dir: Path) -> Recomputed:
+    """What an independent program makes of the journal; a file that it cannot read is a difference."""
+    try:
+        return recompute(run_dir)
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+        return Recomputed((f"a file cannot be read as what it should be ({reason})",), 0, 0, 0, 0, 0)
 
 
 def _broken_journal(run: RunDir) -> list[str]:
@@ -105,6 +128,6 @@ def _differences(manifest: Manifest, run: RunDir, again: RunResult) -> list[str]
         lines.append("ledger: the final balances differ")
     for name in (FILLS_NAME, TRADES_NAME, EQUITY_NAME, METRICS_NAME):
         path = run.path / name
-        if path.is_file() and path.read_text(encoding="utf-8") != again.file_text(name):
+        if path.is_file() and path.read_bytes() != again.file_text(name).encode():
             lines.append(f"{name}: not what the run gives now")
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -21,7 +22,11 @@ MANIFEST_NAME = "manifest.json"
 CONFIG_NAME = "config.toml"
 METRICS_NAME = "metrics.json"
 LOG_NAME = "run.log"
-FORMAT_VERSION = 1
+CHANGES_NAME = "changes.patch"
+DERIVED_NAMES = frozenset(("report.html", "charts"))
+"""What is made from a run later and stands beside its files; no part of it."""
+FORMAT_VERSION = 2
+_OWN_HASH = re.compile(rb'"manifest_sha256": "([0-9a-f]*)"')
 
 RunStatus = Literal["running", "complete", "failed", "interrupted"]
 
@@ -100,6 +105,8 @@ class Manifest(msgspec.Struct, kw_only=True):
     timings: Timings = msgspec.field(default_factory=Timings)
     counts: Counts = msgspec.field(default_factory=Counts)
     files: dict[str, str] = {}
+    manifest_sha256: str = ""
+    """That of the manifest's own text with this left empty; empty while the run runs."""
     format_version: int = FORMAT_VERSION
 
 
@@ -135,9 +142,15 @@ class RunDir:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """The manifest on disk is `manifest` with the sha256 of every other file; a run that still runs lists none."""
-        if manifest.status != "running":
+        is_over = manifest.status != "running"
+        if is_over:
             manifest.files = self.file_hashes()
-        self.write_text(MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode() + "\n")
+        manifest.manifest_sha256 = ""
+        text = msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode() + "\n"
+        if is_over:
+            manifest.manifest_sha256 = sha256(text.encode()).hexdigest()
+            text = text.replace('"manifest_sha256": ""', f'"manifest_sha256": "{manifest.manifest_sha256}"')
+        self.write_text(MANIFEST_NAME, text)
 
     def file_hashes(self) -> dict[str, str]:
         """sha256 of every file of the run but the manifest, by name in order."""
@@ -158,13 +171,23 @@ class RunDir:
             raise StorageError(f"{path} is not a manifest: {error}") from error
 
     def changed_files(self) -> list[str]:
-        """One sentence for each file that is not as the manifest recorded it; empty when all are."""
+        """One sentence for each file that is not as the manifest recorded it, the manifest included; empty when all are."""
         recorded = self.read_manifest().files
         present = self.file_hashes()
-        missing = [f"{name} is missing" for name in recorded if name not in present]
-        return missing + [
-            f"{name} was changed after the run" for name in recorded if present.get(name, recorded[name]) != recorded[name]
-        ]
+        lines = [] if self._is_manifest_whole() else [f"{MANIFEST_NAME} was changed after the run"]
+        lines += [f"{name} is missing" for name in recorded if name not in present]
+        lines += [f"{name} was changed after the run" for name in recorded if present.get(name, recorded[name]) != recorded[name]]
+        known = {*recorded, MANIFEST_NAME, *DERIVED_NAMES}
+        return lines + [f"{path.name} was added after the run" for path in sorted(self.path.iterdir()) if path.name not in known]
+
+    def _is_manifest_whole(self) -> bool:
+        """Whether the manifest's text is the one that its own hash was made of."""
+        text = (self.path / MANIFEST_NAME).read_bytes()
+        found = _OWN_HASH.search(text)
+        if found is None:
+            return False
+        blank = text[: found.start(1)] + text[found.end(1) :]
+        return sha256(blank).hexdigest().encode() == found.group(1)
 
 
 def create(output: Path, run_id: str) -> RunDir:

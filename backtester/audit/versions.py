@@ -34,6 +34,15 @@ def git_state(directory: Path | None = None) -> GitState:
     return GitState(sha, None if changes is None else bool(changes), version)
 
 
+def uncommitted_changes() -> str:
+    """What `git diff HEAD` says of the repository that tracks the package; empty where nothing differs or there is none."""
+    package = Path(__file__).resolve().parents[1]
+    if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return ""
+    diff = _git(package, "diff", "HEAD", "--no-color", "--no-ext-diff", "--binary")
+    return f"{diff}\n" if diff else ""
+
+
 def installed_version(distribution: str) -> str:
     """The version that is installed, `unknown` when there is none."""
     try:

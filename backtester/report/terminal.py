@@ -169,6 +169,7 @@ def _what(facts: RunFacts) -> Section:
                 "candles",
                 f"{counts.candles:,} of {run.execution_timeframe}, {gaps}, fingerprint {manifest.data_fingerprint[:_SHORT]}",
             ),
+            *([Row("code", f"{(manifest.git_sha or '')[:_SHORT]} WITH UNCOMMITTED CHANGES", "warn")] if manifest.git_dirty else []),
             *(Row("rules", text, "warn") for text in manifest.assumptions if "instrument rules" in text),
             *([Row("ended", _END_WORDS.get(manifest.end_reason, manifest.end_reason), "bad")] if _ended_early(manifest) else []),
         ),

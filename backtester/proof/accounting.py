@@ -1,0 +1,109 @@
+"""Positions, cash, equity and trades from fills and payments alone, in exact fractions.
+
+Profit is cash flow: what was received for sales less what was paid for purchases, plus what is held at its mark. So equity needs
+no average entry, and cash of a derivatives account is equity without the part that is open.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+UNIT = Fraction(1, 10**16)
+"""The smallest amount an account knows; each reduction of a position may round its profit by one."""
+
+
+class Trade(NamedTuple):
+    """One round trip, flat to flat; `exit_value` is None while it is open."""
+
+    symbol: str
+    side: str
+    qty: Fraction
+    entry_time_ms: int
+    exit_time_ms: int | None
+    entry_value: Fraction
+    exit_value: Fraction | None
+    fees: Fraction
+    strategy_id: str
+
+
+class _Open:
+    """A position that is not flat."""
+
+    def __init__(self, symbol: str, side: str, time_ms: int, strategy_id: str) -> None:
+        self.symbol, self.side, self.time_ms, self.strategy_id = symbol, side, time_ms, strategy_id
+        self.size = self.entered = self.entry_value = self.exit_value = self.fees = Fraction(0)
+
+
+class Accounting:
+    """What an account must hold after the fills and payments it was told of, in order."""
+
+    def __init__(self, starting_cash: Fraction, *, spot: frozenset[str]) -> None:
+        self.flows = starting_cash
+        """Start, plus sales, less purchases, less fees, plus funding."""
+        self.fees = self.funding = Fraction(0)
+        self.held: dict[str, Fraction] = {}
+        self.cost: dict[str, Fraction] = {}
+        self.trades: list[Trade] = []
+        self.reductions = 0
+        self._spot = spot
+        self._open: dict[str, _Open] = {}
+
+    def fill(self, event: dict[str, Any]) -> None:
+        """A fill of the journal is in all figures."""
+        symbol, side = event["symbol"], event["side"]
+        size, price, fee = Fraction(event["qty"]), Fraction(event["price"]), Fraction(event["fee"])
+        signed = size if side == "buy" else -size
+        held = self.held.get(symbol, Fraction(0))
+        self.flows -= signed * price + fee
+        self.fees += fee
+        self.held[symbol] = held + signed
+        closing = min(size, abs(held)) if held * signed < 0 else Fraction(0)
+        self.reductions += bool(closing)
+        cost = self.cost.get(symbol, Fraction(0))
+        if closing:
+            cost -= cost * closing / abs(held)
+        self.cost[symbol] = cost + (signed - (closing if signed > 0 else -closing)) * price
+        self._trade(event, size, closing, price, fee)
+
+    def pay(self, event: dict[str, Any]) -> None:
+        """A funding payment of the journal is in cash."""
+        self.flows += Fraction(event["amount"])
+        self.funding += Fraction(event["amount"])
+
+    def cash(self) -> Fraction:
+        """Wallet of derivatives, quote balance of spot."""
+        return self.flows + sum((cost for symbol, cost in self.cost.items() if symbol not in self._spot), Fraction(0))
+
+    def equity(self, marks: dict[str, Fraction]) -> Fraction:
+        """Flows and what is held at these marks."""
+        return self.flows + sum((size * marks[symbol] for symbol, size in self.held.items() if size), Fraction(0))
+
+    def all_trades(self) -> list[Trade]:
+        """Those that are over as they ended, then those that are open as they began."""
+        left = [
+            Trade(one.symbol, one.side, one.entered, one.time_ms, None, one.entry_value, None, one.fees, one.strategy_id)
+            for one in self._open.values()
+        ]
+        return self.trades + left
+
+    def _trade(self, event: dict[str, Any], size: Fraction, closing: Fraction, price: Fraction, fee: Fraction) -> None:
+        symbol, time_ms, strategy_id = event["symbol"], event["time_ms"], event["strategy_id"]
+        if closing:
+            units = int(fee / UNIT)
+            share = Fraction(units * closing.numerator * size.denominator // (closing.denominator * size.numerator)) * UNIT
+            trade = self._open[symbol]
+            trade.size -= closing
+            trade.exit_value += closing * price
+            trade.fees += share
+            size, fee = size - closing, fee - share
+            if not trade.size:
+                del self._open[symbol]
+                facts = (symbol, trade.side, trade.entered, trade.time_ms, time_ms, trade.entry_value, trade.exit_value)
+                self.trades.append(Trade(*facts, trade.fees, trade.strategy_id))
+        if size:
+            trade = self._open.setdefault(symbol, _Open(symbol, event["side"], time_ms, strategy_id))
+            trade.size += size
+            trade.entered += size
+            trade.entry_value += size * price
+            trade.fees += fee

@@ -1,0 +1,219 @@
+"""A run directory recomputed: journal, fills, cash, equity, trades and figures, each compared with what the run wrote."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tomllib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from fractions import Fraction
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from backtester.proof.accounting import UNIT, Accounting, Trade
+from backtester.proof.figures import Row, drawdown_bounds, figures
+from backtester.proof.sealed_journal import SealedJournal
+
+TOLERANCE = 1e-9
+"""Relative, of figures that are ratios of floating-point numbers; accounting is exact."""
+SHOWN = 3
+"""Differences of one kind that are told; the rest are counted."""
+
+
+class Recomputed(NamedTuple):
+    """What does not agree, each in a sentence, and how much was compared."""
+
+    differences: tuple[str, ...]
+    events: int
+    fills: int
+    snapshots: int
+    trades: int
+    figures: int
+
+
+def recompute(run_dir: Path) -> Recomputed:
+    """Compare everything that the journal of `run_dir` determines with its other files; nothing of the engine is used.
+
+    Raises OSError or ValueError when a file is missing or is no file of a run.
+    """
+    manifest = json.loads((run_dir / "manifest.json").read_text(encoding="utf-8"))
+    config = tomllib.loads((run_dir / "config.toml").read_text(encoding="utf-8"))
+    start = Fraction(str(config["account"]["starting_cash"]))
+    start_ms = int(datetime.fromisoformat(manifest["start"]).replace(tzinfo=UTC).timestamp() * 1000)
+    told = _Differences()
+    journal = SealedJournal(run_dir / "journal.jsonl")
+    spot = frozenset(symbol for symbol in manifest["symbols"] if _market_of(symbol, manifest) == "spot")
+    account = Accounting(start, spot=spot)
+    fills: list[dict[str, Any]] = []
+    cash: list[tuple[int, bool, Fraction]] = []
+    equity = start
+    events = snapshots = 0
+    try:
+        for event in journal.events():
+            events += 1
+            if event.topic == "fills":
+                fills.append(event.fields)
+                account.fill(event.fields)
+                cash.append((event.fields["time_ms"], bool(event.fields["bar_fill"]), account.cash()))
+            elif event.topic == "funding":
+                account.pay(event.fields)
+                cash.append((event.fields["time_ms"], True, account.cash()))
+            elif event.topic == "account.snapshot":
+                snapshots += 1
+                equity = Fraction(event.fields["equity"])
+                _compare_snapshot(event.line, event.fields, account, told)
+    except ValueError as error:
+        told.put_first("journal", str(error))
+        return Recomputed(told.sentences(), events, len(fills), snapshots, 0, 0)
+    if journal.digest != manifest["digest"]:
+        told.add("journal", f"its digest is {journal.digest[:16]}, the manifest has {manifest['digest'][:16]}")
+    _compare_fills(_rows(run_dir / "fills.csv"), fills, told)
+    trade_rows, equity_rows = _rows(run_dir / "trades.csv"), _rows(run_dir / "equity.csv")
+    _compare_trades(trade_rows, account.all_trades(), told)
+    _compare_equity(equity_rows, cash, start, told, has_spot=bool(spot), slack=account.reductions * UNIT)
+    metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
+    expected = figures(equity_rows, trade_rows, start_ms=start_ms, starting_cash=start)
+    expected |= {"total_return": float(equity / start - 1), "fees": float(account.fees), "funding": float(-account.funding)}
+    compared = _compare_figures(metrics, expected, told)
+    least, most = drawdown_bounds(equity_rows, start)
+    if metrics["max_drawdown"] is not None and not least - TOLERANCE <= metrics["max_drawdown"] <= most + TOLERANCE:
+        told.add("metrics.json", f"max_drawdown is {metrics['max_drawdown']}, equity.csv allows {least} to {most}")
+    return Recomputed(told.sentences(), events, len(fills), snapshots, len(trade_rows), compared + 1)
+
+
+def _market_of(symbol: str, manifest: dict[str, Any]) -> str:
+    """That of the run, or of a qualified symbol such as `binance.spot:BTCUSDT`."""
+    return str(manifest["market"]) or symbol.partition(":")[0].rpartition(".")[2]
+
+
+class _Differences:
+    """Sentences by file, the first few of each."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, list[str]] = {}
+
+    def add(self, name: str, sentence: str) -> None:
+        self._by_name.setdefault(name, []).append(sentence)
+
+    def put_first(self, name: str, sentence: str) -> None:
+        """The cause of what else was found."""
+        self._by_name[name] = [sentence, *self._by_name.get(name, [])]
+
+    def sentences(self) -> tuple[str, ...]:
+        """The first of each file, and how many more there are."""
+        lines: list[str] = []
+        for name, found in self._by_name.items():
+            lines += [f"{name}: {sentence}" for sentence in found[:SHOWN]]
+            if len(found) > SHOWN:
+                lines.append(f"{name}: and {len(found) - SHOWN} more")
+        return tuple(lines)
+
+
+def _rows(path: Path) -> list[Row]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except csv.Error as error:
+        raise ValueError(f"{path.name}: {error}") from None
+
+
+def _compare_snapshot(line: int, event: dict[str, Any], account: Accounting, told: _Differences) -> None:
+    held = {symbol: size for symbol, size in account.held.items() if size}
+    shown = {row["symbol"]: Fraction(row["qty"]) for row in event["positions"]}
+    if shown != held:
+        told.add("journal", f"line {line}: the snapshot's positions are not the sum of the fills before it")
+        return
+    marks = {row["symbol"]: Fraction(row["mark"]) for row in event["positions"]}
+    slack = account.reductions * UNIT
+    for name, value, allowed in (
+        ("cash", account.cash(), slack),
+        ("equity", account.equity(marks), Fraction(0)),
+        ("fees", account.fees, Fraction(0)),
+        ("exposure", sum((abs(size) * marks[symbol] for symbol, size in held.items()), Fraction(0)), Fraction(0)),
+    ):
+        if abs(Fraction(event[name]) - value) > allowed:
+            told.add("journal", f"line {line}: the snapshot's {name} is {event[name]}, the fills make it {float(value)}")
+
+
+def _compare_fills(rows: Iterable[Row], fills: Iterable[dict[str, Any]], told: _Differences) -> None:
+    for number, (row, event) in enumerate(zip_longest(rows, fills), start=2):
+        if row is None or event is None:
+            told.add("fills.csv", f"line {number}: {'it is missing' if row is None else 'there is no such fill in the journal'}")
+            return
+        amounts = ("qty", "price", "fee")
+        texts = ("time_ms", "symbol", "side", "fee_asset", "liquidity", "order_id", "fill_id", "reason", "order_type")
+        wrong = [name for name in amounts if Fraction(row[name]) != Fraction(event[name])]
+        wrong += [name for name in texts if row[name] != str(event[name])]
+        wrong += [name for name in ("bar_fill", "over_share") if row[name] != str(event[name]).lower()]
+        if wrong:
+            told.add("fills.csv", f"line {number}: {', '.join(wrong)} differ from the journal's fill {event['fill_id']}")
+
+
+def _compare_trades(rows: Iterable[Row], trades: Iterable[Trade], told: _Differences) -> None:
+    for number, (row, trade) in enumerate(zip_longest(rows, trades), start=2):
+        if row is None or trade is None:
+            told.add("trades.csv", f"line {number}: {'it is missing' if row is None else 'the fills make no such trade'}")
+            return
+        wrong = [name for name in ("symbol", "side", "strategy_id") if row[name] != getattr(trade, name)]
+        wrong += [name for name in ("qty", "fees") if Fraction(row[name]) != getattr(trade, name)]
+        exit_ms = "" if trade.exit_time_ms is None else str(trade.exit_time_ms)
+        wrong += [
+            name for name, text in (("entry_time_ms", str(trade.entry_time_ms)), ("exit_time_ms", exit_ms)) if row[name] != text
+        ]
+        gross, net = Fraction(row["gross_pnl"]), Fraction(row["net_pnl"])
+        sign = 1 if trade.side == "buy" else -1
+        checks = [("entry_price", trade.entry_value / trade.qty, UNIT), ("net_pnl", gross - trade.fees, Fraction(0))]
+        if trade.exit_value is not None:
+            checks.append(("exit_price", trade.exit_value / trade.qty, UNIT))
+            checks.append(("gross_pnl", sign * (trade.exit_value - trade.entry_value), Fraction(0)))
+        checks.append(("pnl_frac", net / trade.entry_value, UNIT))
+        wrong += [name for name, value, allowed in checks if abs(Fraction(row[name]) - value) > allowed]
+        if (row["is_open"] == "true") is not (trade.exit_value is None):
+            wrong.append("is_open")
+        if wrong:
+            told.add("trades.csv", f"line {number}: {', '.join(wrong)} are not what the fills make them")
+
+
+def _compare_equity(
+    rows: Iterable[Row],
+    changes: list[tuple[int, bool, Fraction]],
+    start: Fraction,
+    told: _Differences,
+    *,
+    has_spot: bool,
+    slack: Fraction,
+) -> None:
+    """Cash of each row is that after the fills and payments up to it; equity, cash, profit, minimum and maximum fit together."""
+    index, cash, before_ms = 0, start, -1
+    for number, row in enumerate(rows, start=2):
+        time_ms = int(row["time_ms"])
+        while index < len(changes) and (changes[index][0] < time_ms or (changes[index][0] == time_ms and changes[index][1])):
+            cash = changes[index][2]
+            index += 1
+        equity, low, high = Fraction(row["equity"]), Fraction(row["equity_min"]), Fraction(row["equity_max"])
+        problems = []
+        if abs(Fraction(row["cash"]) - cash) > slack:
+            problems.append(f"cash is {row['cash']}, the fills make it {float(cash)}")
+        if not has_spot and equity != Fraction(row["cash"]) + Fraction(row["unrealised_pnl"]):
+            problems.append("equity is not cash and unrealised profit")
+        if not low <= equity <= high:
+            problems.append("equity does not lie between its minimum and maximum")
+        if time_ms <= before_ms:
+            problems.append("time does not rise")
+        before_ms = time_ms
+        for problem in problems:
+            told.add("equity.csv", f"line {number}: {problem}")
+
+
+def _compare_figures(metrics: dict[str, Any], expected: dict[str, float | None], told: _Differences) -> int:
+    for name, value in expected.items():
+        found = metrics.get(name)
+        if found is None or value is None:
+            agrees = found is None and value is None
+        else:
+            agrees = abs(found - value) <= TOLERANCE * max(1.0, abs(value))
+        if not agrees:
+            told.add("metrics.json", f"{name} is {found}, recomputed it is {value}")
+    return len(expected)
