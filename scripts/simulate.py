@@ -42,13 +42,16 @@ from backtester import (
     TimeInForce,
     TrailingStopIntent,
 )
+from backtester.account.replay import LedgerReplay
 from backtester.app.wiring import Engine, Plan, build
 from backtester.audit.journal import MemoryJournal
 from backtester.config.run_config import AccountSection, EngineSection, RiskSection, RunConfig, RunSection, SimSection
 from backtester.config.venue_rules import venue_table
 from backtester.data.columns import CandleColumns
 from backtester.data.feed import CandleFeed, SymbolStream
+from backtester.domain.account import AccountSnapshot
 from backtester.domain.errors import BacktesterError
+from backtester.domain.money import money_from_decimal
 from backtester.domain.orders import (
     Fill,
     OrderAmended,
@@ -58,6 +61,7 @@ from backtester.domain.orders import (
     OrderRejected,
     SanitizedOrder,
 )
+from backtester.domain.settlement import FundingPaid
 from backtester.domain.venue_rules import GENERIC, VenueRules
 from backtester.sim.sim_models import FixedSlippage, SymbolFees
 
@@ -292,6 +296,7 @@ def check(world: World, happened: Happened) -> None:
     check_life(happened, orders, fills)
     check_positions(world, happened, orders)
     check_share(world, orders, fills)
+    check_ledger(world, happened)
 
 
 def check_amendment(amended: OrderAmended, done: int) -> None:
@@ -362,6 +367,21 @@ def check_positions(world: World, happened: Happened, orders: dict[str, Sanitize
     require(not happened.engine.risk.reservations.total, "nothing stays reserved", happened.engine.risk.reservations.total)
     if world.specs[next(iter(world.specs))].market is Market.SPOT:
         require(books.cash >= 0, "a spot account is not overdrawn", books.cash)
+
+
+def check_ledger(world: World, happened: Happened) -> None:
+    """The ledger can be rebuilt from the messages alone, and every snapshot is what its postings say."""
+    cash = money_from_decimal(world.config.account.starting_cash)
+    replay = LedgerReplay(
+        asset="USDT", starting_cash=cash, time_ms=START_MS, is_spot=lambda symbol: world.specs[symbol].market is Market.SPOT
+    )
+    for message in happened.messages:
+        if isinstance(message, (Fill, FundingPaid)):
+            replay.book(message)
+        elif isinstance(message, AccountSnapshot):
+            require(not replay.differences(message), "equity is the sum of postings and unrealised", replay.differences(message))
+    ledger = happened.engine.account.ledger
+    require(replay.ledger.state_hash() == ledger.state_hash(), "the ledger is what the messages say", ledger.balances)
 
 
 def check_share(world: World, orders: dict[str, SanitizedOrder], fills: dict[str, list[Fill]]) -> None:

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from backtester.account.books import Books
 from backtester.account.guard import equity_bands
-from backtester.account.ledger import CAPITAL, FEES, FUNDING, INVENTORY, TRADING, WALLET, Ledger, Posting
+from backtester.account.ledger import FEES, FUNDING, TRADING, WALLET, Ledger
+from backtester.account.postings import fill_postings, funding_cause, funding_postings, start_postings
 from backtester.domain.candle import Candle
 from backtester.domain.errors import LedgerImbalanceError, require
 from backtester.domain.instruments import SymbolSpec
@@ -44,8 +45,7 @@ class Account:
     ) -> None:
         self.books = books
         self.ledger = Ledger()
-        start = books.starting_cash
-        self.ledger.post(books.quote, ((WALLET, start), (CAPITAL, -start)), cause="start")
+        self.ledger.post(books.quote, start_postings(books.starting_cash), cause="start")
         self.bankrupt = False
         self._specs = specs
         self._positions = positions
@@ -77,9 +77,7 @@ class Account:
         if is_spot and booked.lots < 0:
             raise LedgerImbalanceError(f"spot holdings of {symbol} fell below zero")
         flow = -signed_lots * lot_value if is_spot else booked.realised
-        postings: tuple[Posting, ...] = ((WALLET, flow - fee), (FEES, fee), (TRADING, -booked.realised))
-        if is_spot:
-            postings = (*postings, (f"{INVENTORY}:{symbol}", booked.cost - cost))
+        postings = fill_postings(booked, cost_before=cost, fee=fee, spot_symbol=symbol if is_spot else "")
         self.ledger.post(books.quote, postings, cause=fill.fill_id)
         books.lots[symbol], books.cost[symbol] = booked.lots, booked.cost
         books.cash += flow - fee
@@ -121,7 +119,7 @@ class Account:
         numerator, denominator = settlement.rate.as_integer_ratio()
         value = (abs(size_e8) if settlement.is_assumed else size_e8) * mark_e8
         amount = -value * numerator // denominator
-        self.ledger.post(books.quote, ((WALLET, amount), (FUNDING, -amount)), cause=f"funding {symbol} {settlement.time_ms}")
+        self.ledger.post(books.quote, funding_postings(amount), cause=funding_cause(symbol, settlement.time_ms))
         books.cash += amount
         books.funding += amount
         paid = FundingPaid(

@@ -67,6 +67,7 @@ _Recorded = (
 _decode_recorded: Callable[[bytes], JournaledMessage] = msgspec.json.Decoder(_Recorded).decode
 _decode_fill = msgspec.json.Decoder(Fill).decode
 _decode_funding = msgspec.json.Decoder(FundingPaid).decode
+_decode_snapshot = msgspec.json.Decoder(AccountSnapshot).decode
 _ORDER_INTENTS: dict[str, type[OrderIntent | AmendOrderIntent]] = {
     "market_order": MarketOrderIntent,
     "limit_order": LimitOrderIntent,
@@ -115,6 +116,14 @@ def decode_funding(raw: bytes) -> FundingPaid:
         return _decode_funding(raw)
     except (msgspec.DecodeError, ValueError) as error:
         raise JournalError(f"not a funding payment: {error}: {raw[:120]!r}") from error
+
+
+def decode_snapshot(raw: bytes) -> AccountSnapshot:
+    """The snapshot that `raw` records. Raises JournalError when it is none."""
+    try:
+        return _decode_snapshot(raw)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise JournalError(f"not an account snapshot: {error}: {raw[:120]!r}") from error
 
 
 def _member(words: type[Side | TimeInForce], value: object) -> Any:

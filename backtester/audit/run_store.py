@@ -87,6 +87,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     symbols: list[str] = []
     exchange: str = ""
     market: str = ""
+    quote: str = ""
     start: str = ""
     end: str = ""
     timeframe: str = ""

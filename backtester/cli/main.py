@@ -18,6 +18,7 @@ _HANDLERS = {
     "runs prune": "backtester.cli.runs_command:prune_runs",
     "runs pin": "backtester.cli.runs_command:pin_runs",
     "runs unpin": "backtester.cli.runs_command:unpin_runs",
+    "explain": "backtester.cli.explain_command:explain_run",
     "data download": "backtester.cli.download_command:download",
     "data import": "backtester.cli.import_command:import_files",
     "data list": "backtester.cli.data_commands:list_stored",

@@ -1,0 +1,37 @@
+"""What each event of a run posts to the ledger: one function for each cause, used when it happens and when it is explained.
+
+A posting that no function here makes cannot be rebuilt from the journal, and `bt explain` would say that the ledger differs.
+"""
+
+from __future__ import annotations
+
+from backtester.account.ledger import CAPITAL, FEES, FUNDING, INVENTORY, TRADING, WALLET, Posting
+from backtester.domain.position import Booked
+
+START = "start"
+
+
+def start_postings(cash: int) -> tuple[Posting, ...]:
+    """The money that the run begins with."""
+    return (WALLET, cash), (CAPITAL, -cash)
+
+
+def fill_postings(booked: Booked, *, cost_before: int, fee: int, spot_symbol: str = "") -> tuple[Posting, ...]:
+    """A fill after which the position is `booked`: realised profit and fee, on spot (`spot_symbol`) also what it holds at cost.
+
+    `cost_before` is the signed entry value before the fill, `fee` is positive when paid; all in money units.
+    """
+    if not spot_symbol:
+        return (WALLET, booked.realised - fee), (FEES, fee), (TRADING, -booked.realised)
+    held = booked.cost - cost_before
+    return (WALLET, booked.realised - held - fee), (FEES, fee), (TRADING, -booked.realised), (f"{INVENTORY}:{spot_symbol}", held)
+
+
+def funding_postings(amount: int) -> tuple[Posting, ...]:
+    """A settlement: `amount` money units received, negative when paid."""
+    return (WALLET, amount), (FUNDING, -amount)
+
+
+def funding_cause(symbol: str, time_ms: int) -> str:
+    """The name of a settlement as the cause of its posting."""
+    return f"funding {symbol} {time_ms}"

@@ -1,0 +1,137 @@
+"""The ledger of a run, rebuilt from what its journal says: each posting with its cause and the balance that it led to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import NamedTuple
+
+from backtester.account.ledger import FEES, FUNDING, INVENTORY, TRADING, WALLET, Ledger, Posting
+from backtester.account.postings import START, fill_postings, funding_cause, funding_postings, start_postings
+from backtester.domain.account import AccountSnapshot
+from backtester.domain.money import FEE_STEP, decimal_from_e8, e8_from_decimal, format_money, money_from_decimal
+from backtester.domain.orders import Fill
+from backtester.domain.position import book_fill
+from backtester.domain.settlement import FundingPaid
+from backtester.domain.vocabulary import Side
+
+
+class BookedPosting(NamedTuple):
+    """One posting between the wallet and another account, in money units of `asset`.
+
+    `amount` is what `account` was debited (negative: credited); the wallet got the contrary, and holds `wallet` after it.
+    `cause` names the event (a fill id, a settlement), `why` its kind: the reason that the order carried, maker, taker, settlement.
+    """
+
+    time_ms: int
+    asset: str
+    cause: str
+    why: str
+    symbol: str
+    strategy_id: str
+    account: str
+    amount: int
+    wallet: int
+    of: Fill | FundingPaid | None
+    """The message that made it; None for the money at the start."""
+
+    @property
+    def debit(self) -> str:
+        """The account that got the money."""
+        return self.account if self.amount > 0 else WALLET
+
+    @property
+    def credit(self) -> str:
+        """The account that it came from."""
+        return WALLET if self.amount > 0 else self.account
+
+
+class LedgerReplay:
+    """Ledger and positions as the messages booked so far leave them; `ledger` checks that each event's postings sum to zero."""
+
+    def __init__(self, *, asset: str, starting_cash: int, time_ms: int, is_spot: Callable[[str], bool]) -> None:
+        self.asset = asset
+        self.ledger = Ledger()
+        self.positions: dict[str, tuple[int, int]] = {}
+        """(signed size in 1e-8, signed entry value in money units) by symbol."""
+        self._is_spot = is_spot
+        self._wallet = 0
+        self.opening = self._post(start_postings(starting_cash), time_ms=time_ms, cause=START)
+
+    def book(self, message: Fill | FundingPaid) -> list[BookedPosting]:
+        """The postings of a message, booked; those of nothing are left out."""
+        return self._fill(message) if isinstance(message, Fill) else self._funding(message)
+
+    def _fill(self, fill: Fill) -> list[BookedPosting]:
+        size_e8, cost = self.positions.get(fill.symbol, (0, 0))
+        signed_e8 = e8_from_decimal(fill.qty) * (1 if fill.side is Side.BUY else -1)
+        booked = book_fill(lots=size_e8, cost=cost, signed_lots=signed_e8, lot_value=e8_from_decimal(fill.price))
+        self.positions[fill.symbol] = (booked.lots, booked.cost)
+        spot_symbol = fill.symbol if self._is_spot(fill.symbol) else ""
+        postings = fill_postings(booked, cost_before=cost, fee=fill.fee_e8 * FEE_STEP, spot_symbol=spot_symbol)
+        return self._post(postings, time_ms=fill.time_ms, cause=fill.fill_id, of=fill)
+
+    def _funding(self, paid: FundingPaid) -> list[BookedPosting]:
+        postings = funding_postings(money_from_decimal(paid.amount))
+        return self._post(postings, time_ms=paid.time_ms, cause=funding_cause(paid.symbol, paid.time_ms), of=paid)
+
+    def _post(
+        self, postings: tuple[Posting, ...], *, time_ms: int, cause: str, of: Fill | FundingPaid | None = None
+    ) -> list[BookedPosting]:
+        self.ledger.post(self.asset, postings, cause=cause)
+        booked = []
+        symbol = of.symbol if of is not None else ""
+        strategy_id = of.strategy_id if isinstance(of, Fill) else ""
+        for account, amount in postings:
+            if account != WALLET and amount:
+                self._wallet -= amount
+                row = BookedPosting(
+                    time_ms, self.asset, cause, _why(of, account), symbol, strategy_id, account, amount, self._wallet, of
+                )
+                booked.append(row)
+        return booked
+
+    def unrealised(self, snapshot: AccountSnapshot) -> int:
+        """Profit of the positions at the marks of a snapshot; what it gives no mark for counts at its entry."""
+        marks = {view.symbol: e8_from_decimal(view.mark) for view in snapshot.positions}
+        return sum(size * marks[symbol] - cost for symbol, (size, cost) in self.positions.items() if symbol in marks)
+
+    def booked_total(self) -> int:
+        """All that the trader has by the postings: the wallet, and on spot what is held, at cost."""
+        held = self.ledger.balances[self.asset].items()
+        return sum(amount for account, amount in held if account == WALLET or account.startswith(f"{INVENTORY}:"))
+
+    def differences(self, snapshot: AccountSnapshot) -> list[str]:
+        """What a snapshot says otherwise than the postings; nothing when it adds up: equity = postings + unrealised."""
+        balance = self.ledger.balance
+        pairs = (
+            ("cash", snapshot.cash, balance(WALLET, self.asset)),
+            ("realised profit", snapshot.realised_pnl, -balance(TRADING, self.asset)),
+            ("fees", snapshot.fees, balance(FEES, self.asset)),
+            ("unrealised profit", snapshot.unrealised_pnl, self.unrealised(snapshot)),
+            ("equity", snapshot.equity, self.booked_total() + self.unrealised(snapshot)),
+        )
+        found = [
+            f"{what} is {said}, by the postings {format_money(units)}" for what, said, units in pairs if not _equal(said, units)
+        ]
+        sizes = {view.symbol: view.qty for view in snapshot.positions}
+        mine = {symbol: decimal_from_e8(size) for symbol, (size, _) in self.positions.items() if size}
+        if sizes != mine:
+            found.append(f"positions are {_listed(sizes)}, by the fills {_listed(mine)}")
+        return found
+
+
+def _why(of: Fill | FundingPaid | None, account: str) -> str:
+    if isinstance(of, Fill):
+        return of.liquidity.value if account == FEES else of.reason
+    if account != FUNDING or of is None:
+        return START
+    return "settlement, assumed" if of.is_assumed else "settlement at the last close" if of.is_last else "settlement"
+
+
+def _equal(said: Decimal, units: int) -> bool:
+    return money_from_decimal(said) == units
+
+
+def _listed(sizes: dict[str, Decimal]) -> str:
+    return ", ".join(f"{symbol} {format(size, 'f')}" for symbol, size in sorted(sizes.items())) or "none"
