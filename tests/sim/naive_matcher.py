@@ -1,0 +1,485 @@
+"""A deliberately naive venue: plain loops over all orders at every instant, in whole ticks and fractions.
+
+Written from docs/simulation.md, without any code of the package. Prices are in ticks (bars also in halves of one), sizes and
+volumes in lots, fees in 1e-8 of the quote asset. No trailing stops and no attached exits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any
+
+MINUTE = 60_000
+BPS = Fraction(1, 10_000)
+CONDITIONAL = {"stop", "stop_limit", "target", "target_limit"}
+CLASSES = {"stop": 1, "stop_limit": 1, "market": 2}
+"""Who comes first at one instant on one symbol: stops, market orders, limits and take-profits (3), cancels (4), dates (5)."""
+
+Event = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A minute of one symbol."""
+
+    symbol: str
+    start: int
+    open: Fraction
+    high: Fraction
+    low: Fraction
+    close: Fraction
+    volume: int
+
+    @property
+    def end(self) -> int:
+        return self.start + MINUTE
+
+
+@dataclass
+class Order:
+    """What was asked for, and where it stands: new, coming, working, waiting, resting, over."""
+
+    order_id: str
+    symbol: str
+    kind: str
+    buys: bool
+    lots: int
+    price: int | None = None
+    trigger: int | None = None
+    tif: str = "gtc"
+    good_till: int = 0
+    post_only: bool = False
+    reduce_only: bool = False
+    state: str = "new"
+    open: int = 0
+    arrived: int = -1
+    meets_from: int = -1
+    sequence: int = 0
+    bars_worked: int = 0
+    note: str = ""
+    budget: Fraction | None = None
+
+    @property
+    def rises(self) -> bool:
+        """Whether it waits for a rise."""
+        return self.kind.startswith("stop") == self.buys
+
+    def is_triggered(self, price: Fraction) -> bool:
+        assert self.trigger is not None
+        return price >= self.trigger if self.rises else price <= self.trigger
+
+    def crosses(self, price: Fraction) -> bool:
+        """Whether the limit is at the market or beyond it."""
+        return self.price is None or (self.price >= price if self.buys else self.price <= price)
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """A request to cancel an order."""
+
+    target: str
+    symbol: str
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Everything that a run's settings decide."""
+
+    spot: bool = False
+    order_latency: int = 0
+    cancel_latency: int = 0
+    spread_bps: Fraction = Fraction(0)
+    slippage_bps: Fraction = Fraction(0)
+    maker_bps: Fraction = Fraction(0)
+    taker_bps: Fraction = Fraction(0)
+    share_bps: int = 0
+    touch: bool = False
+    carry: bool = True
+    work_bars: int = 60
+    post_only_crossing: str = "rejected"
+    fok_short: str = "expired"
+    good_till_least: int = 0
+    tick: Fraction = Fraction(1, 10)
+    lot: Fraction = Fraction(1, 1000)
+
+
+@dataclass
+class NaiveMatcher:
+    """Matches a script of orders on bars; `events` is all that was said, in order. Spot buys spend at most their `budgets`."""
+
+    symbols: list[str]
+    bars: dict[str, list[Bar]]
+    script: Mapping[tuple[str, int], list[Order | Cancel]]
+    terms: Terms
+    budgets: Mapping[str, Fraction]
+    events: list[Event] = field(default_factory=list)
+    orders: dict[str, Order] = field(default_factory=dict)
+    agenda: list[tuple[int, int, int, int, Order | Cancel]] = field(default_factory=list)
+    held: dict[str, int] = field(default_factory=dict)
+    paid: Fraction = Fraction(0)
+    close: dict[str, Fraction] = field(default_factory=dict)
+    taken: dict[tuple[str, int], int] = field(default_factory=dict)
+    resting: list[Order] = field(default_factory=list)
+    waiting: list[Order] = field(default_factory=list)
+    now: int = 0
+    count: int = 0
+
+    def run(self) -> None:
+        """All that happens, instant by instant."""
+        self.held = dict.fromkeys(self.symbols, 0)
+        ends = sorted({bar.end for rows in self.bars.values() for bar in rows})
+        for end in ends:
+            self.meet_agenda(before=end)
+            self.now = end
+            closed = [bar for symbol in self.symbols for bar in self.bars[symbol] if bar.end == end]
+            for bar in closed:
+                self.close[bar.symbol] = bar.close
+            for bar in closed:
+                self.bar_closed(bar)
+            for bar in closed:
+                for asked in self.script.get((bar.symbol, end), []):
+                    self.decide(asked)
+            self.meet_agenda(before=end + 1)
+        for order in self.orders.values():
+            if order.state != "over":
+                self.end(order, "END_OF_RUN", "expired")
+
+    def equity(self) -> Fraction:
+        """Change of equity in units of the quote asset: what was received less what was paid, and what is held at the closes."""
+        marked = sum((lots * self.close[symbol] for symbol, lots in self.held.items() if lots), Fraction(0))
+        return marked * self.terms.tick * self.terms.lot - self.paid
+
+    # -- what the trader sends -------------------------------------------------------------------------------------------
+
+    def decide(self, asked: Order | Cancel) -> None:
+        """Risk refuses it, or it is on its way."""
+        symbol_index = self.symbols.index(asked.symbol)
+        self.count += 1
+        if isinstance(asked, Cancel):
+            target = self.orders.get(asked.target)
+            if target is None or target.state == "over":
+                self.events.append(("refused", self.now, asked.target, "UNKNOWN_ORDER"))
+            else:
+                self.agenda.append((self.now + self.terms.cancel_latency, symbol_index, 4, self.count, asked))
+            return
+        reason = self.refusal(asked)
+        if reason:
+            self.events.append(("refused", self.now, asked.order_id, reason))
+            return
+        asked.state, asked.open, asked.sequence = "coming", asked.lots, self.count
+        asked.budget = self.budgets.get(asked.order_id)
+        self.orders[asked.order_id] = asked
+        order_class = CLASSES.get(asked.kind, 3)
+        self.agenda.append((self.now + self.terms.order_latency, symbol_index, order_class, self.count, asked))
+
+    def refusal(self, order: Order) -> str:
+        """Why Risk refuses an order of an account that has cash enough; empty when it does not."""
+        if order.tif == "gtd" and order.good_till <= self.now + self.terms.good_till_least:
+            return "INVALID"
+        held = self.held[order.symbol]
+        opposite = max(0, -held if order.buys else held)
+        if order.reduce_only:
+            return "REDUCE_ONLY" if not opposite and order.kind not in CONDITIONAL else ""
+        return "SHORT_SPOT" if self.terms.spot and not order.buys and order.lots > opposite else ""
+
+    # -- what arrives ----------------------------------------------------------------------------------------------------
+
+    def meet_agenda(self, *, before: int) -> None:
+        """Everything due before an instant, in order of time, symbol, class and sending."""
+        while self.agenda and min(self.agenda, key=lambda item: item[:4])[0] < before:
+            self.now = min(item[0] for item in self.agenda)
+            due = sorted((item for item in self.agenda if item[0] == self.now), key=lambda item: item[:4])
+            self.agenda = [item for item in self.agenda if item[0] != self.now]
+            for _, _, order_class, _, what in due:
+                if isinstance(what, Cancel):
+                    self.cancel_arrives(self.orders[what.target])
+                elif what.state == "over":
+                    continue
+                elif order_class == 5:
+                    self.end(what, "GOOD_TILL", "expired")
+                elif what.state == "coming":
+                    self.order_arrives(what)
+                else:
+                    self.work(what)
+
+    def bar_at(self, symbol: str, time: int) -> tuple[Bar | None, bool]:
+        """The bar that is open at a time, else the next one; and whether it is open."""
+        for bar in self.bars[symbol]:
+            if bar.end > time:
+                return bar, bar.start <= time
+        return None, False
+
+    def order_arrives(self, order: Order) -> None:
+        bar, is_open = self.bar_at(order.symbol, self.now)
+        order.arrived = self.now
+        price = bar.open if bar is not None and is_open else self.close[order.symbol]
+        if order.tif == "gtd" and order.good_till <= self.now:
+            self.reject(order, "GOOD_TILL")
+        elif order.kind in CONDITIONAL:
+            if order.is_triggered(price):
+                self.reject(order, "TRIGGER_SIDE")
+                return
+            self.events.append(("ack", self.now, order.order_id, True))
+            order.state = "waiting"
+            if bar is None or not is_open or bar.start == self.now:
+                order.meets_from = self.now
+            else:
+                order.meets_from = bar.start if order.kind.startswith("stop") else bar.end
+            self.waiting.append(order)
+            self.schedule_date(order)
+        elif order.post_only and order.crosses(price):
+            self.end_by_venue(order, "POST_ONLY", self.terms.post_only_crossing)
+        elif order.tif == "fok" and not (bar and is_open and bar.volume and order.crosses(price) and self.fits_whole(order, bar)):
+            self.end_by_venue(order, "FOK", self.terms.fok_short)
+        else:
+            self.events.append(("ack", self.now, order.order_id, False))
+            order.state = "working"
+            if order.kind == "market":
+                self.work(order)
+            else:
+                self.place(order, bar, is_open=is_open)
+
+    def work(self, order: Order) -> None:
+        """A market order meets the open of the bar there is, or waits for the next."""
+        bar, is_open = self.bar_at(order.symbol, self.now)
+        if bar is None or not is_open or not bar.volume:
+            if order.tif == "ioc":
+                self.end(order, "NO_LIQUIDITY", "expired")
+            elif bar is not None:
+                if order.note in {"", "carried"}:
+                    order.note = "zero_volume" if is_open else "gap"
+                self.meet_again(order, self.bar_at(order.symbol, bar.end)[0] if is_open else bar)
+            return
+        self.take(order, bar)
+        if order.state == "over":
+            return
+        if order.tif == "ioc":
+            self.end(order, "NO_LIQUIDITY", "expired")
+        elif not self.terms.carry or order.bars_worked >= self.terms.work_bars:
+            self.end(order, "CAPACITY", "expired")
+        else:
+            order.bars_worked += 1
+            order.note = "carried"
+            self.meet_again(order, self.bar_at(order.symbol, bar.end)[0])
+
+    def meet_again(self, order: Order, bar: Bar | None) -> None:
+        if bar is not None:
+            self.agenda.append((bar.start, self.symbols.index(order.symbol), 2, order.sequence, order))
+
+    def place(self, order: Order, bar: Bar | None, *, is_open: bool) -> None:
+        """A limit order takes what it crosses; the rest of it rests."""
+        if bar is not None and is_open and bar.volume and order.crosses(bar.open):
+            self.take(order, bar)
+        if order.state == "over":
+            return
+        if order.tif == "ioc":
+            self.end(order, "NO_LIQUIDITY", "expired")
+            return
+        self.end_if_pointless(order)
+        if order.state == "over":
+            return
+        if bar is not None and is_open:
+            order.meets_from = bar.start if self.now - bar.start < MINUTE // 2 else bar.end
+        else:
+            order.meets_from = self.now
+        self.schedule_date(order)
+        self.rest(order)
+
+    def schedule_date(self, order: Order) -> None:
+        if order.tif == "gtd":
+            self.count += 1
+            self.agenda.append((order.good_till, self.symbols.index(order.symbol), 5, self.count, order))
+
+    def rest(self, order: Order) -> None:
+        order.state = "resting"
+        self.resting.append(order)
+
+    def cancel_arrives(self, order: Order) -> None:
+        if order.state == "coming":
+            self.events.append(("rejected", self.now, order.order_id, "UNKNOWN_ORDER", True))
+        elif order.state == "over" or self.is_through(order):
+            self.events.append(("rejected", self.now, order.order_id, "TOO_LATE", True))
+        else:
+            self.end(order, "USER", "canceled")
+
+    def is_through(self, order: Order) -> bool:
+        """Whether the bar in which a cancel arrives opened beyond an order that stood before it."""
+        bar, is_open = self.bar_at(order.symbol, self.now)
+        if order.state not in {"resting", "waiting"} or bar is None or not is_open or not bar.volume:
+            return False
+        if order.arrived >= bar.start or order.meets_from > bar.start:
+            return False
+        return order.is_triggered(bar.open) if order.state == "waiting" else self.is_reached(order, bar.open)
+
+    # -- what a bar does -------------------------------------------------------------------------------------------------
+
+    def bar_closed(self, bar: Bar) -> None:
+        """Stops, then resting limits, then take-profits, each in order of arrival."""
+        if not bar.volume:
+            return
+        self.trigger_all(bar, "stop")
+        for order in list(self.resting):
+            if order.symbol != bar.symbol or order.state != "resting" or order.meets_from > bar.start:
+                continue
+            if self.is_reached(order, bar.low if order.buys else bar.high):
+                assert order.price is not None
+                lots, over = self.allowed(order, bar)
+                paid = self.affordable(order, lots, order.price, maker=True)
+                self.trade(order, bar, paid, order.price, maker=True, inside=True, over=over)
+                if paid < lots:
+                    self.end(order, "INSUFFICIENT", "expired")
+                self.end_if_pointless(order)
+        self.trigger_all(bar, "target")
+
+    def is_reached(self, order: Order, price: Fraction) -> bool:
+        """Whether a trade at this price fills the limit: through it by a tick, or at it (touch)."""
+        assert order.price is not None
+        beyond = 0 if self.terms.touch else 1
+        return price <= order.price - beyond if order.buys else price >= order.price + beyond
+
+    def trigger_all(self, bar: Bar, word: str) -> None:
+        """Those that stand when the bar is met, and still stand when it is their turn."""
+        for order in list(self.waiting):
+            if order.symbol != bar.symbol or order.state != "waiting" or order.meets_from > bar.start:
+                continue
+            if order.kind.startswith(word) and order.is_triggered(bar.high if order.rises else bar.low):
+                self.trigger(order, bar)
+
+    def trigger(self, order: Order, bar: Bar) -> None:
+        """A stop trades at its trigger, or at an open beyond it; a take-profit at its trigger, or at the worst price beyond it."""
+        assert order.trigger is not None
+        first = bar.open if order.kind.startswith("stop") else bar.low if order.rises else bar.high
+        reference = max(first, Fraction(order.trigger)) if order.rises else min(first, Fraction(order.trigger))
+        order.state = "working"
+        self.waiting.remove(order)
+        self.events.append(("triggered", self.now, order.order_id))
+        lots, over = self.allowed(order, bar)
+        if order.price is None:
+            ticks = self.taker_ticks(order, reference, lots, bar, over=over)
+        else:
+            if not self.is_reached(order, bar.close) or (order.tif == "fok" and lots < order.open):
+                lots = 0
+            ticks = min(order.price, floor(bar.high)) if order.buys else max(order.price, ceil(bar.low))
+        self.trade(order, bar, self.affordable(order, lots, ticks, maker=False), ticks, maker=False, inside=True, over=over)
+        self.end_if_pointless(order)
+        if order.state == "over":
+            return
+        if order.price is None:
+            self.end(order, "INSUFFICIENT", "expired")
+        elif order.tif in {"ioc", "fok"}:
+            self.end(order, "FOK" if order.tif == "fok" else "NO_LIQUIDITY", "expired")
+        else:
+            order.meets_from = bar.end
+            self.rest(order)
+
+    # -- trades ----------------------------------------------------------------------------------------------------------
+
+    def only_closes(self, order: Order) -> bool:
+        return order.reduce_only or (self.terms.spot and not order.buys)
+
+    def allowed(self, order: Order, bar: Bar) -> tuple[int, bool]:
+        """Lots that may trade in this bar, and whether they are more than its share leaves."""
+        lots = order.open
+        if self.only_closes(order):
+            held = self.held[order.symbol]
+            lots = min(lots, max(0, -held if order.buys else held))
+        if not self.terms.share_bps:
+            return lots, False
+        left = max(0, floor(bar.volume * self.terms.share_bps * BPS) - self.taken.get((bar.symbol, bar.start), 0))
+        if order.reduce_only or (order.kind in CONDITIONAL and order.price is None):
+            return lots, lots > left
+        return min(lots, left), False
+
+    def taker_ticks(self, order: Order, reference: Fraction, lots: int, bar: Bar, *, over: bool) -> int:
+        """reference x (1 +/- half spread) x (1 +/- slippage), rounded against the trader, never beyond the limit."""
+        slippage = self.terms.slippage_bps
+        if over:
+            slippage += 1000 * min(Fraction(1), Fraction(lots, bar.volume)) ** 2
+        sign = 1 if order.buys else -1
+        price = reference * (1 + sign * self.terms.spread_bps / 2 * BPS) * max(Fraction(0), 1 + sign * slippage * BPS)
+        ticks = ceil(price) if order.buys else max(1, floor(price))
+        if order.price is None:
+            return ticks
+        return min(ticks, order.price) if order.buys else max(ticks, order.price)
+
+    def fee_e8(self, lots: int, ticks: int, *, maker: bool) -> int:
+        rate = (self.terms.maker_bps if maker else self.terms.taker_bps) * BPS
+        return ceil(lots * ticks * self.terms.lot * self.terms.tick * rate * 10**8)
+
+    def cost_e8(self, lots: int, ticks: int, *, maker: bool) -> int:
+        """Value, rounded up, and fee."""
+        return ceil(lots * ticks * self.terms.lot * self.terms.tick * 10**8) + self.fee_e8(lots, ticks, maker=maker)
+
+    def affordable(self, order: Order, lots: int, ticks: int, *, maker: bool) -> int:
+        """A spot buy spends at most what was reserved for it."""
+        if order.budget is not None:
+            while lots and self.cost_e8(lots, ticks, maker=maker) > order.budget:
+                lots -= 1
+        return lots
+
+    def fits_whole(self, order: Order, bar: Bar) -> bool:
+        lots, _ = self.allowed(order, bar)
+        ticks = self.taker_ticks(order, bar.open, lots, bar, over=False)
+        return lots == order.open and self.affordable(order, lots, ticks, maker=False) == lots
+
+    def take(self, order: Order, bar: Bar) -> None:
+        """Trade at the bar's open."""
+        lots, over = self.allowed(order, bar)
+        ticks = self.taker_ticks(order, bar.open, lots, bar, over=over)
+        paid = self.affordable(order, lots, ticks, maker=False)
+        self.trade(order, bar, paid, ticks, maker=False, inside=False, over=over)
+        if paid < lots:
+            self.end(order, "INSUFFICIENT", "expired")
+        else:
+            self.end_if_pointless(order)
+
+    def trade(self, order: Order, bar: Bar, lots: int, ticks: int, *, maker: bool, inside: bool, over: bool) -> None:
+        if not lots:
+            return
+        fee = self.fee_e8(lots, ticks, maker=maker)
+        if order.budget is not None:
+            order.budget -= self.cost_e8(lots, ticks, maker=maker)
+        self.taken[bar.symbol, bar.start] = self.taken.get((bar.symbol, bar.start), 0) + lots
+        order.open -= lots
+        sign = 1 if order.buys else -1
+        self.held[order.symbol] += sign * lots
+        self.paid += sign * lots * ticks * self.terms.lot * self.terms.tick + Fraction(fee, 10**8)
+        said = ("maker" if maker else "taker", inside, order.note, over)
+        self.events.append(("fill", self.now, order.order_id, lots, ticks, fee, *said, order.open))
+        if not order.open:
+            self.forget(order)
+        if not self.held[order.symbol]:
+            for other in [*self.resting, *self.waiting]:
+                if other.symbol == order.symbol:
+                    self.end_if_pointless(other)
+
+    # -- endings ---------------------------------------------------------------------------------------------------------
+
+    def end_if_pointless(self, order: Order) -> None:
+        """What may only close ends when there is nothing to close."""
+        held = self.held[order.symbol]
+        if order.state != "over" and self.only_closes(order) and (-held if order.buys else held) <= 0:
+            self.end(order, "REDUCE_ONLY" if order.reduce_only else "INSUFFICIENT", "expired")
+
+    def end_by_venue(self, order: Order, reason: str, outcome: str) -> None:
+        if outcome == "rejected":
+            self.reject(order, reason)
+        else:
+            self.events.append(("ack", self.now, order.order_id, False))
+            self.end(order, reason, outcome)
+
+    def reject(self, order: Order, reason: str) -> None:
+        self.events.append(("rejected", self.now, order.order_id, reason, False))
+        self.forget(order)
+
+    def end(self, order: Order, reason: str, status: str) -> None:
+        self.events.append(("ends", self.now, order.order_id, status, reason, order.open))
+        self.forget(order)
+
+    def forget(self, order: Order) -> None:
+        order.state = "over"
+        self.resting = [other for other in self.resting if other is not order]
+        self.waiting = [other for other in self.waiting if other is not order]

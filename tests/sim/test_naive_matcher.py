@@ -1,0 +1,344 @@
+"""The venue against a deliberately naive one, over random order flow: every word it says and what is left at the end.
+
+BT_NIGHTLY=1 pytest -s tests/sim/test_naive_matcher.py        10,000 sequences, with what they met
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+
+from backtester import (
+    CancelOrderIntent,
+    Candle,
+    Fill,
+    LimitOrderIntent,
+    Market,
+    MarketOrderIntent,
+    Side,
+    StopOrderIntent,
+    Strategy,
+    TakeProfitOrderIntent,
+    TimeInForce,
+)
+from backtester.config.venue_rules import venue_table
+from backtester.domain.money import MONEY_ONE
+from backtester.domain.orders import OrderAck, OrderCanceled, OrderRefused, OrderRejected, OrderTriggered, SanitizedOrder
+from backtester.domain.venue_rules import GENERIC, VenueRules
+from tests.sim.naive_matcher import CONDITIONAL, MINUTE, Bar, Cancel, Event, NaiveMatcher, Order, Terms
+from tests.sim.small_run import MIDNIGHT, A, B, SmallRun, small_run
+
+NIGHTLY = os.environ.get("BT_NIGHTLY") == "1"
+CASH = 10**12
+BARS, ORDERS = 12, 12
+KINDS = ("market", "limit", "stop", "target", "stop_limit", "target_limit", "limit", "cancel")
+RULES = (GENERIC, *venue_table().values())
+MET: Counter[str] = Counter()
+"""How often each kind of event was compared, over all sequences."""
+
+
+class Digits:
+    """A number taken apart, so that a whole bar or order is one draw; 0 is the plainest of each."""
+
+    def __init__(self, code: int) -> None:
+        self._rest = code
+
+    def below(self, count: int) -> int:
+        self._rest, digit = divmod(self._rest, count)
+        return digit
+
+    def around(self, most: int) -> int:
+        """0, 1, -1, 2, -2, ..."""
+        digit = self.below(2 * most + 1)
+        return (digit + 1) // 2 * (1 if digit % 2 else -1)
+
+    def one_of(self, *choices: Any) -> Any:
+        return choices[self.below(len(choices))]
+
+
+class World(NamedTuple):
+    """What one example decides."""
+
+    terms: Terms
+    rules: VenueRules
+    bars: dict[str, list[Bar]]
+    script: dict[tuple[str, int], list[Order | Cancel]]
+
+
+def bars_of(symbol: str, codes: list[int]) -> list[Bar]:
+    """A walk in halves of a tick around 100 ticks, with gaps, leaps and minutes without volume."""
+    rows: list[Bar] = []
+    last = 200
+    for minute, code in enumerate(codes):
+        digits = Digits(code)
+        is_missing = digits.below(8) == 7 and minute > 0
+        open_ = max(60, last + digits.around(4) * digits.one_of(1, 1, 4))
+        high, low = open_ + digits.below(6), max(50, open_ - digits.below(6))
+        last = low + digits.below(7) * (high - low) // 6
+        volume = digits.one_of(1000, 100, 30, 0)
+        if not is_missing:
+            prices = [Fraction(price, 2) for price in (open_, high, low, last)]
+            rows.append(Bar(symbol, MIDNIGHT + minute * MINUTE, *prices, volume))
+    return rows
+
+
+def script_of(codes: list[int], bars: dict[str, list[Bar]]) -> dict[tuple[str, int], list[Order | Cancel]]:
+    """Orders and cancels by symbol and the close at which they are sent."""
+    script: dict[tuple[str, int], list[Order | Cancel]] = {}
+    symbols = list(bars)
+    sent: list[Order] = []
+    for number, pair in enumerate(zip(codes[::2], codes[1::2], strict=False)):
+        digits = Digits(pair[0] + (pair[1] << BITS))
+        symbol = symbols[digits.below(len(symbols))]
+        bar = bars[symbol][digits.below(len(bars[symbol]))]
+        kind = digits.one_of(*KINDS)
+        if kind == "cancel":
+            if not sent:
+                continue
+            target = sent[digits.below(len(sent))]
+            script.setdefault((target.symbol, max(bar.end, bars[target.symbol][0].end)), []).append(
+                Cancel(target.order_id, target.symbol)
+            )
+            continue
+        order = Order(
+            f"o{number}",
+            symbol,
+            kind,
+            buys=digits.below(2) == 0,
+            lots=digits.one_of(10, 1, 40, 250),
+            reduce_only=digits.below(3) == 2,
+        )
+        if kind in CONDITIONAL:
+            away = digits.below(9) - 1  # mostly on the side that waits
+            order.trigger = int(bar.close) + (away if order.rises else -away)
+        if kind == "limit" or kind.endswith("limit"):
+            order.price = int(bar.close) + digits.around(8)
+        order.tif = digits.one_of("gtc", "gtc", "ioc", "fok", "gtd")
+        if kind == "market" and order.tif == "gtd":
+            order.tif = "gtc"
+        if order.tif == "gtd":
+            order.good_till = bar.end + digits.one_of(5, 12, 2, 1) * MINUTE + digits.one_of(0, 125, 20_000)
+        order.post_only = kind == "limit" and order.tif in {"gtc", "gtd"} and digits.below(3) == 2
+        sent.append(order)
+        script.setdefault((symbol, bar.end), []).append(order)
+    return script
+
+
+def terms_of(code: int) -> tuple[Terms, VenueRules]:
+    digits = Digits(code)
+    costly = digits.below(2) == 1
+    spot = digits.below(3) == 2
+    rules = digits.one_of(*RULES)
+    terms = Terms(
+        spot=spot,
+        order_latency=digits.one_of(0, 125, 30_000, 45_000, 60_000, 61_000),
+        cancel_latency=digits.one_of(0, 125, 60_000, 75_000),
+        share_bps=digits.one_of(0, 1000, 10_000),
+        touch=digits.below(2) == 1,
+        carry=digits.below(3) != 2,
+        work_bars=digits.one_of(60, 1, 2),
+        spread_bps=Fraction(digits.one_of(1, 20, 300)) if costly else Fraction(0),
+        slippage_bps=Fraction(digits.one_of(1, 15, 200)) if costly else Fraction(0),
+        maker_bps=Fraction(digits.one_of(2, -1, 0)) if costly else Fraction(0),
+        taker_bps=Fraction(digits.one_of(5, 10, 0)) if costly else Fraction(0),
+        post_only_crossing=rules.post_only_crossing.value,
+        fok_short=rules.fok_short.value,
+        good_till_least=rules.good_till_least_ms,
+    )
+    return terms, rules
+
+
+BITS = 24
+"""Beyond 24 bits hypothesis prefers small numbers, and most orders would be of the first kind."""
+CODES = st.integers(0, 2**BITS - 1)
+
+
+def world_of(terms_code: int, bar_codes: list[list[int]], order_codes: list[int]) -> World:
+    """The world of some numbers: one or two symbols, their bars, orders, and the terms of the run."""
+    terms, rules = terms_of(terms_code)
+    bars = {symbol: bars_of(symbol, codes) for symbol, codes in zip((A, B), bar_codes, strict=False)}
+    return World(terms, rules, bars, script_of(order_codes, bars))
+
+
+WORLDS = st.builds(
+    world_of,
+    CODES,
+    st.lists(st.lists(CODES, min_size=6, max_size=BARS), min_size=1, max_size=2),
+    st.lists(CODES, min_size=12, max_size=2 * ORDERS),
+)
+
+
+def intent_of(order: Order | Cancel) -> Any:
+    """The intent that asks for it."""
+    if isinstance(order, Cancel):
+        return CancelOrderIntent(symbol=order.symbol, order_id=order.target)
+    facts: dict[str, Any] = {
+        "symbol": order.symbol,
+        "order_id": order.order_id,
+        "side": Side.BUY if order.buys else Side.SELL,
+        "qty": Decimal(order.lots).scaleb(-3),
+        "reduce_only": order.reduce_only,
+        "tif": TimeInForce(order.tif),
+    }
+    if order.kind == "market":
+        return MarketOrderIntent(**facts)
+    price = None if order.price is None else Decimal(order.price).scaleb(-1)
+    facts |= {"price": price, "good_till_ms": order.good_till}
+    if order.kind == "limit":
+        return LimitOrderIntent(post_only=order.post_only, **facts)
+    assert order.trigger is not None
+    kind = StopOrderIntent if order.kind.startswith("stop") else TakeProfitOrderIntent
+    return kind(trigger_price=Decimal(order.trigger).scaleb(-1), **facts)
+
+
+def engine_run(world: World) -> SmallRun:
+    """The engine's run of a world."""
+
+    class Scripted(Strategy):
+        def on_candle(self, candle: Candle) -> list[Any]:
+            return [intent_of(order) for order in world.script.get((candle.symbol, candle.end_ms), ())]
+
+    terms = world.terms
+    texts = {symbol: "\n".join(map(row_of, rows)) for symbol, rows in world.bars.items()}
+    return small_run(
+        texts,
+        Scripted,
+        market=Market.SPOT if terms.spot else Market.LINEAR,
+        cash=str(CASH),
+        fee_bps=(str(terms.maker_bps), str(terms.taker_bps)),
+        venue=world.rules,
+        order_latency_ms=terms.order_latency,
+        cancel_latency_ms=terms.cancel_latency,
+        spread_bps=Decimal(int(terms.spread_bps)),
+        slippage_bps=Decimal(int(terms.slippage_bps)),
+        participation_bps=Decimal(terms.share_bps),
+        limit_fill="touch" if terms.touch else "through",
+        remainder="carry" if terms.carry else "cancel",
+        work_bars=terms.work_bars,
+    )
+
+
+def row_of(bar: Bar) -> str:
+    minute = (bar.start - MIDNIGHT) // MINUTE
+    prices = " ".join(str(float(price) / 10) for price in (bar.open, bar.high, bar.low, bar.close))
+    return f"{minute // 60:02d}:{minute % 60:02d} {prices} {bar.volume / 1000}"
+
+
+def said_by(run: SmallRun) -> Iterator[Event]:
+    """The messages of a run in the naive venue's words."""
+    for message in run.messages(Fill, OrderAck, OrderCanceled, OrderRefused, OrderRejected, OrderTriggered):
+        head = (message.time_ms, message.order_id)
+        if isinstance(message, Fill):
+            assert message.price == Decimal(message.price_ticks).scaleb(-1)
+            assert message.qty == Decimal(message.qty_lots).scaleb(-3)
+            assert message.fee == Decimal(message.fee_e8).scaleb(-8)
+            how = (message.liquidity.value, message.bar_fill, message.note.value, message.over_share)
+            yield ("fill", *head, message.qty_lots, message.price_ticks, message.fee_e8, *how, message.open_lots)
+        elif isinstance(message, OrderAck):
+            yield ("ack", *head, message.is_waiting)
+        elif isinstance(message, OrderCanceled):
+            yield ("ends", *head, message.status.value, message.reason.value, int(message.open_qty.scaleb(3)))
+        elif isinstance(message, OrderRefused):
+            yield ("refused", *head, message.reason.value)
+        elif isinstance(message, OrderRejected):
+            yield ("rejected", *head, message.reason.value, message.is_cancel)
+        else:
+            yield ("triggered", *head)
+
+
+def naive_run(world: World, run: SmallRun) -> NaiveMatcher:
+    """The naive venue's run of the orders that the engine's Risk was asked for; spot buys have the budgets that it gave them."""
+    budgets = {order.order_id: Fraction(order.budget_e8) for order in run.messages(SanitizedOrder) if order.budget_e8}
+    script = {key: [replace(asked) for asked in orders] for key, orders in world.script.items()}
+    naive = NaiveMatcher(list(world.bars), world.bars, script, world.terms, budgets)
+    naive.run()
+    return naive
+
+
+def compare(world: World) -> None:
+    """Engine and naive venue say the same, event by event, and leave the same positions and equity."""
+    run = engine_run(world)
+    naive = naive_run(world, run)
+    theirs = list(said_by(run))
+    for index, (engine, mine) in enumerate(zip(theirs, naive.events, strict=False)):
+        assert engine == mine, f"event {index}: engine {engine}, naive {mine}"
+    assert theirs == naive.events
+    books = run.engine.account.books
+    assert books.lots == naive.held
+    assert Fraction(books.equity(), MONEY_ONE) == CASH + naive.equity()
+    MET.update(map(kind_of, theirs))
+    MET["sequences"] += 1
+
+
+def kind_of(event: Event) -> str:
+    """`fill maker`, `ends CAPACITY`, `rejected FOK`: what is counted."""
+    place = {"fill": 6, "ends": 4, "rejected": 3, "refused": 3}.get(event[0])
+    return event[0] if place is None else f"{event[0]} {event[place]}"
+
+
+@settings(
+    max_examples=10_000 if NIGHTLY else 500,
+    derandomize=not NIGHTLY,
+    database=None,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    suppress_health_check=list(HealthCheck),
+)
+@given(world=WORLDS)
+def search(world: World) -> None:
+    """What `compare` finds, in the smallest world in which it is found."""
+    note(f"{world.terms}")
+    for rows in world.bars.values():
+        note("\n".join(map(row_of, rows)))
+    for (symbol, end), orders in world.script.items():
+        note(f"{symbol} {(end - MIDNIGHT) // MINUTE} min: {orders}")
+    compare(world)
+
+
+def test_the_venue_says_and_leaves_what_a_naive_one_does() -> None:
+    MET.clear()
+    search()
+    print(f"\n{MET['sequences']:,} sequences agree: {dict(sorted(MET.items()))}")
+    lacking = {
+        *("fill maker", "fill taker", "triggered", "ends CAPACITY", "ends FOK", "ends GOOD_TILL", "ends INSUFFICIENT"),
+        *("ends NO_LIQUIDITY", "ends POST_ONLY", "ends REDUCE_ONLY", "ends USER", "ends END_OF_RUN", "rejected FOK"),
+        *("rejected POST_ONLY", "rejected TOO_LATE", "rejected UNKNOWN_ORDER", "rejected TRIGGER_SIDE", "rejected GOOD_TILL"),
+        *("refused REDUCE_ONLY", "refused SHORT_SPOT", "refused UNKNOWN_ORDER", "refused INVALID"),
+    } - MET.keys()
+    assert lacking == set(), "the flow met nothing of this kind"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda terms: replace(terms, touch=not terms.touch),
+        lambda terms: replace(terms, order_latency=terms.order_latency + 30_000),
+        lambda terms: replace(terms, cancel_latency=terms.cancel_latency + 60_000),
+        lambda terms: replace(terms, taker_bps=terms.taker_bps + 1),
+        lambda terms: replace(terms, slippage_bps=terms.slippage_bps + 50),
+        lambda terms: replace(terms, share_bps=500),
+        lambda terms: replace(terms, carry=not terms.carry),
+        lambda terms: replace(terms, fok_short="canceled" if terms.fok_short == "expired" else "expired"),
+    ],
+    ids=["touch", "latency", "cancel latency", "fee", "slippage", "share", "carry", "fill or kill"],
+)
+def test_a_venue_of_other_rules_is_found_out(wrong: Callable[[Terms], Terms]) -> None:
+    draw = random.Random(1)
+    for _ in range(60):
+        codes = [[draw.getrandbits(BITS) for _ in range(count)] for count in (1, BARS, 2 * ORDERS)]
+        world = world_of(codes[0][0], [codes[1]], codes[2])
+        run = engine_run(world)
+        assert list(said_by(run)) == naive_run(world, run).events
+        if list(said_by(run)) != naive_run(world._replace(terms=wrong(world.terms)), run).events:
+            return
+    raise AssertionError("sixty worlds, and nobody noticed")
