@@ -11,7 +11,7 @@ from backtester.cli.parser import Parser, add_data, nearest, new_parser
 from backtester.cli.result_arguments import RESULT_COMMANDS, parse_result
 from backtester.domain.errors import ConfigError
 
-COMMANDS = ("data", "verify", "explain", "strategies", "new", *RESULT_COMMANDS)
+COMMANDS = ("data", "verify", "strategies", "new", *RESULT_COMMANDS)
 _EVERYWHERE = ("--debug", "--quiet")
 
 _EPILOG = """\
@@ -56,8 +56,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         return parse_data(words)
     if command in RESULT_COMMANDS:
         return parse_result(command, words)
-    parsers = {"verify": _verify_parser, "explain": _explain_parser, "strategies": _strategies_parser, "new": _new_parser}
-    options = parsers[command]().parse_strictly(words)
+    options = {"verify": _verify_parser, "strategies": _strategies_parser, "new": _new_parser}[command]().parse_strictly(words)
     options.command = command
     return options
 
@@ -116,22 +115,6 @@ def _verify_parser() -> Parser:
     )
     parser.add_argument("run", metavar="RUN", help="a run's directory, also a copied or renamed one")
     add_data(parser, default="the catalog that the run used; BT_DATA where that is gone")
-    return parser
-
-
-def _explain_parser() -> Parser:
-    parser = new_parser(
-        "bt explain",
-        "Where every balance of a run came from: the postings of its ledger with their causes, rebuilt from the journal, and "
-        "whether they add up to the equity that the run recorded. Exit code 1: they do not.",
-    )
-    parser.add_argument("run", metavar="RUN", help="a run's directory, also a copied one or one of a run that did not end")
-    parser.add_argument("--asset", metavar="ASSET", help="whose balances (default: the asset that the run's money is in)")
-    parser.add_argument("--at", metavar="TIME", help="up to this time, UTC, included (default: the end)")
-    parser.add_argument("--from", dest="start", metavar="TIME", help="list postings from this time on; totals are of all")
-    parser.add_argument("--last", default="20", metavar="N", help="how many postings are listed (default 20)")
-    parser.add_argument("--all", action="store_true", help="list every posting")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout and nothing else")
     return parser
 
 

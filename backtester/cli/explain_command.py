@@ -7,10 +7,10 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 
 from backtester.account.replay import BookedPosting
 from backtester.app.explain import EquityProof, Explanation, Line, RunLedger, explain
+from backtester.cli.run_argument import run_directory, runs_directory, whole_number
 from backtester.domain.errors import EXIT_DONE, EXIT_FOUND, ConfigError
 from backtester.domain.money import format_money
 from backtester.domain.orders import Fill
@@ -25,12 +25,13 @@ _HEADER = ("time (UTC)", "event", "cause", "why", "debit", "credit", "amount", "
 
 def explain_run(options: Namespace) -> int:
     """0 when everything adds up, 1 when something does not; the explanation is on stdout."""
-    run_dir = Path(options.run)
+    run_dir = run_directory(options.run, runs_directory(options))
     from_ms = parse_time_ms(options.start, what="--from") if options.start is not None else None
     at_ms = parse_time_ms(options.at, what="--at") if options.at is not None else None
     if from_ms is not None and at_ms is not None and from_ms > at_ms:
         raise ConfigError("--from is later than --at: nothing lies between them")
-    found = explain(run_dir, asset=options.asset, from_ms=from_ms, at_ms=at_ms, last=0 if options.all else _last(options.last))
+    last = whole_number(options.last, "--last", least=0) or 0
+    found = explain(run_dir, asset=options.asset, from_ms=from_ms, at_ms=at_ms, last=0 if options.all else last)
     lines: Iterator[Line] = iter(found.lines)
     if options.all:  # read a second time: a large run's postings are never held together
         story = RunLedger(run_dir, at_ms=at_ms).lines()
@@ -40,12 +41,6 @@ def explain_run(options: Namespace) -> int:
     elif not options.quiet:
         _print_text(found, lines, is_all=options.all, ranged=from_ms is not None)
     return EXIT_FOUND if found.problems else EXIT_DONE
-
-
-def _last(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise ConfigError(f"--last is how many postings are shown, such as 50; it is {text!r}")
-    return int(text)
 
 
 def _print_text(found: Explanation, lines: Iterator[Line], *, is_all: bool, ranged: bool) -> None:

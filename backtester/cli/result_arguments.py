@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from backtester.cli.parser import Parser, new_parser
 
-RESULT_COMMANDS = ("runs",)
+RESULT_COMMANDS = ("runs", "explain")
 
 
 def parse_result(command: str, words: list[str]) -> argparse.Namespace:
@@ -77,9 +77,26 @@ def _with_ids(parser: Parser) -> Parser:
     return parser
 
 
+def _explain_parser() -> Parser:
+    parser = new_parser(
+        "bt explain",
+        "Where every balance of a run came from: the postings of its ledger with their causes, rebuilt from the journal, and "
+        "whether they add up to the equity that the run recorded. Exit code 1: they do not.",
+    )
+    parser.add_argument("run", metavar="RUN", help="a run's directory, also a copied one, or its id; it need not have ended")
+    parser.add_argument("--asset", metavar="ASSET", help="whose balances (default: the asset that the run's money is in)")
+    parser.add_argument("--at", metavar="TIME", help="up to this time, UTC, included (default: the end)")
+    parser.add_argument("--from", dest="start", metavar="TIME", help="list postings from this time on; totals are of all")
+    parser.add_argument("--last", default="20", metavar="N", help="how many postings are listed (default 20)")
+    parser.add_argument("--all", action="store_true", help="list every posting")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout and nothing else")
+    _add_output(parser)
+    return parser
+
+
 def _add_output(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--output", metavar="DIR", help="where the runs are (default: run.output of configs/backtest.toml)")
 
 
 _RUNS_PARSERS: dict[str, Callable[[], Parser]] = {"prune": _prune_parser, "pin": _pin_parser, "unpin": _unpin_parser}
-_PARSERS: dict[str, Callable[[], Parser]] = {"runs": _runs_parser}
+_PARSERS: dict[str, Callable[[], Parser]] = {"runs": _runs_parser, "explain": _explain_parser}

@@ -140,7 +140,7 @@ def test_before_the_run_there_is_nothing(run, capsys):
     [
         (("--asset", "EUR"), "has no balance of EUR; its ledger holds USDT"),
         (("--at", "tomorrow"), "--at 'tomorrow' is not an ISO date or time"),
-        (("--last", "-1"), "--last is how many postings are shown"),
+        (("--last", "-1"), "--last '-1' is not a whole number"),
         (("--from", "2025-01-02", "--at", "2025-01-01"), "--from is later than --at"),
     ],
 )
@@ -151,7 +151,7 @@ def test_a_wrong_question_is_answered_with_what_is_wrong(made, capsys, words, sa
 
 def test_what_is_no_run_is_the_users_mistake(tmp_path, run, capsys):
     assert main(["explain", str(tmp_path / "nowhere")]) == 2
-    assert "is no run: cannot read manifest.json" in capsys.readouterr().err
+    assert "nowhere is no run: neither a run's directory nor an id" in capsys.readouterr().err
     (run / "journal.jsonl").unlink()
     assert main(["explain", str(run)]) == 2
     assert "journal.jsonl" in capsys.readouterr().err
