@@ -18,9 +18,32 @@ from backtester.config.venue_rules import venue_rules
 from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
 from backtester.domain.timeframe import timeframe_ms
-from backtester.sim.sim_models import FeeModel, FixedSlippage, SlippageModel, SymbolFees, VolumeShareSlippage
+from backtester.sim.sim_models import FeeModel, FixedSlippage, ScaledFees, SlippageModel, SymbolFees, VolumeShareSlippage
 from backtester.strategy.base import Strategy, build_params
 from backtester.strategy.importing import CreationGuard
+
+_ALWAYS_TOLD = frozenset(
+    {
+        *(
+            f"sim.{key}"
+            for key in (
+                *("order_latency_ms", "cancel_latency_ms", "response_latency_ms", "latency_jitter_ms", "spread_bps"),
+                *("slippage_bps", "slippage_model", "fee_bps", "maker_bps", "taker_bps", "limit_fill", "participation_bps"),
+                *("remainder", "work_bars", "funding", "funding_hole"),
+            )
+        ),
+        *(f"account.{key}" for key in ("starting_cash", "leverage", "snapshot_every")),
+        *(
+            f"risk.{key}"
+            for key in (
+                *("price_collar_bps", "max_open_orders", "max_position_notional", "daily_loss_limit", "daily_loss_action"),
+                *("orders_per_second", "order_burst"),
+            )
+        ),
+        "end.close",
+    }
+)
+"""Settings that stand in every event stream; a younger one only where it is not its default, so that digests stay."""
 
 
 class Models(NamedTuple):
@@ -54,7 +77,7 @@ def plan_run(resolved: ResolvedRun, *, specs: SymbolSpecs | None = None, models:
         start_ms=resolved.start_ms,
         end_ms=resolved.end_ms,
         slippage=models.slippage or _slippage(config),
-        fees=models.fees or SymbolFees({key: (maker, taker) for key, (maker, taker, _) in rates.items()}),
+        fees=_scaled(models.fees or SymbolFees({key: rate[:2] for key, rate in rates.items()}), config.sim.cost_factor),
         rules={key: venue_rules(spec.exchange, spec.market.value) for key, spec in chosen.items()},
         settlements=funding.settlements,
     )
@@ -72,19 +95,26 @@ def _specs_at_start(resolved: ResolvedRun, specs: SymbolSpecs | None) -> ChosenS
     return chosen
 
 
-def _strategies(resolved: ResolvedRun) -> list[tuple[str, Strategy, tuple[str, ...]]]:
-    """(id, instance, timeframes) of each configured strategy, in order; an id that is taken gets a number."""
-    made: list[tuple[str, Strategy, tuple[str, ...]]] = []
+def strategy_ids(resolved: ResolvedRun) -> tuple[str, ...]:
+    """The ids that the run's strategies get, in order; one that is taken gets a number."""
     taken = ["risk", "end"]  # whose orders the engine itself numbers
+    own = len(taken)
     for section, loaded in zip(resolved.config.strategies, resolved.strategies, strict=True):
-        with CreationGuard(f"strategy {loaded.name}"):
-            strategy = loaded.strategy(build_params(loaded.strategy, section.params))
         base = section.strategy_id or loaded.strategy_id
         strategy_id, number = base, 1
         while strategy_id in taken:
             number += 1
             strategy_id = f"{base}_{number}"
         taken.append(strategy_id)
+    return tuple(taken[own:])
+
+
+def _strategies(resolved: ResolvedRun) -> list[tuple[str, Strategy, tuple[str, ...]]]:
+    """(id, instance, timeframes) of each configured strategy, in order."""
+    made: list[tuple[str, Strategy, tuple[str, ...]]] = []
+    for section, loaded, strategy_id in zip(resolved.config.strategies, resolved.strategies, strategy_ids(resolved), strict=True):
+        with CreationGuard(f"strategy {loaded.name}"):
+            strategy = loaded.strategy(build_params(loaded.strategy, section.params))
         own = section.timeframe or resolved.config.run.timeframe
         made.append((strategy_id, strategy, tuple(dict.fromkeys((own, *strategy.extra_timeframes)))))
     return made
@@ -106,6 +136,10 @@ def _rates(config: RunConfig, spec: SymbolSpec) -> tuple[Decimal, Decimal, str]:
         taker if sim.taker_bps is None else sim.taker_bps,
         source,
     )
+
+
+def _scaled(fees: FeeModel, factor: Decimal) -> FeeModel:
+    return fees if factor == 1 else ScaledFees(fees, factor)
 
 
 def _slippage(config: RunConfig) -> SlippageModel:
@@ -138,6 +172,12 @@ def _assumptions(
     lines.append(
         f"latency {sim.order_latency_ms} ms to the venue, {sim.cancel_latency_ms} ms for cancels, {sim.response_latency_ms} ms back"
     )
+    if sim.cost_factor != 1:
+        lines.append(f"spread, slippage and fees are multiplied by {sim.cost_factor}")
+    if sim.latency_factor != 1:
+        lines.append(f"latencies are multiplied by {sim.latency_factor}")
+    if sim.path != "worst":
+        lines.append(f"where the order of events inside a bar decides, the path is {sim.path}")
     share = f"at most {sim.participation_bps} bps of a bar's volume" if sim.participation_bps else "no cap on the share of volume"
     lines.append(f"limits fill when the price trades {sim.limit_fill} them; {share}")
     return tuple(lines)
@@ -147,7 +187,10 @@ def settings_text(config: RunConfig) -> dict[str, str]:
     """What decides the event stream besides seed, symbols and strategy, as text; not the range, nor paths, nor routing."""
     tables: dict[str, Section] = {"sim": config.sim, "account": config.account, "risk": config.risk, "end": config.end}
     flat = {
-        f"{name}.{key}": str(value) for name, section in tables.items() for key, value in msgspec.structs.asdict(section).items()
+        f"{name}.{field.name}": str(value)
+        for name, section in tables.items()
+        for field in msgspec.structs.fields(section)
+        if (value := getattr(section, field.name)) != field.default or f"{name}.{field.name}" in _ALWAYS_TOLD
     }
     if config.data.gap_policy == "flat":  # the others leave the candles as they are
         flat["data.gap_policy"] = config.data.gap_policy

@@ -129,6 +129,8 @@ def _complete(manifest: Manifest, reason: str, engine: Engine, feed: CandleFeed,
     manifest.ledger_hash = engine.account.ledger.state_hash()
     manifest.data_fingerprint = feed.fingerprint()
     manifest.counts = _counts(feed, engine, results)
+    manifest.ambiguous_bars = engine.venue.intrabar.bars
+    manifest.ambiguous_quote = format(engine.venue.intrabar.amount_quote, "f")
 
 
 def _open(market: MarketData, planned: PlannedRun) -> CandleFeed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from math import ceil
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -47,6 +48,7 @@ from backtester.execution.order_manager import OrderManager
 from backtester.execution.working_orders import WorkingOrders
 from backtester.risk.gate import RiskGate
 from backtester.risk.limits import RiskLimits
+from backtester.sim.intrabar import Intrabar
 from backtester.sim.latency import Latency
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
@@ -166,7 +168,9 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
     venue = SimulatedVenue(
         specs=specs,
         bars=feed,
-        pricing=FillPricing(specs=specs, spread_bps=sim.spread_bps, slippage=plan.slippage, fees=plan.fees),
+        pricing=FillPricing(
+            specs=specs, spread_bps=sim.spread_bps, slippage=plan.slippage, fees=plan.fees, cost_factor=sim.cost_factor
+        ),
         liquidity=BarLiquidity(sim.participation_bps),
         latency=latency,
         schedule=schedule,
@@ -174,6 +178,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         clock=clock,
         marks=marks,
         quote=quote,
+        intrabar=Intrabar(specs=specs, path=sim.path, seed=config.run.seed),
         touch=sim.limit_fill == "touch",
         carry=sim.remainder == "carry",
         work_bars=sim.work_bars,
@@ -228,11 +233,15 @@ def _subscribe(bus: Bus, journal: Journal, risk: RiskGate, orders: OrderManager,
 
 def _latency(config: RunConfig) -> Latency:
     sim = config.sim
+    order_ms, cancel_ms, response_ms, jitter_ms = (
+        ceil(leg_ms * sim.latency_factor)
+        for leg_ms in (sim.order_latency_ms, sim.cancel_latency_ms, sim.response_latency_ms, sim.latency_jitter_ms)
+    )
     return Latency(
-        order_ms=sim.order_latency_ms,
-        cancel_ms=sim.cancel_latency_ms,
-        response_ms=sim.response_latency_ms,
-        jitter_ms=sim.latency_jitter_ms,
+        order_ms=order_ms,
+        cancel_ms=cancel_ms,
+        response_ms=response_ms,
+        jitter_ms=jitter_ms,
         stream=RandomStreams(config.run.seed).stream("latency"),
     )
 
@@ -247,7 +256,7 @@ def _limits(plan: Plan) -> RiskLimits:
         order_burst=risk.order_burst,
         leverage=int(plan.config.account.leverage),
         fee_bps={symbol: max(_rate_bps(plan.fees, symbol, liquidity) for liquidity in Liquidity) for symbol in plan.specs},
-        market_bps=sim.spread_bps + sim.slippage_bps,
+        market_bps=(sim.spread_bps + sim.slippage_bps) * sim.cost_factor,
     )
 
 

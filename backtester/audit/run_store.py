@@ -72,7 +72,8 @@ class Manifest(msgspec.Struct, kw_only=True):
 
     Paths and times of day stand here only; every other file but `config.toml` and `run.log` is a function of configuration,
     data and seed. `error` is the message that ended a failed run. `handed_over` names what was given in Python and is not stored,
-    without which the run cannot be executed again.
+    without which the run cannot be executed again. `ambiguous_bars` are those whose order of events decided an outcome, and
+    `ambiguous_quote` what hung on it: the distance between the outcomes times the size, summed up.
     """
 
     run_id: str
@@ -105,6 +106,8 @@ class Manifest(msgspec.Struct, kw_only=True):
     created: str = ""
     timings: Timings = msgspec.field(default_factory=Timings)
     counts: Counts = msgspec.field(default_factory=Counts)
+    ambiguous_bars: int = 0
+    ambiguous_quote: str = "0"
     files: dict[str, str] = {}
     manifest_sha256: str = ""
     """That of the manifest's own text with this left empty; empty while the run runs."""

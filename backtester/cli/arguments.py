@@ -67,7 +67,7 @@ def _parse_bare(arguments: Sequence[str]) -> argparse.Namespace:
         sys.stderr.write(parser.format_usage())
         parser.error("nothing to do: give --strategy and --symbols, --config, or a command")
     options = parser.parse_strictly(arguments)
-    options.command = "run"
+    options.command = "scenarios" if options.scenarios else "run"
     return options
 
 
@@ -99,6 +99,11 @@ def run_parser() -> Parser:
     rest = parser.add_argument_group("the run")
     rest.add_argument("--seed", metavar="N", help="of all random streams (default 42)")
     rest.add_argument("--output", metavar="DIR", help="the run is written to DIR/<run id> (default runs)")
+    rest.add_argument(
+        "--scenarios",
+        action="store_true",
+        help="run it three times, harsh, as configured and lenient, each into <run id>-<name>, and compare",
+    )
     rest.add_argument("--run-id", metavar="ID", help="name of the run (default: time, strategy and a few letters)")
     rest.add_argument(
         "--json",

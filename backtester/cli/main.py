@@ -13,6 +13,7 @@ from backtester.domain.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, Back
 
 _HANDLERS = {
     "run": "backtester.cli.run_command:run",
+    "scenarios": "backtester.cli.scenario_command:run_band",
     "verify": "backtester.cli.verify_command:verify_run",
     "runs": "backtester.cli.runs_command:list_runs",
     "runs prune": "backtester.cli.runs_command:prune_runs",

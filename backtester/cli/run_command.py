@@ -17,6 +17,7 @@ from backtester.config.loading import RunRequest, load_run_config
 from backtester.report.terminal import ProgressLine, Row, RunFacts, Section, print_sections, run_sections
 
 if TYPE_CHECKING:
+    from backtester.app.resolve import ResolvedRun
     from backtester.app.result import RunResult
     from backtester.data.gaps import GapReport
 
@@ -35,7 +36,8 @@ def run(options: Namespace) -> int:
     return result.exit_code
 
 
-def _executed(options: Namespace) -> RunResult:
+def resolved_run(options: Namespace) -> ResolvedRun:
+    """What was asked for, with nothing left open."""
     loaded = load_run_config(
         RunRequest(
             flags=flag_settings(options),
@@ -46,7 +48,11 @@ def _executed(options: Namespace) -> RunResult:
             data_dir=os.environ.get(DATA_VARIABLE) or None,
         )
     )
-    resolved = resolve(loaded.config, data_explicit=loaded.data_explicit)
+    return resolve(loaded.config, data_explicit=loaded.data_explicit)
+
+
+def _executed(options: Namespace) -> RunResult:
+    resolved = resolved_run(options)
     line = ProgressLine(sys.stderr) if sys.stderr.isatty() and not (options.quiet or options.json) else None
     try:
         return execute(
@@ -81,27 +87,34 @@ def run_facts(result: RunResult) -> RunFacts:
         config=result.resolved.config,
         summary=result.summary,
         path=result.path,
-        quote=_quote(result),
+        quote=quote_of(result),
     )
 
 
 def summary_json(result: RunResult) -> str:
-    """One JSON object: what ran, the result, counts and timings. Null where a figure is undefined."""
+    """`summary_of` as one JSON object."""
+    import msgspec
+
+    return msgspec.json.encode(summary_of(result)).decode()
+
+
+def summary_of(result: RunResult) -> dict[str, Any]:
+    """What ran, the result, counts and timings. None where a figure is undefined."""
     import msgspec
 
     manifest = msgspec.to_builtins(result.manifest)
     what = {name: value for name, value in manifest.items() if name not in {"files", "format_version"}}
-    summary: dict[str, Any] = {
+    return {
         **what,
         "path": str(result.path) if result.path is not None else None,
-        "quote": _quote(result),
+        "quote": quote_of(result),
         "metrics": result.metrics,
         **result.summary,
     }
-    return msgspec.json.encode(summary).decode()
 
 
-def _quote(result: RunResult) -> str:
+def quote_of(result: RunResult) -> str:
+    """The asset in which a run's amounts are."""
     from backtester.app.specs import specs_of
 
     first = result.resolved.refs[0]

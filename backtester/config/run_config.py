@@ -11,6 +11,7 @@ from backtester.domain.errors import ConfigError
 from backtester.domain.timeframe import timeframe_ms
 
 MAX_BPS = Decimal(10_000)
+MAX_FACTOR = 100
 MAX_AMOUNT = Decimal(10**15)
 """More than any market holds; beyond it exact decimals would no longer fit what results are written with."""
 
@@ -125,6 +126,9 @@ class SimSection(Section, frozen=True, kw_only=True):
     maker_bps: Decimal | None = None
     taker_bps: Decimal | None = None
     limit_fill: Literal["through", "touch"] = "through"
+    path: Literal["worst", "ohlc", "olhc", "adaptive", "seeded", "best"] = "worst"
+    cost_factor: Decimal = Decimal(1)
+    latency_factor: Decimal = Decimal(1)
     participation_bps: Decimal = Decimal(1000)
     remainder: Literal["carry", "cancel"] = "carry"
     work_bars: int = 60
@@ -133,6 +137,10 @@ class SimSection(Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         self._make_exact("spread_bps", "slippage_bps", "participation_bps", "fee_bps", "maker_bps", "taker_bps")
+        self._make_exact("cost_factor", "latency_factor")
+        for key in ("cost_factor", "latency_factor"):
+            factor = getattr(self, key)
+            _check(factor.is_finite() and 0 <= factor <= MAX_FACTOR, f"sim.{key} must be between 0 and {MAX_FACTOR}", factor)
         for key in ("order_latency_ms", "cancel_latency_ms", "response_latency_ms", "latency_jitter_ms"):
             _check(getattr(self, key) >= 0, f"sim.{key} must not be negative", getattr(self, key))
         for key in ("spread_bps", "slippage_bps", "participation_bps", "fee_bps"):

@@ -24,3 +24,9 @@ class RandomStreams:
             stream = random.Random(int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"))
             self._streams[names] = stream
         return stream
+
+
+def keyed_fraction(seed: int, *names: str) -> float:
+    """A number in [0, 1) that belongs to these names: the same whenever and however often it is asked for."""
+    text = "\x1f".join((str(seed), *names))
+    return (int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 11) / 2**53

@@ -11,6 +11,7 @@ from backtester.domain.vocabulary import Liquidity, OrderStatus, RejectReason, S
 from backtester.engine.clock import Clock
 from backtester.engine.topics import T_ORDERS_TRIGGERED, Published, on
 from backtester.sim.filling import Filling
+from backtester.sim.intrabar import Intrabar
 from backtester.sim.standing_orders import StandingOrders
 from backtester.sim.working_order import WorkingOrder
 
@@ -21,19 +22,26 @@ MayTrigger = Callable[[SanitizedOrder, int], bool]
 class BarMatching:
     """Matches bars against the orders of one run, by the table of exchange_semantics.md, section 5.11."""
 
-    def __init__(self, *, standing: StandingOrders, filling: Filling, clock: Clock, may_trigger: MayTrigger) -> None:
+    def __init__(
+        self, *, standing: StandingOrders, filling: Filling, clock: Clock, may_trigger: MayTrigger, intrabar: Intrabar
+    ) -> None:
         self._standing = standing
         self._filling = filling
         self._clock = clock
         self._may_trigger = may_trigger
+        self._intrabar = intrabar
 
     def on_bar(self, bar: Candle) -> Sequence[Published]:
         """Stops it reached trade, then limits it traded through, at their price, then take-profits; each in order of arrival."""
         if bar.volume <= 0:
             return ()
         reports: list[Published] = []
+        late: list[tuple[WorkingOrder, float]] = []
         for working, reference in self._standing.triggers.reached(bar, stops=True):
-            self._trigger(working, bar, reference, reports)
+            if self._comes_late(working, bar, reference):
+                late.append((working, reference))
+            else:
+                self._trigger(working, bar, reference, reports)
         for working in tuple(self._standing.resting[bar.symbol]):
             if working.meets_from_ms > bar.start_ms or working.order.order_id not in self._standing.by_id:
                 continue
@@ -49,11 +57,16 @@ class BarMatching:
         if reports:  # an entry of this bar may have brought a stop that this bar reaches
             for working, reference in self._standing.triggers.reached(bar, stops=True, fresh_ms=bar.end_ms):
                 self._trigger(working, bar, reference, reports)
-        for working, reference in self._standing.triggers.reached(bar, stops=False):
+        for working, reference in (*self._standing.triggers.reached(bar, stops=False), *late):
             self._trigger(working, bar, reference, reports)
         if self._standing.triggers.waiting(bar.symbol):
             self._standing.watch(bar.symbol)  # a trailing stop may have moved
         return reports
+
+    def _comes_late(self, stop: WorkingOrder, bar: Candle, reference: float) -> bool:
+        """Whether what is to happen instead of this stop is reached too, and came first on the run's path."""
+        rival = self._standing.rival_of(stop, bar)
+        return rival is not None and not self._intrabar.is_stop_first(bar, stop, reference, rival)
 
     def _trigger(self, working: WorkingOrder, bar: Candle, reference: float, reports: list[Published]) -> None:
         """A waiting order becomes a market order, which trades whole, or a limit order.

@@ -18,15 +18,26 @@ from backtester.sim.sim_models import FeeModel, FixedSlippage, SlippageModel, ch
 class FillPricing:
     """Prices and fees of one run's fills, in whole ticks and whole 1e-8 of the quote asset."""
 
-    def __init__(self, *, specs: Mapping[str, SymbolSpec], spread_bps: Decimal, slippage: SlippageModel, fees: FeeModel) -> None:
+    def __init__(
+        self,
+        *,
+        specs: Mapping[str, SymbolSpec],
+        spread_bps: Decimal,
+        slippage: SlippageModel,
+        fees: FeeModel,
+        cost_factor: Decimal = Decimal(1),
+    ) -> None:
+        """`cost_factor` multiplies spread and slippage; fees come as they are to be charged."""
         self._specs = specs
-        self._half_spread_bps = CALCULATION.divide(spread_bps, Decimal(2))
+        self._factor = cost_factor
+        self._half_spread_bps = CALCULATION.multiply(CALCULATION.divide(spread_bps, Decimal(2)), cost_factor)
         self._slippage = slippage
         self._fees = fees
         self._rates: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
         self._fixed_ratios: dict[Side, tuple[int, int]] = {}
         if type(slippage) is FixedSlippage:
-            self._fixed_ratios = {side: cost_ratio(self._half_spread_bps, slippage.bps, side) for side in Side}
+            bps = CALCULATION.multiply(slippage.bps, cost_factor)
+            self._fixed_ratios = {side: cost_ratio(self._half_spread_bps, bps, side) for side in Side}
 
     def taker_ticks(self, *, symbol: str, side: Side, lots: int, bar: Candle, reference: float, over_share: bool) -> int:
         """reference x (1 +/- half spread) x (1 +/- slippage), rounded once to the tick, against the trader.
@@ -40,7 +51,7 @@ class FillPricing:
             bps = checked_bps(self._slippage.cost(symbol=symbol, side=side, qty=qty, price=reference, bar_volume=bar.volume))
             if over_share:
                 bps = CALCULATION.add(bps, over_share_impact_bps(lots * spec.lot_e8, volume_e8(bar.volume)))
-            ratio = cost_ratio(self._half_spread_bps, bps, side)
+            ratio = cost_ratio(self._half_spread_bps, CALCULATION.multiply(bps, self._factor), side)
         return fill_price_ticks(price_e8(reference), numerator=ratio[0], denominator=ratio[1], tick_e8=spec.tick_e8, side=side)
 
     def fee_e8(self, *, symbol: str, ticks: int, lots: int, liquidity: Liquidity) -> int:

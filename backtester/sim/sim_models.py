@@ -15,6 +15,7 @@ __all__ = [
     "FixedFee",
     "FixedSlippage",
     "MakerTakerFee",
+    "ScaledFees",
     "SlippageModel",
     "SymbolFees",
     "VolumeShareSlippage",
@@ -115,3 +116,19 @@ class SymbolFees:
         """The symbol's rate of that side of the book."""
         maker_bps, taker_bps = self._rates[symbol]
         return maker_bps if liquidity is Liquidity.MAKER else taker_bps
+
+
+class ScaledFees:
+    """Another model's fees times a factor; a rebate is divided by it, so that a factor above 1 never flatters."""
+
+    def __init__(self, fees: FeeModel, factor: Decimal) -> None:
+        """`factor` is 0 or more; 0 leaves no fee and no rebate."""
+        self._fees = fees
+        self._factor = factor
+
+    def rate_bps(self, *, symbol: str, liquidity: Liquidity) -> Decimal:
+        """The scaled rate, at most what a fee can be."""
+        bps = checked_rate_bps(self._fees.rate_bps(symbol=symbol, liquidity=liquidity))
+        if bps >= 0 or not self._factor:
+            return min(Decimal(FEE_RATE_BPS_MAX), CALCULATION.multiply(abs(bps), self._factor))
+        return max(Decimal(-FEE_RATE_BPS_MAX), CALCULATION.divide(bps, self._factor))

@@ -134,6 +134,25 @@ class StandingOrders:
         if len(exits) == 2:
             exits[0].counterpart, exits[1].counterpart = exits[1], exits[0]
 
+    def rival_of(self, stop: WorkingOrder, bar: Candle) -> WorkingOrder | None:
+        """The nearest order that this bar reaches too and that leaves a stop nothing to do, or the other way round.
+
+        That is its counterpart, or an order of its side that may only close, where the stop may only close as well.
+        """
+        nearest: WorkingOrder | None = None
+        side, symbol = stop.order.side, stop.order.symbol
+        for other in (*self.triggers.waiting(symbol), *self.resting[symbol]):
+            if other.order.side is not side or other.meets_from_ms > bar.start_ms or other.order.order_type.is_stop:
+                continue
+            if other is not stop.counterpart and not (stop.closes_only and other.closes_only):
+                continue
+            far = bar.high if side is Side.SELL else bar.low
+            if not (other.is_triggered_by(far) if other.waiting else other.is_reached(far)):
+                continue
+            if nearest is None or (other.level - nearest.level) * side.sign > 0:
+                nearest = other
+        return nearest
+
     def end_counterpart(self, working: WorkingOrder, reports: list[Published]) -> None:
         """What was to happen instead of this order ends, if it still stands."""
         other = working.counterpart

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from backtester.domain.candle import Candle
 from backtester.domain.money import PRICE_ONE, price_e8
 from backtester.domain.orders import SanitizedOrder
 from backtester.domain.vocabulary import Side
+
+
+class Exits(NamedTuple):
+    """Where a trailing stop may leave in a bar that hides its order: the worse reference, and the raised trigger.
+
+    `was_hit`: the adverse extreme is through the trigger as it stood before the bar.
+    """
+
+    worse: float
+    raised: float
+    was_hit: bool
 
 
 class Trail:
@@ -34,12 +47,31 @@ class Trail:
             self._extreme = market
             self.price = self._level(market)
 
-    def meet(self, bar: Candle, *, stood_before: bool) -> float | None:
+    def possible(self, bar: Candle, *, stood_before: bool) -> Exits | None:
+        """The exits between which the order of events in this bar decides; None where it decides nothing."""
+        best, worst = (bar.high, bar.low) if self._sells else (bar.low, bar.high)
+        if self.price:
+            if (stood_before and self._is_through(bar.open, self.price)) or not self._is_beyond(best, self._extreme):
+                return None
+            was_hit = self._is_through(worst, self.price)
+            worse = self.price if was_hit else worst
+        else:
+            activation = self._activation_e8 / PRICE_ONE
+            if not self._is_beyond(best, activation):
+                return None
+            was_hit, worse = False, self._worse(self._level(activation), worst)
+        raised = self._level(best)
+        if raised == worse or not self._is_through(worst, raised):
+            return None
+        return Exits(worse, raised, was_hit)
+
+    def meet(self, bar: Candle, *, stood_before: bool, follows_first: bool | None = None) -> float | None:
         """The reference price at which this bar triggers it; None otherwise, and the trigger has followed.
 
         The old trigger is tested against the adverse extreme, then raised by the favourable one. Where the order of events
         inside the bar decides whether the raised one is reached, the exit is at the worse price that is possible: the adverse
-        extreme, and not the extreme less the distance (exchange_semantics.md, section 5.11).
+        extreme, and not the extreme less the distance (exchange_semantics.md, section 5.11). `follows_first` says that the
+        favourable extreme came first, or that the adverse one did.
         """
         best, worst = (bar.high, bar.low) if self._sells else (bar.low, bar.high)
         if not self.price:
@@ -47,16 +79,24 @@ class Trail:
             if not self._is_beyond(best, activation):
                 return None
             self._extreme, self.price = best, self._level(best)
+            if follows_first is not None:
+                return self._raised_exit(bar, worst, follows_first=follows_first)
             return self._worse(self._level(activation), worst) if self._is_through(worst, self.price) else None
         if stood_before and self._is_through(bar.open, self.price):
             return bar.open
-        if self._is_through(worst, self.price):
+        if not follows_first and self._is_through(worst, self.price):
             return self.price
         if self._is_beyond(best, self._extreme):
             self._extreme, self.price = best, self._level(best)
+            if follows_first is not None:
+                return self._raised_exit(bar, worst, follows_first=follows_first)
             if self._is_through(worst, self.price):
                 return worst
         return None
+
+    def _raised_exit(self, bar: Candle, worst: float, *, follows_first: bool) -> float | None:
+        """The raised trigger where what came after the favourable extreme reaches it: the adverse one, or only the close."""
+        return self.price if self._is_through(worst if follows_first else bar.close, self.price) else None
 
     def band(self) -> tuple[float, float]:
         """(low, high): a bar strictly between neither triggers nor moves it."""

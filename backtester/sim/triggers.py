@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from backtester.domain.candle import Candle
+from backtester.sim.intrabar import Intrabar
+from backtester.sim.trailing import Trail
 from backtester.sim.working_order import WorkingOrder
 
 
@@ -12,6 +14,7 @@ class Triggers:
     """Waiting orders by symbol, in order of arrival."""
 
     def __init__(self, symbols: Iterable[str]) -> None:
+        self.intrabar: Intrabar | None = None
         self._waiting: dict[str, list[WorkingOrder]] = {symbol: [] for symbol in symbols}
 
     def add(self, working: WorkingOrder) -> None:
@@ -41,7 +44,7 @@ class Triggers:
             if fresh_ms is not None and working.arrived_ms != fresh_ms:
                 continue
             if working.trail is not None:
-                reference = working.trail.meet(bar, stood_before=working.arrived_ms <= bar.start_ms)
+                reference = self._met_by_trail(working, working.trail, bar)
                 if reference is not None:
                     found.append((working, reference))
                 continue
@@ -52,6 +55,14 @@ class Triggers:
             elif bar.low <= price:
                 found.append((working, min(bar.open if stops else bar.high, price)))
         return found
+
+    def _met_by_trail(self, working: WorkingOrder, trail: Trail, bar: Candle) -> float | None:
+        stood_before = working.arrived_ms <= bar.start_ms
+        if self.intrabar is None:
+            return trail.meet(bar, stood_before=stood_before)
+        possible = trail.possible(bar, stood_before=stood_before)
+        follows_first = None if possible is None else self.intrabar.follows_first(bar, working, possible)
+        return trail.meet(bar, stood_before=stood_before, follows_first=follows_first)
 
     def band(self, symbol: str) -> tuple[float, float]:
         """(highest trigger below, lowest above): a bar strictly between triggers nothing and moves no trailing stop."""

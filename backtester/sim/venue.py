@@ -17,6 +17,7 @@ from backtester.sim.amending import MayAmend
 from backtester.sim.arrivals import CLASS_CANCEL, CLASS_LIMIT, CLASS_MARKET, CLASS_STOP, Arrivals, BarSource
 from backtester.sim.bar_matching import BarMatching, MayTrigger
 from backtester.sim.filling import Filling
+from backtester.sim.intrabar import Intrabar
 from backtester.sim.latency import Latency
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
@@ -47,6 +48,7 @@ class SimulatedVenue:
         quote: str,
         may_trigger: MayTrigger,
         may_amend: MayAmend,
+        intrabar: Intrabar | None = None,
         touch: bool = False,
         carry: bool = True,
         work_bars: int = 60,
@@ -60,6 +62,7 @@ class SimulatedVenue:
         self._clock = clock
         self._marks = marks
         self._touch = touch
+        self.intrabar = intrabar or Intrabar(specs=specs)
         filling = Filling(specs=specs, pricing=pricing, liquidity=liquidity, clock=clock, quote=quote)
         self._standing = StandingOrders(specs=specs, filling=filling, clock=clock, routes=routes, rules=rules or {})
         arrivals = Arrivals(
@@ -73,7 +76,10 @@ class SimulatedVenue:
             work_bars=work_bars,
             may_amend=may_amend,
         )
-        matching = BarMatching(standing=self._standing, filling=filling, clock=clock, may_trigger=may_trigger)
+        self._standing.triggers.intrabar = self.intrabar
+        matching = BarMatching(
+            standing=self._standing, filling=filling, clock=clock, may_trigger=may_trigger, intrabar=self.intrabar
+        )
         self._standing.meet = matching.on_bar
         self.on_arrival = arrivals.on_arrival
         self.on_bar = matching.on_bar

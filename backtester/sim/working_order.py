@@ -84,6 +84,11 @@ class WorkingOrder:
             self.through_price = (self.limit_e8 - beyond if order.side is Side.BUY else self.limit_e8 + beyond) / PRICE_ONE
         self.trigger_price = order.trigger_ticks * self.tick_e8 / PRICE_ONE
 
+    @property
+    def level(self) -> float:
+        """The price that this order is about: its trigger, else its limit."""
+        return self.trigger_price or self.limit_e8 / PRICE_ONE
+
     def is_reached(self, price: float) -> bool:
         """Whether a trade at `price` fills this resting limit: through it by a tick, or (touch) at it."""
         return price <= self.through_price if self.order.side is Side.BUY else price >= self.through_price

@@ -10,7 +10,7 @@ from backtester.domain.errors import ConfigError
 
 ISSUE_OPTIONS = (
     "--strategy --symbols --exchange --market --start --end --timeframe --cash --leverage --params --fees --slippage "
-    "--seed --data --output --run-id --config --set --json --quiet --debug --version"
+    "--seed --data --output --run-id --config --set --scenarios --json --quiet --debug --version"
 )
 
 

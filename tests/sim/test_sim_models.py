@@ -16,6 +16,7 @@ from backtester.sim.sim_models import (
     FixedFee,
     FixedSlippage,
     MakerTakerFee,
+    ScaledFees,
     SlippageModel,
     VolumeShareSlippage,
     checked_bps,
@@ -80,6 +81,15 @@ def test_every_slippage_model_keeps_the_contract(model: SlippageModel, qty: Deci
 def test_every_fee_model_keeps_the_contract(model: FeeModel, liquidity: Liquidity) -> None:
     rate = model.rate_bps(symbol="BTCUSDT", liquidity=liquidity)
     assert checked_rate_bps(rate) == rate
+
+
+@pytest.mark.parametrize(
+    ("bps", "factor", "scaled"),
+    [("5", "2", "10"), ("-1", "2", "-0.5"), ("-1", "0.5", "-2"), ("5", "0", "0"), ("-1", "0", "0"), ("9000", "2", "10000")],
+)
+def test_scaled_fees_multiply_what_is_paid_and_divide_what_is_given(bps: str, factor: str, scaled: str) -> None:
+    fees = ScaledFees(FixedFee(Decimal(bps)), Decimal(factor))
+    assert fees.rate_bps(symbol="X", liquidity=Liquidity.MAKER) == Decimal(scaled)
 
 
 def test_makers_and_takers_pay_their_own_rate() -> None:
