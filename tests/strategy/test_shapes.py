@@ -15,9 +15,7 @@ import pytest
 import backtester
 from backtester import Candle, LimitOrderIntent, MarketOrderIntent, Side, Strategy
 from backtester.domain.errors import RunAbortedError
-from backtester.strategy.shapes.market_maker import MarketMakerStrategy
-from backtester.strategy.shapes.signal_columns import ColumnStrategy
-from backtester.strategy.shapes.signals import SignalStrategy
+from backtester.strategy.shapes import ColumnStrategy, MarketMakerStrategy, SignalStrategy
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/other_shapes.md").read_text()
 BLOCKS = {re.match(r"# (\w+\.py)", block)[1]: block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)}
