@@ -53,7 +53,7 @@ def verify(run_dir: Path, *, data: Path | None = None, progress: OnProgress | No
             "stored with it. Its files, journal and accounting agree. Call backtester.run again there and compare the digests"
         )
     try:
-        resolved = _resolved_again(run_dir, data)
+        resolved = resolved_again(run_dir, data)
         lines += _changed_sources(manifest, resolved)
         again = execute(resolved, progress=progress)
     except BacktesterError as error:
@@ -89,7 +89,8 @@ def _broken_journal(run: RunDir) -> list[str]:
     return [f"journal: its last {unsealed} messages are not sealed: the end was cut off"] if unsealed else []
 
 
-def _resolved_again(run_dir: Path, data: Path | None) -> ResolvedRun:
+def resolved_again(run_dir: Path, data: Path | None) -> ResolvedRun:
+    """The run that the directory's configuration describes, on its catalog or on `data`. Raises ConfigError or DataError."""
     flags = (("--data", "data.data_path", str(data)),) if data is not None else ()
     loaded = load_run_config(RunRequest(config_file=run_dir / CONFIG_NAME, flags=flags))
     return resolve(loaded.config, data_explicit=data is not None)

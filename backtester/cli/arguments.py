@@ -23,6 +23,7 @@ commands:
   bt data instruments ...     trading rules from an exchange into the catalog
   bt verify RUN               execute a run again and compare; names the first event that differs
   bt runs [prune | pin ID]    all runs, one line each: sort, filter, prune
+  bt stress RUN               costs x 2, latency x 4, one bar later, best trades removed: a verdict
   bt explain RUN              where every balance came from: postings, causes, totals
   bt strategies               what can be named, with parameters, types and defaults
   bt new FILE.py              a commented strategy that runs as it is

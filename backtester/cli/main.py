@@ -15,6 +15,7 @@ _HANDLERS = {
     "run": "backtester.cli.run_command:run",
     "scenarios": "backtester.cli.scenario_command:run_band",
     "verify": "backtester.cli.verify_command:verify_run",
+    "stress": "backtester.cli.stress_command:stress_run",
     "runs": "backtester.cli.runs_command:list_runs",
     "runs prune": "backtester.cli.runs_command:prune_runs",
     "runs pin": "backtester.cli.runs_command:pin_runs",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from backtester.cli.parser import Parser, new_parser
+from backtester.cli.parser import Parser, add_data, new_parser
 
-RESULT_COMMANDS = ("runs", "explain")
+RESULT_COMMANDS = ("runs", "explain", "stress")
 
 
 def parse_result(command: str, words: list[str]) -> argparse.Namespace:
@@ -94,9 +94,22 @@ def _explain_parser() -> Parser:
     return parser
 
 
+def _stress_parser() -> Parser:
+    parser = new_parser(
+        "bt stress",
+        "Execute a run again under worse assumptions: costs x 2, latency x 4, orders one candle later; and look at it without its "
+        "five best trades. Says what one side of a trade may cost before nothing is left, and a verdict. Writes nothing.",
+    )
+    parser.add_argument("run", metavar="RUN", help="a complete run's directory, also a copied one, or its id")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout and nothing else")
+    add_data(parser, default="the catalog that the run used; BT_DATA where that is gone")
+    _add_output(parser)
+    return parser
+
+
 def _add_output(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--output", metavar="DIR", help="where the runs are (default: run.output of configs/backtest.toml)")
 
 
 _RUNS_PARSERS: dict[str, Callable[[], Parser]] = {"prune": _prune_parser, "pin": _pin_parser, "unpin": _unpin_parser}
-_PARSERS: dict[str, Callable[[], Parser]] = {"runs": _runs_parser, "explain": _explain_parser}
+_PARSERS: dict[str, Callable[[], Parser]] = {"runs": _runs_parser, "explain": _explain_parser, "stress": _stress_parser}

@@ -19,7 +19,7 @@ def verify_run(options: Namespace) -> int:
     run_dir = Path(options.run)
     line = ProgressLine(sys.stderr) if sys.stderr.isatty() and not options.quiet else None
     try:
-        report = verify(run_dir, data=_data(options, run_dir), progress=line.update if line is not None else None)
+        report = verify(run_dir, data=chosen_data(options, run_dir), progress=line.update if line is not None else None)
     finally:
         if line is not None:
             line.close()
@@ -30,7 +30,7 @@ def verify_run(options: Namespace) -> int:
     return EXIT_DONE if report.ok else EXIT_FOUND
 
 
-def _data(options: Namespace, run_dir: Path) -> Path | None:
+def chosen_data(options: Namespace, run_dir: Path) -> Path | None:
     """--data; else the catalog that the run names; BT_DATA only where that one is gone."""
     if options.data is not None:
         return Path(options.data)
