@@ -20,6 +20,7 @@ from backtester.app.resolve import ResolvedRun
 from backtester.app.result import Progress, RunResult
 from backtester.app.stopping import StopSignals
 from backtester.app.wiring import Engine, build
+from backtester.audit.journal import MemoryJournal
 from backtester.audit.run_store import (
     Counts,
     Manifest,
@@ -103,6 +104,13 @@ def execute(
         texts=files.texts,
         lines=() if record.path is not None else tuple(record.journal.lines()),
     )
+
+
+def event_stream(resolved: ResolvedRun, planned: PlannedRun, *, market: MarketData, journal: MemoryJournal) -> None:
+    """`journal` holds the event stream of the run, up to where it raises; nothing is written and no figure is computed."""
+    feed = _open(market, planned)
+    _run(resolved, build(planned.plan, feed=feed, journal=journal), feed)
+    journal.close()
 
 
 def _written(

@@ -37,6 +37,20 @@ def probabilistic_sharpe_of(returns: Sequence[float], *, benchmark: float = 0.0)
     return probabilistic_sharpe(ratio, n=len(returns), skew=skew, kurt=kurt, benchmark=benchmark)
 
 
+def minimum_track_record(
+    ratio: float, *, skew: float, kurt: float, benchmark: float = 0.0, confidence: float = 0.95
+) -> float | None:
+    """How many returns it takes until `probabilistic_sharpe` reaches `confidence`, should the period ratio stay as it is.
+
+    None where it never does (the ratio is not above `benchmark`) or the moments are of no distribution.
+    Source: Bailey and Lopez de Prado 2012, minimum track record length.
+    """
+    variance = sharpe_variance(ratio, skew=skew, kurt=kurt)
+    if variance is None or ratio <= benchmark:
+        return None
+    return 1.0 + variance * (normal_quantile(confidence) / (ratio - benchmark)) ** 2
+
+
 def expected_best_sharpe(*, trials: int, variance: float) -> float:
     """The period Sharpe ratio that the best of `trials` independent strategies without merit is expected to show.
 

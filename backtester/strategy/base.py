@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -31,12 +31,14 @@ class Strategy:
         warmup_bars        signal candles delivered before the run's start (`ctx.warming`), where the data has them
         history_bars       how many closed candles per symbol and timeframe `ctx.history` keeps
         extra_timeframes   further timeframes whose candles `on_candle` receives
+        reads              files or patterns that it reads by itself, beside its own file; `bt check` refuses what is not declared
     """
 
     Params: ClassVar[type[StrategyParams]] = StrategyParams
     warmup_bars: int = 0
     history_bars: int = 500
     extra_timeframes: tuple[str, ...] = ()
+    reads: Sequence[str] = ()
 
     params: Any
     ctx: StrategyContext
