@@ -48,6 +48,7 @@ class MarketData:
         self._readers = readers
         self._sources = sources
         self._gap_readers = gap_readers
+        self._config = config
         self._execution_ms = timeframe_ms(config.run.execution_timeframe)
         self._gap_policy = config.data.gap_policy
 
@@ -57,10 +58,8 @@ class MarketData:
 
     def through(self, change: Callable[[str, ColumnsReader], ColumnsReader]) -> MarketData:
         """The same symbols, each read through what `change` makes of its reader."""
-        other = copy(self)
-        other._readers = {symbol: change(symbol, read) for symbol, read in self._readers.items()}
-        other._gap_readers = None
-        return other
+        readers = {symbol: change(symbol, read) for symbol, read in self._readers.items()}
+        return MarketData(readers, config=self._config, sources=self._sources)
 
     def open(self, *, signal_ms: Sequence[int], start_ms: int, end_ms: int) -> CandleFeed:
         """A feed over [start_ms, end_ms) from the beginning."""

@@ -11,7 +11,7 @@ from backtester.cli.parser import Parser, add_data, nearest, new_parser
 from backtester.cli.result_arguments import RESULT_COMMANDS, parse_result
 from backtester.domain.errors import ConfigError
 
-COMMANDS = ("data", "verify", "strategies", "new", *RESULT_COMMANDS)
+COMMANDS = ("data", "check", "verify", "strategies", "new", *RESULT_COMMANDS)
 _EVERYWHERE = ("--debug", "--quiet")
 
 _EPILOG = """\
@@ -21,6 +21,7 @@ commands:
   bt data list | info SYMBOL  what is stored
   bt data check               whether all that is stored is whole; gaps and outages with times
   bt data instruments ...     trading rules from an exchange into the catalog
+  bt check STRATEGY | RUN     look-ahead, determinism, warm-up, plausibility
   bt verify RUN               execute a run again and compare; names the first event that differs
   bt runs [prune | pin ID]    all runs, one line each: sort, filter, prune
   bt stress RUN               costs x 2, latency x 4, one bar later, best trades removed: a verdict
@@ -57,7 +58,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         return parse_data(words)
     if command in RESULT_COMMANDS:
         return parse_result(command, words)
-    options = {"verify": _verify_parser, "strategies": _strategies_parser, "new": _new_parser}[command]().parse_strictly(words)
+    parsers = {"check": _check_parser, "verify": _verify_parser, "strategies": _strategies_parser, "new": _new_parser}
+    options = parsers[command]().parse_strictly(words)
     options.command = command
     return options
 
@@ -75,6 +77,23 @@ def _parse_bare(arguments: Sequence[str]) -> argparse.Namespace:
 def run_parser() -> Parser:
     """The bare form: run a strategy."""
     parser = new_parser("bt", "Run a strategy on stored candles, or on a synthetic sample market while none are stored.", _EPILOG)
+    _add_run_options(parser)
+    return parser
+
+
+def _check_parser() -> Parser:
+    parser = new_parser(
+        "bt check",
+        "Whether a result can be believed: runs a strategy again and again on changed data and in fresh processes, watches what it "
+        "does, and looks at what it earns. Takes the options of a run; writes nothing. Exit code 1: a finding is an error.",
+    )
+    parser.add_argument("target", nargs="?", metavar="STRATEGY | RUN", help="as for --strategy, or a run's directory")
+    _add_run_options(parser)
+    return parser
+
+
+def _add_run_options(parser: Parser) -> None:
+    """What the bare form and `bt check` share."""
     what = parser.add_argument_group("what runs")
     what.add_argument("--strategy", metavar="NAME", help="a name of `bt strategies`, module:Class or file.py[:Class]")
     what.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="BTCUSDT ETHUSDT, or qualified: binance.linear:BTCUSDT")
@@ -112,7 +131,6 @@ def run_parser() -> Parser:
         help="one JSON object on stdout and nothing else: the summary, or status, exit code and error",
     )
     rest.add_argument("--version", action="version", version=f"bt {__version__}", help="show the version")
-    return parser
 
 
 def _verify_parser() -> Parser:

@@ -14,6 +14,7 @@ from backtester.domain.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, Back
 _HANDLERS = {
     "run": "backtester.cli.run_command:run",
     "scenarios": "backtester.cli.scenario_command:run_band",
+    "check": "backtester.cli.trust_command:check_strategy",
     "verify": "backtester.cli.verify_command:verify_run",
     "stress": "backtester.cli.stress_command:stress_run",
     "runs": "backtester.cli.runs_command:list_runs",

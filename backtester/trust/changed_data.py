@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from backtester.app.market_data import ColumnsReader, MarketData
-from backtester.data.columns import CandleColumns, slice_columns
+from backtester.data.columns import CandleColumns, join_columns, slice_columns
 from backtester.domain.timeframe import DAY_MS
 
 SHIFT_MS = 28 * 1461 // 4 * DAY_MS
@@ -29,6 +29,27 @@ def scrambled(
         if only is not None and symbol not in only:
             return read
         return lambda start_ms, end_ms: _scramble(read(start_ms, end_ms), symbol, from_ms, until_ms, seed)
+
+    return market.through(change)
+
+
+def held(market: MarketData, *, start_ms: int, end_ms: int) -> MarketData:
+    """As `market`, with the bars of [start_ms, end_ms) read once and then kept in memory."""
+
+    def change(symbol: str, read: ColumnsReader) -> ColumnsReader:
+        whole: list[CandleColumns] = []
+
+        def kept(first_ms: int, last_ms: int) -> Iterator[CandleColumns]:
+            if first_ms < start_ms or last_ms > end_ms:
+                yield from read(first_ms, last_ms)
+                return
+            if not whole:
+                whole.append(join_columns(*read(start_ms, end_ms)))
+            first, last = whole[0].start_ms.searchsorted((first_ms, last_ms)).tolist()
+            if first < last:
+                yield slice_columns(whole[0], first, last)
+
+        return kept
 
     return market.through(change)
 

@@ -20,7 +20,7 @@ from backtester.trust.decisions import Parting, first_parting
 from backtester.trust.findings import CheckReport, Finding, Verdict, sorted_findings, verdict_of
 from backtester.trust.look_ahead import SCRAMBLES
 
-__all__ = ["CheckRequest", "check", "check_all", "check_run"]
+__all__ = ["CheckReport", "CheckRequest", "check", "check_all", "check_run"]
 
 _FIRST_SEED, _SECOND_SEED = "1", "2"
 _SUSPECTS_SHOWN = 3
@@ -49,7 +49,7 @@ def check_run(run_dir: Path, *, data: Path | None = None, scrambles: int = SCRAM
     manifest = RunDir(run_dir).read_manifest()
     if manifest.handed_over:
         raise ConfigError(
-            f"run {manifest.run_id} cannot be checked: {', '.join(manifest.handed_over)} came from Python and are not stored with it"
+            f"run {manifest.run_id} cannot be checked: {', '.join(manifest.handed_over)} came from Python and are not stored"
         )
     flags: list[tuple[str, str, object]] = [("--data", "data.data_path", str(data))] if data is not None else []
     request = CheckRequest(flags=flags, config_file=str(run_dir / CONFIG_NAME))
@@ -129,11 +129,12 @@ def _finished(process: subprocess.Popen[bytes], directory: Path) -> list[Answer]
     try:
         return msgspec.json.decode((directory / "answers.json").read_bytes(), type=list[Answer])
     except OSError:
-        said = (directory / "stderr").read_text(encoding="utf-8", errors="replace").strip()[-_STDERR_SHOWN:]
+        said = (directory / "stderr").read_text(encoding="utf-8", errors="replace").strip()
         if "Traceback" in said:
-            raise CheckedRunError(f"a process of the check has failed: {said}", EXIT_BUG) from None
+            raise CheckedRunError(f"a process of the check has failed: {said[-_STDERR_SHOWN:]}", EXIT_BUG) from None
         raise StrategyError(
-            f"the process of the checked run ended with code {code} before the run did: the strategy has ended or killed it. {said}"
+            f"the process of the checked run ended with code {code} before the run did: the strategy has ended or killed it. "
+            f"{said[-_STDERR_SHOWN:]}"
         ) from None
 
 
@@ -194,10 +195,10 @@ def _unstable(first: Answer, second: Answer, third: Answer, parting: Parting | N
     is_chance = third.error or first_parting(first.decisions, third.decisions) is not None
     blamed = ("random", "entropy", "thread", "clock", "timer", "network", "read") if is_chance else ("clock", "timer", "read")
     cause = next((causes[what] for what in blamed if what in causes), None)
-    if is_chance:
-        name, why = "not-repeatable", "even with the same hash seed: it draws, times or addresses something anew each time"
-    elif cause is not None and cause.what in {"clock", "timer"}:
+    if cause is not None and cause.what in {"clock", "timer"}:
         name, why = "depends-on-the-clock", "as soon as the clock shows another time"
+    elif is_chance:
+        name, why = "not-repeatable", "even with the same hash seed: it draws or addresses something anew each time"
     else:
         name, why = "depends-on-hash-order", "with another PYTHONHASHSEED: it goes over a set, or uses hash()"
     if cause is not None:

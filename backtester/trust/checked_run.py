@@ -24,7 +24,7 @@ from backtester.trust.look_ahead import SCRAMBLES, scramble_findings, shift_find
 from backtester.trust.plausibility import plausibility_findings
 from backtester.trust.repeated_run import RepeatedRun
 from backtester.trust.seen import Declared, declared_reads, seen_findings
-from backtester.trust.source_scan import Suspect, scan_source
+from backtester.trust.source_scan import Suspect
 from backtester.trust.warm_up import warm_up_result
 from backtester.trust.watch import CLOCK_SKEW_S, Sighting, Watch
 
@@ -123,7 +123,7 @@ def _examine(job: Job, run: RepeatedRun, watch: Watch, answer: Answer) -> None:
         answer.warm_up_unjudged = warm_up.unjudged
         answer.plausible = plausibility_findings(result, run.market, execution_ms=run.execution_ms)
     answer.sightings = watch.taken()
-    answer.suspects = [suspect for path in run.own_files() for suspect in scan_source(path)]
+    answer.suspects = run.suspects()
     is_seeded = any(one.what == "random" and one.subject.endswith(".seed") for one in answer.sightings)
     catalog = resolved.config.data.data_path if resolved.config.data.source == "catalog" else ""
     answer.seen = seen_findings(

@@ -70,7 +70,9 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
 def sorted_findings(findings: list[Finding]) -> tuple[Finding, ...]:
     """The worst first, then in the order of the checks, each once."""
     unique = dict.fromkeys(findings)
-    return tuple(sorted(unique, key=lambda one: (_ORDER.index(one.severity), CHECKS.index(one.check), one.name, one.file, one.line)))
+    return tuple(
+        sorted(unique, key=lambda one: (_ORDER.index(one.severity), CHECKS.index(one.check), one.name, one.file, one.line))
+    )
 
 
 def verdict_of(check: CheckName, findings: list[Finding], *, passed: str, unjudged: str = "") -> Verdict:
@@ -79,7 +81,9 @@ def verdict_of(check: CheckName, findings: list[Finding], *, passed: str, unjudg
     if own:
         worst: Severity = min((one.severity for one in own), key=_ORDER.index)
         names = ", ".join(dict.fromkeys(one.name for one in own))
-        return Verdict(check=check, outcome="found", severity=worst, text=f"{len(own)} {'finding' if len(own) == 1 else 'findings'}: {names}")
+        return Verdict(
+            check=check, outcome="found", severity=worst, text=f"{len(own)} {'finding' if len(own) == 1 else 'findings'}: {names}"
+        )
     if unjudged:
         return Verdict(check=check, outcome="not judged", severity=None, text=unjudged)
     return Verdict(check=check, outcome="passed", severity=None, text=passed)

@@ -8,7 +8,7 @@ from random import Random
 from backtester.domain.timeframe import HOUR_MS, iso_text
 from backtester.trust.changed_data import SHIFT_MS, scrambled
 from backtester.trust.decisions import Decision, Parting, first_parting, known_by, timeless
-from backtester.trust.findings import Finding
+from backtester.trust.findings import Finding, Severity
 from backtester.trust.repeated_run import Outcome, RepeatedRun
 
 SCRAMBLES = 5
@@ -28,13 +28,14 @@ def scramble_findings(run: RepeatedRun, base: Sequence[Decision], *, random: Ran
             continue
         leak = _leak(run, base, parting, seed=seed, end_ms=end_ms)
         told = parting.text("with the real future", "with another one")
+        moment = iso_text(from_ms)
         ended = f"; that run ended with: {other.error}" if other.error and parting.right is None else ""
         return [
             Finding(
                 check="look-ahead",
                 severity="error",
                 name="future-changes-past",
-                evidence=f"everything after {iso_text(from_ms)} UTC was replaced, and a decision before it changed. {told}{ended}. {leak}",
+                evidence=f"all after {moment} UTC was replaced, and a decision before it changed. {told}{ended}. {leak}",
             )
         ]
     return []
@@ -75,7 +76,7 @@ def shift_findings(run: RepeatedRun, base: Sequence[Decision], *, declared: Sequ
         told += f". The strategy reads {', '.join(declared)}, as it declares: no check can say when that could have been known"
     else:
         told += ". Something it decides on stays in its place: a file, a cache, numbers or dates in its source"
-    severity = "warning" if declared else "error"
+    severity: Severity = "warning" if declared else "error"
     return [Finding(check="look-ahead", severity=severity, name="does-not-move-with-the-feed", evidence=told)]
 
 

@@ -9,6 +9,7 @@ import sysconfig
 import zoneinfo
 from collections.abc import Iterable
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from types import FrameType
 
@@ -18,6 +19,10 @@ _CODE_SUFFIXES = (".py", ".pyc", ".pyi", ".so", ".pyd", ".dll", ".pth", ".zip", 
 _SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr/share/zoneinfo", "/usr/share/locale")
 _IMPORTLIB = "<frozen importlib"
 _PACKAGES = frozenset({"site-packages", "dist-packages"})
+
+
+_LIBRARY_MODULES: set[str] = set()
+"""Modules that were looked at and are no strategy's."""
 
 
 class Kind(Enum):
@@ -71,10 +76,14 @@ class OwnCode:
             return Kind.LIBRARY
         if file_name.startswith("<") or not file_name:
             return Kind.UNKNOWN
-        path = os.path.realpath(file_name)
-        if path in self._sources:
+        if self._sources and os.path.realpath(file_name) in self._sources:
             return Kind.OWN
-        return Kind.LIBRARY if is_installed(path) else Kind.OWN
+        return Kind.LIBRARY if _is_library_file(file_name) else Kind.OWN
+
+
+@cache
+def _is_library_file(file_name: str) -> bool:
+    return is_installed(os.path.realpath(file_name))
 
 
 def is_installed(path: str) -> bool:
@@ -91,9 +100,13 @@ def own_modules(own: OwnCode) -> dict[str, Path]:
     """The loaded modules that are the strategy's own, by name, with their files."""
     found: dict[str, Path] = {}
     for name, module in sorted(sys.modules.items()):
+        if name in _LIBRARY_MODULES:
+            continue
         file = getattr(module, "__file__", None)
         if isinstance(file, str) and name != "__main__" and file.endswith(".py") and own.kind(file) is Kind.OWN:
             found[name] = Path(file)
+        elif not name.startswith("backtester."):  # of which a strategy may be one
+            _LIBRARY_MODULES.add(name)
     return found
 
 

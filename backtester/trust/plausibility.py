@@ -78,9 +78,7 @@ def _placed(rows: Sequence[Mapping[str, str]], market: MarketData, result: RunRe
         if index < 0 or int(columns.start_ms[index]) + execution_ms <= inside_ms:
             continue
         low, high, volume = (float(column[index]) for column in (columns.low, columns.high, columns.volume))
-        yield _PlacedFill(
-            time_ms, row["symbol"], row["side"] == "buy", float(row["price"]), float(row["qty"]), low, high, volume
-        )
+        yield _PlacedFill(time_ms, row["symbol"], row["side"] == "buy", float(row["price"]), float(row["qty"]), low, high, volume)
 
 
 def _found(name: str, evidence: str, severity: Severity = "warning") -> Finding:
@@ -127,7 +125,11 @@ def _fee_findings(resolved: ResolvedRun) -> Iterator[Finding]:
         maker, taker, _ = entry_tier_bps(ref.exchange, ref.market)
         low = [
             f"{name} {ours} bps instead of {theirs}"
-            for name, ours, theirs in (("maker", sim.maker_bps, maker), ("taker", sim.taker_bps, taker), ("all", sim.fee_bps, maker))
+            for name, ours, theirs in (
+                ("maker", sim.maker_bps, maker),
+                ("taker", sim.taker_bps, taker),
+                ("all", sim.fee_bps, maker),
+            )
             if ours is not None and ours < theirs
         ]
         if low:
@@ -146,7 +148,7 @@ def _concentration_findings(result: RunResult) -> Iterator[Finding]:
             f"{iso_text(int(best['exit_time_ms']))} UTC",
         )
     daily = _daily(result)
-    gains = [(after[1] - before[1], after[0]) for before, after in zip(daily, daily[1:])]
+    gains = [(after[1] - before[1], after[0]) for before, after in zip(daily, daily[1:], strict=False)]
     profit = daily[-1][1] - daily[0][1] if daily else 0.0
     if len(gains) >= 5 and profit > 0 and max(gains)[0] > _ONE_SHARE * profit:
         gain, day_ms = max(gains)
@@ -193,7 +195,7 @@ def _smoothness_findings(daily: Sequence[tuple[int, float]]) -> Iterator[Finding
     if fit > _SMOOTH_FIT or losing == 0:
         yield _found(
             "equity-too-smooth",
-            f"equity rises in a line (R2 {fit:.3f} over {len(daily)} days, {losing} of them down): costs, gaps or losses are missing",
+            f"equity rises in a line (R2 {fit:.3f} over {len(daily)} days, {losing} down): costs, gaps or losses are missing",
         )
 
 

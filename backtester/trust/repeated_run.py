@@ -1,9 +1,8 @@
-"""One run, repeated as often as needed in one process: each time with the strategy's code executed anew, on data changed at will."""
+"""One run, repeated in one process as often as needed: the strategy's code is executed anew each time, on data changed at will."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 from backtester.app.market_data import MarketData, open_market_data
@@ -14,10 +13,15 @@ from backtester.app.runner import event_stream, execute
 from backtester.audit.journal import MemoryJournal
 from backtester.domain.errors import BacktesterError
 from backtester.domain.timeframe import timeframe_ms
+from backtester.strategy.base import Strategy
 from backtester.strategy.registry import load_strategy
-from backtester.trust.changed_data import SHIFT_MS, shifted
+from backtester.trust.changed_data import SHIFT_MS, held, shifted
 from backtester.trust.decisions import Decision, decisions_of
 from backtester.trust.own_code import OwnCode, own_modules
+from backtester.trust.source_scan import Suspect, scan_source
+
+_BARS_HELD = 3_000_000
+"""Bars kept in memory between the runs: 144 MB at most."""
 
 
 class Outcome(NamedTuple):
@@ -34,8 +38,16 @@ class RepeatedRun:
         self.resolved = resolved
         self.execution_ms = timeframe_ms(resolved.config.run.execution_timeframe)
         self.own = OwnCode(loaded.source for loaded in resolved.strategies if loaded.source is not None)
-        self.market = open_market_data(resolved.config, resolved.refs)
+        self.market = self._held(open_market_data(resolved.config, resolved.refs))
         self.count = 0
+
+    def _held(self, market: MarketData) -> MarketData:
+        """The market data, in memory where it is small enough to be kept there."""
+        run = self.resolved
+        own_ms = timeframe_ms(run.config.run.timeframe)
+        first_ms = run.start_ms - own_ms * max(loaded.strategy.warmup_bars for loaded in run.strategies)
+        bars = (run.end_ms - first_ms) // self.execution_ms * len(run.refs)
+        return held(market, start_ms=first_ms, end_ms=run.end_ms) if bars <= _BARS_HELD else market
 
     def result(self, resolved: ResolvedRun) -> RunResult:
         """The run of `loaded_anew` as `bt` makes it, kept in memory. Raises what ends it."""
@@ -48,14 +60,18 @@ class RepeatedRun:
             sys.modules.pop(name, None)
         return self.resolved._replace(strategies=tuple(load_strategy(section.name) for section in self.resolved.config.strategies))
 
-    def own_files(self) -> list[Path]:
-        """The files of the strategy's own code, as far as they are loaded."""
-        named = [loaded.source for loaded in self.resolved.strategies if loaded.source is not None]
-        return sorted({*named, *own_modules(self.own).values()})
+    def suspects(self) -> list[Suspect]:
+        """What is suspicious in the source of the strategy's own code, other strategies in the same files left out."""
+        at_work = {part.__name__ for loaded in self.resolved.strategies for part in loaded.strategy.__mro__}
+        found: list[Suspect] = []
+        for name, path in own_modules(self.own).items():
+            here = [value for value in vars(sys.modules[name]).values() if isinstance(value, type) and issubclass(value, Strategy)]
+            found += scan_source(path, without={other.__name__ for other in here} - at_work)
+        return list(dict.fromkeys(found))
 
     def uses_chance(self) -> bool:
-        """Whether the strategy's own code names `ctx.rng`."""
-        return any(".rng(" in path.read_text(encoding="utf-8", errors="replace") for path in self.own_files())
+        """Whether the strategy's own code asks for `ctx.rng`."""
+        return any(suspect.what == "chance" for suspect in self.suspects())
 
     def outcome(
         self,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-Suspicion = Literal["read", "network", "process", "thread", "engine", "clock", "timer", "random", "entropy", "order"]
+Suspicion = Literal["read", "network", "process", "thread", "engine", "clock", "timer", "random", "entropy", "order", "chance"]
 
 
 class Suspect(msgspec.Struct, frozen=True):
@@ -91,18 +91,21 @@ _BEGINNINGS: tuple[tuple[str, Suspicion], ...] = (
     ("gc.get_", "engine"),
 )
 _SHARED_RANDOM = frozenset(
-    "random uniform triangular randint randrange choice choices sample shuffle gauss normalvariate expovariate betavariate "
-    "getrandbits randbytes seed rand randn normal permutation standard_normal random_sample integers".split()
+    (
+        *("random", "uniform", "randint", "randrange", "choice", "choices", "sample", "shuffle", "gauss", "normalvariate"),
+        *("getrandbits", "randbytes", "seed", "rand", "randn", "normal", "permutation", "standard_normal", "random_sample"),
+    )
 )
 _SEEDED = frozenset({"random.Random", "numpy.random.default_rng", "numpy.random.RandomState"})
 """Generators that are repeatable only if they are given a seed."""
 _READING_METHODS = frozenset({"read_text", "read_bytes", "iterdir", "rglob"})
 
 
-def scan_source(path: Path) -> list[Suspect]:
+def scan_source(path: Path, *, without: Collection[str] = ()) -> list[Suspect]:
     """The suspects of a source file in the order of its lines; none where it cannot be read or parsed.
 
-    What stands under `if __name__ == "__main__":` or `if TYPE_CHECKING:` is no part of a run.
+    `without` names classes that have no part in the run; what stands under `if __name__ == "__main__":` or `if TYPE_CHECKING:` has
+    none either.
     """
     try:
         tree = ast.parse(path.read_bytes())
@@ -111,7 +114,7 @@ def scan_source(path: Path) -> list[Suspect]:
     names = _imported_names(tree)
     found = [
         Suspect(what, subject, str(path), place.lineno, place.end_lineno or place.lineno)
-        for node in _runnable(tree)
+        for node in _runnable(tree, without)
         for what, subject, place in _judged(node, names)
     ]
     return sorted(dict.fromkeys(found), key=lambda one: (one.line, one.what, one.subject))
@@ -129,14 +132,16 @@ def _imported_names(tree: ast.Module) -> dict[str, str]:
     return names
 
 
-def _runnable(node: ast.AST) -> Iterator[ast.AST]:
+def _runnable(node: ast.AST, without: Collection[str]) -> Iterator[ast.AST]:
     yield node
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef) and child.name in without:
+            continue
         if isinstance(child, ast.If) and _is_no_part_of_a_run(child.test):
             for other in child.orelse:
-                yield from _runnable(other)
+                yield from _runnable(other, without)
         else:
-            yield from _runnable(child)
+            yield from _runnable(child, without)
 
 
 def _is_no_part_of_a_run(test: ast.expr) -> bool:
@@ -152,6 +157,8 @@ def _judged(node: ast.AST, names: dict[str, str]) -> Iterator[tuple[Suspicion, s
             what = "entropy"
         if what is None and isinstance(node.func, ast.Attribute) and node.func.attr in _READING_METHODS:
             what, dotted = "read", f".{node.func.attr}"
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "rng":
+            what, dotted = "chance", "ctx.rng"
         if what is not None:
             yield what, f"{dotted}()", node
     elif isinstance(node, ast.Attribute) and _reaches_into_context(node):

@@ -10,10 +10,11 @@ from __future__ import annotations
 import functools
 import os
 import random
-import secrets
+import secrets  # noqa: TID251 - watched, not used
 import sys
+import threading
 import time
-import uuid
+import uuid  # noqa: TID251 - watched, not used
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -53,7 +54,6 @@ _EVENTS: dict[str, What] = {
     "os.exec": "process",
     "os.fork": "process",
     "os.posix_spawn": "process",
-    "_thread.start_new_thread": "thread",
     "sys._getframe": "engine",
     "sys._current_frames": "engine",
     "gc.get_objects": "engine",
@@ -120,6 +120,7 @@ class Watch:
         for module, names in _ENTROPY:
             for name in names:
                 self._watch_call(module, name, "entropy")
+        self._watch_thread_start()
         for name in _READERS:
             if name in sys.modules:
                 self.watch_readers(sys.modules[name])
@@ -199,6 +200,17 @@ class Watch:
             return value + self._skew_s * scale if own and scale else value
 
         setattr(module, name, watched)
+
+    def _watch_thread_start(self) -> None:
+        original = threading.Thread.start
+
+        @functools.wraps(original)
+        def watched(thread: threading.Thread) -> None:
+            if not self._busy:
+                self._quietly(lambda: self._see("thread", "threading.Thread.start"))
+            original(thread)
+
+        threading.Thread.start = watched  # type: ignore[method-assign] # Python 3.11 tells no audit hook of a thread's start
 
     def _watch_reader(self, holder: Any, name: str, library: str) -> None:
         original = getattr(holder, name)
