@@ -23,7 +23,8 @@ CONFIG_NAME = "config.toml"
 METRICS_NAME = "metrics.json"
 LOG_NAME = "run.log"
 CHANGES_NAME = "changes.patch"
-DERIVED_NAMES = frozenset(("report.html", "charts"))
+CHECK_NAME = "check.json"
+DERIVED_NAMES = frozenset(("report.html", "charts", CHECK_NAME))
 """What is made from a run later and stands beside its files; no part of it."""
 FORMAT_VERSION = 2
 _OWN_HASH = re.compile(rb'"manifest_sha256": "([0-9a-f]*)"')

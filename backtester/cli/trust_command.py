@@ -8,10 +8,11 @@ from argparse import Namespace
 from pathlib import Path
 
 from backtester.audit.run_store import MANIFEST_NAME
+from backtester.cli.run_argument import runs_directory
 from backtester.cli.settings import DATA_VARIABLE, flag_settings, params_of
 from backtester.domain.errors import ConfigError
 from backtester.report.terminal import Row, Section, print_sections
-from backtester.trust.check import CheckReport, CheckRequest, check, check_run
+from backtester.trust.check import CheckReport, CheckRequest, check, check_run, keep, report_json
 from backtester.trust.findings import Finding
 
 _TONES = {"error": "bad", "warning": "warn", "note": ""}
@@ -19,23 +20,32 @@ _TONES = {"error": "bad", "warning": "warn", "note": ""}
 
 def check_strategy(options: Namespace) -> int:
     """Verdicts and findings are shown, on stdout alone with --json; 1 when a finding is an error."""
-    report = _checked(options)
+    run_dir = _run_directory(options)
+    if run_dir is None:
+        report, kept = _checked(options), ""
+    else:
+        report = check_run(run_dir, data=Path(options.data) if options.data is not None else None)
+        kept = keep(report, run_dir)
     if options.json:
-        import msgspec
-
-        shown = {"ok": report.ok, **msgspec.to_builtins(report)}
-        sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
+        sys.stdout.write(report_json(report) + "\n")
     elif not options.quiet or not report.ok:
-        print_sections(_sections(report), sys.stdout)
+        print_sections(_sections(report, kept), sys.stdout)
         for finding in report.findings:
             _print_finding(finding)
     return report.exit_code
 
 
+def _run_directory(options: Namespace) -> Path | None:
+    """The run that is to be checked: its directory, or its id below --output; None where a strategy is named."""
+    target: str | None = options.target
+    if target is None:
+        return None
+    places = (Path(target), runs_directory(options) / target)
+    return next((place for place in places if (place / MANIFEST_NAME).is_file()), None)
+
+
 def _checked(options: Namespace) -> CheckReport:
     target: str | None = options.target
-    if target is not None and (Path(target) / MANIFEST_NAME).is_file():
-        return check_run(Path(target), data=Path(options.data) if options.data is not None else None)
     if target is not None and options.strategy is not None:
         raise ConfigError(f"both {target!r} and --strategy {options.strategy!r} name a strategy; give one of them")
     if target is not None and Path(target).is_dir():
@@ -54,13 +64,15 @@ def _checked(options: Namespace) -> CheckReport:
     )
 
 
-def _sections(report: CheckReport) -> list[Section]:
+def _sections(report: CheckReport, kept: str) -> list[Section]:
     what = f"{report.strategy} on {', '.join(report.symbols)}, {report.start} to {report.end} UTC"
     rows = [Row("checked", f"{what}, in {report.runs} runs")]
     for verdict in report.verdicts:
         label = f"{verdict.outcome} ({verdict.severity})" if verdict.severity is not None else verdict.outcome
         tone = _TONES[verdict.severity] if verdict.severity is not None else ""
         rows.append(Row(verdict.check, f"{label}: {verdict.text}", tone))
+    if kept:
+        rows.append(Row("kept", kept))
     return [Section("Check", tuple(rows))]
 
 

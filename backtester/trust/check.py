@@ -13,27 +13,30 @@ from pathlib import Path
 import msgspec
 
 import backtester
-from backtester.audit.run_store import CONFIG_NAME, RunDir
-from backtester.domain.errors import EXIT_BUG, BacktesterError, ConfigError, StrategyError
+from backtester.audit.run_store import CHECK_NAME, CONFIG_NAME, RunDir
+from backtester.domain.errors import (
+    EXIT_DATA,
+    EXIT_USER,
+    BacktesterError,
+    ConfigError,
+    DataError,
+    InvariantError,
+    StorageError,
+    StrategyError,
+)
 from backtester.trust.checked_run import Answer, CheckRequest, Job
 from backtester.trust.decisions import Parting, first_parting
 from backtester.trust.findings import CheckReport, Finding, Verdict, sorted_findings, verdict_of
 from backtester.trust.look_ahead import SCRAMBLES
 
-__all__ = ["CheckReport", "CheckRequest", "check", "check_all", "check_run"]
+__all__ = ["CheckReport", "CheckRequest", "check", "check_all", "check_run", "keep", "report_json"]
 
 _FIRST_SEED, _SECOND_SEED = "1", "2"
+_FAILURES: dict[int, type[BacktesterError]] = {EXIT_USER: StrategyError, EXIT_DATA: DataError}
+"""What a failure in a process of the check is raised as here, by the exit code that it would have had."""
 _SUSPECTS_SHOWN = 3
 _STDERR_SHOWN = 600
 _UNSTABLE = "decisions differ from process to process, so that repeats on other data prove nothing"
-
-
-class CheckedRunError(BacktesterError):
-    """The run that was to be checked fails by itself; `exit_code` is what it would have ended with."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 def check(request: CheckRequest, *, scrambles: int = SCRAMBLES) -> CheckReport:
@@ -80,6 +83,26 @@ def check_run(run_dir: Path, *, data: Path | None = None, scrambles: int = SCRAM
     return msgspec.structs.replace(report, findings=findings, verdicts=tuple(verdicts))
 
 
+def report_json(report: CheckReport) -> str:
+    """One JSON object: `ok`, and the report's fields."""
+    return msgspec.json.encode({"ok": report.ok, **msgspec.to_builtins(report)}).decode()
+
+
+def keep(report: CheckReport, run_dir: Path) -> str:
+    """The report stands in the run's directory as `check.json`, for others to show; what was done about it, in words.
+
+    Nothing is written beside files that are not as the run left them, nor where nothing can be written.
+    """
+    run = RunDir(run_dir)
+    try:
+        if run.changed_files():
+            return f"nowhere: files of {run_dir} were changed since the run"
+        run.write_text(CHECK_NAME, report_json(report) + "\n")
+    except StorageError as error:
+        return f"nowhere: {error}"
+    return str(run_dir / CHECK_NAME)
+
+
 def check_all(requests: Sequence[CheckRequest], *, scrambles: int = SCRAMBLES) -> list[CheckReport]:
     """As `check`, of several strategies, which share two processes."""
     answered = _answers(requests, scrambles=scrambles)
@@ -93,7 +116,7 @@ def _answers(requests: Sequence[CheckRequest], *, scrambles: int) -> list[tuple[
     firsts, seconds = _processes([(full, _FIRST_SEED), (again, _SECOND_SEED)])
     for answer in firsts:
         if answer.error:
-            raise CheckedRunError(answer.error, answer.exit_code)
+            raise _FAILURES.get(answer.exit_code, InvariantError)(answer.error)
     return list(zip(firsts, seconds, strict=True))
 
 
@@ -131,7 +154,7 @@ def _finished(process: subprocess.Popen[bytes], directory: Path) -> list[Answer]
     except OSError:
         said = (directory / "stderr").read_text(encoding="utf-8", errors="replace").strip()
         if "Traceback" in said:
-            raise CheckedRunError(f"a process of the check has failed: {said[-_STDERR_SHOWN:]}", EXIT_BUG) from None
+            raise InvariantError(f"a process of the check has failed: {said[-_STDERR_SHOWN:]}") from None
         raise StrategyError(
             f"the process of the checked run ended with code {code} before the run did: the strategy has ended or killed it. "
             f"{said[-_STDERR_SHOWN:]}"

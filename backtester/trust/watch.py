@@ -210,7 +210,7 @@ class Watch:
                 self._quietly(lambda: self._see("thread", "threading.Thread.start"))
             original(thread)
 
-        threading.Thread.start = watched  # type: ignore[method-assign] # Python 3.11 tells no audit hook of a thread's start
+        threading.Thread.start = watched  # type: ignore[method-assign, assignment] # Python 3.11 tells no audit hook of a thread's start
 
     def _watch_reader(self, holder: Any, name: str, library: str) -> None:
         original = getattr(holder, name)
