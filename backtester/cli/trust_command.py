@@ -20,6 +20,8 @@ _TONES = {"error": "bad", "warning": "warn", "note": ""}
 
 def check_strategy(options: Namespace) -> int:
     """Verdicts and findings are shown, on stdout alone with --json; 1 when a finding is an error."""
+    if options.scenarios:
+        raise ConfigError("--scenarios runs three configurations; check one of them, such as --set of its values")
     run_dir = _run_directory(options)
     if run_dir is None:
         report, kept = _checked(options), ""

@@ -204,7 +204,9 @@ def _verdicts(first: Answer, findings: list[Finding], unjudged: str) -> tuple[Ve
         verdict_of(
             "warm-up",
             findings,
-            passed="more history before the start changes no decision, or none is declared: see the notes",
+            passed="none is declared; the note says what it would take"
+            if any(one.check == "warm-up" for one in findings)
+            else "more history before the start changes no decision",
             unjudged=unjudged or silent or first.warm_up_unjudged,
         ),
         verdict_of("plausibility", findings, passed="nothing odd about fills, profit or claim"),

@@ -56,6 +56,7 @@ def plausibility_findings(result: RunResult, market: MarketData, *, execution_ms
         *_fill_findings(fills),
         *_fee_findings(result.resolved),
         *_concentration_findings(result),
+        *_ambiguity_findings(result),
         *_claim_findings(result.metrics),
         *_smoothness_findings(_daily(result)),
     ]
@@ -155,6 +156,18 @@ def _concentration_findings(result: RunResult) -> Iterator[Finding]:
         yield _found(
             "profit-rests-on-one-day",
             f"one of {len(gains)} days made {gain / profit:.0%} of the profit: {iso_text(day_ms - DAY_MS)[:10]}",
+        )
+
+
+def _ambiguity_findings(result: RunResult) -> Iterator[Finding]:
+    """Profit that hangs on the order of events inside bars, of which no bar tells."""
+    profit = result.summary["end_equity"] - result.summary["start_equity"]
+    at_stake = float(result.manifest.ambiguous_quote)
+    if profit > 0 and at_stake > _ONE_SHARE * profit:
+        yield _found(
+            "profit-rests-on-ambiguous-bars",
+            f"in {result.manifest.ambiguous_bars} bars the order of events decided an outcome, and {at_stake / profit:.0%} of the "
+            "profit hang on them: compare `--scenarios`, or run on shorter bars",
         )
 
 
