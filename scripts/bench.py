@@ -6,6 +6,7 @@
 
 bare loop: the candles lie in Python lists; each is constructed and handed to the strategy, whose orders are filled at once.
 engine: the same candles read from a catalog and run with default settings, journal on disk, snapshots hourly.
+resting: the same while 20 limit orders a symbol rest far from the market; their ratio must stay above 0.2.
 ratio = bare loop / (load_s + run_s), medians over interleaved repeats, each in a process of its own.
 """
 
@@ -27,7 +28,7 @@ from typing import Any
 
 import bench_data
 
-from backtester import Candle, Fill, MarketOrderIntent, Side, Strategy, StrategyParams
+from backtester import Candle, Fill, LimitOrderIntent, MarketOrderIntent, Side, Strategy, StrategyParams
 
 TWO = ("BTCUSDT", "ETHUSDT")
 TWELVE = (*TWO, "SOLUSDT", "BNBUSDT", "XRPUSDT", "LTCUSDT", "ADAUSDT", "DOGEUSDT", "LINKUSDT", "AVAXUSDT", "DOTUSDT", "NEARUSDT")
@@ -80,6 +81,28 @@ class Cross(Strategy):
         return []
 
 
+class CrossWithResting(Cross):
+    """The same, while twenty limit orders a symbol rest where no price comes: a tenth of the first close and ten times it."""
+
+    def on_start(self) -> None:
+        """Nothing is known yet, nothing rests."""
+        super().on_start()
+        self.resting: dict[str, bool] = {}
+
+    def on_candle(self, candle: Candle) -> list[MarketOrderIntent | LimitOrderIntent]:  # type: ignore[override] # more than Cross
+        """Twenty limit orders with the first candle of a symbol, then what Cross sends."""
+        orders: list[MarketOrderIntent | LimitOrderIntent] = []
+        symbol = candle.symbol
+        if symbol not in self.resting:
+            self.resting[symbol] = True
+            qty, price = Decimal(QTY_BY_SYMBOL.get(symbol, "50")), Decimal(repr(candle.close))
+            for step in range(1, 11):
+                away = Decimal(step) / 1000
+                orders.append(LimitOrderIntent(symbol=symbol, side=Side.BUY, qty=qty, price=price * (Decimal("0.1") - away / 10)))
+                orders.append(LimitOrderIntent(symbol=symbol, side=Side.SELL, qty=qty, price=price * (10 + away)))
+        return [*orders, *super().on_candle(candle)] if orders else super().on_candle(candle)  # type: ignore[return-value] # a list
+
+
 class BareContext:
     """The least a strategy can live with: positions, filled at once."""
 
@@ -103,13 +126,15 @@ def write_catalog(base: Path, symbols: tuple[str, ...], start_ms: int, end_ms: i
             catalog.write(EXCHANGE, MARKET, symbol, "1m", columns)
 
 
-def run_engine(base: Path, symbols: tuple[str, ...], start: str, end: str, settings: dict[str, str]) -> dict[str, float]:
+def run_engine(
+    base: Path, symbols: tuple[str, ...], start: str, end: str, settings: dict[str, str], *, strategy: type[Cross] = Cross
+) -> dict[str, float]:
     """One run in this process, journal on disk."""
     import backtester
 
     with tempfile.TemporaryDirectory() as output:
         result = backtester.run(
-            Cross,
+            strategy,
             symbols=symbols,
             data=base,
             exchange=EXCHANGE,
@@ -170,12 +195,12 @@ def child(
     return result
 
 
-def measured(base: Path, symbols: tuple[str, ...], start: str, end: str, repeats: int) -> dict[str, float]:
-    """Bare loop and engine over the same candles, interleaved; medians."""
+def measured(base: Path, symbols: tuple[str, ...], start: str, end: str, repeats: int, *, task: str = "engine") -> dict[str, float]:
+    """Bare loop and engine over the same candles, interleaved; medians. The bare loop knows no resting orders."""
     bare, engine = [], []
     for _ in range(repeats):
         bare.append(child("bare", base, symbols, start, end))
-        engine.append(child("engine", base, symbols, start, end))
+        engine.append(child(task, base, symbols, start, end))
     bare_s = statistics.median(row["bare_s"] for row in bare)
     engine_s = statistics.median(row["engine_s"] for row in engine)
     last = engine[-1]
@@ -228,7 +253,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two symbols, three months, three repeats")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--child", choices=("engine", "bare"), help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=("engine", "resting", "bare"), help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--symbols", nargs="+", default=TWO, help=argparse.SUPPRESS)
     parser.add_argument("--start", help=argparse.SUPPRESS)
@@ -238,8 +263,9 @@ def main() -> None:
     if arguments.child:
         settings = dict(text.split("=", 1) for text in arguments.set)
         symbols = tuple(arguments.symbols)
-        if arguments.child == "engine":
-            print(json.dumps(run_engine(arguments.data, symbols, arguments.start, arguments.end, settings)))
+        if arguments.child != "bare":
+            strategy = CrossWithResting if arguments.child == "resting" else Cross
+            print(json.dumps(run_engine(arguments.data, symbols, arguments.start, arguments.end, settings, strategy=strategy)))
         else:
             print(json.dumps(run_bare(arguments.data, symbols, ms(arguments.start), ms(arguments.end))))
         return
@@ -248,11 +274,15 @@ def main() -> None:
         report: dict[str, object] = {"python": sys.version.split()[0], "help_ms": help_ms()}
         if arguments.quick:
             write_catalog(base / "two", TWO, ms("2024-01-01"), ms("2024-04-01"))
-            report["two_symbols_3_months"] = measured(base / "two", TWO, "2024-01-01", "2024-04-01", 3)
+            months = ("2024-01-01", "2024-04-01")
+            report["two_symbols_3_months"] = measured(base / "two", TWO, *months, 3)
+            report["two_symbols_3_months_20_resting_orders"] = measured(base / "two", TWO, *months, 3, task="resting")
         else:
             write_catalog(base / "two", TWO, ms("2019-01-01"), ms("2025-01-01"))
             write_catalog(base / "twelve", TWELVE, ms("2024-01-01"), ms("2025-01-01"))
             report["two_symbols_1_year"] = measured(base / "two", TWO, "2024-01-01", "2025-01-01", arguments.repeats)
+            year = ("2024-01-01", "2025-01-01")
+            report["two_symbols_1_year_20_resting_orders"] = measured(base / "two", TWO, *year, 3, task="resting")
             report["twelve_symbols_1_year"] = measured(base / "twelve", TWELVE, "2024-01-01", "2025-01-01", 3)
             report["growth_two_symbols"] = growth(base / "two", 3)
             report["data"] = bench_data.figures()
