@@ -73,6 +73,10 @@ class MarketData:
             fill=self._gap_policy == "flat",
         )
 
+    def read(self, symbol: str, start_ms: int, end_ms: int) -> Iterator[CandleColumns]:
+        """Execution candles of one symbol of the run that start in [start_ms, end_ms), in chunks."""
+        return self._readers[symbol](start_ms, end_ms)
+
     def gaps(self, *, start_ms: int, end_ms: int) -> dict[str, GapReport]:
         """By symbol: missing bars and outages between the bars that such a feed delivers.
 

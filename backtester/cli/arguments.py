@@ -26,6 +26,7 @@ commands:
   bt runs [prune | pin ID]    all runs, one line each: sort, filter, prune
   bt stress RUN               costs x 2, latency x 4, one bar later, best trades removed: a verdict
   bt explain RUN              where every balance came from: postings, causes, totals
+  bt trades RUN               its trades: reason, duration, MAE and MFE, what they paid
   bt strategies               what can be named, with parameters, types and defaults
   bt new FILE.py              a commented strategy that runs as it is
 

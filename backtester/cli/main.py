@@ -22,6 +22,7 @@ _HANDLERS = {
     "runs pin": "backtester.cli.runs_command:pin_runs",
     "runs unpin": "backtester.cli.runs_command:unpin_runs",
     "explain": "backtester.cli.explain_command:explain_run",
+    "trades": "backtester.cli.trades_command:list_trades",
     "data download": "backtester.cli.download_command:download",
     "data import": "backtester.cli.import_command:import_files",
     "data list": "backtester.cli.data_commands:list_stored",

@@ -7,8 +7,6 @@ from collections.abc import Callable
 
 from backtester.cli.parser import Parser, add_data, new_parser
 
-RESULT_COMMANDS = ("runs", "explain", "stress")
-
 
 def parse_result(command: str, words: list[str]) -> argparse.Namespace:
     """The options of `bt COMMAND words`, with `command` saying which. Raises ConfigError; SystemExit after --help."""
@@ -71,6 +69,25 @@ def _unpin_parser() -> Parser:
     return _with_ids(new_parser("bt runs unpin", "These runs may be pruned again."))
 
 
+def _trades_parser() -> Parser:
+    parser = new_parser(
+        "bt trades",
+        "The trades of a run: reason, duration, what they paid, and how far they went against and for the position (MAE, MFE, in "
+        "basis points of the entry; from the run's candles, where they are still stored).",
+    )
+    _add_run(parser)
+    parser.add_argument("--symbol", metavar="SYMBOL", help="only trades of this one")
+    parser.add_argument("--limit", metavar="N", help="only the first N")
+    parser.add_argument("--json", action="store_true", help="as one JSON object, with every field")
+    _add_output(parser)
+    add_data(parser, default=_CATALOG)
+    return parser
+
+
+def _add_run(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run's directory, or its id")
+
+
 def _with_ids(parser: Parser) -> Parser:
     parser.add_argument("runs", nargs="+", metavar="ID", help="a run's id, or its directory")
     _add_output(parser)
@@ -111,5 +128,13 @@ def _add_output(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--output", metavar="DIR", help="where the runs are (default: run.output of configs/backtest.toml)")
 
 
+_CATALOG = "the catalog that the run used; BT_DATA where that is gone"
 _RUNS_PARSERS: dict[str, Callable[[], Parser]] = {"prune": _prune_parser, "pin": _pin_parser, "unpin": _unpin_parser}
-_PARSERS: dict[str, Callable[[], Parser]] = {"runs": _runs_parser, "explain": _explain_parser, "stress": _stress_parser}
+_PARSERS: dict[str, Callable[[], Parser]] = {
+    "runs": _runs_parser,
+    "trades": _trades_parser,
+    "explain": _explain_parser,
+    "stress": _stress_parser,
+}
+RESULT_COMMANDS = tuple(_PARSERS)
+"""The commands that `parse_result` knows."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from pathlib import Path
 
 from backtester.audit.journal import JOURNAL_NAME
 from backtester.audit.run_index import nearest_run
-from backtester.audit.run_store import MANIFEST_NAME
+from backtester.audit.run_store import MANIFEST_NAME, RunDir
+from backtester.cli.settings import DATA_VARIABLE
 from backtester.domain.errors import ConfigError
 
 
@@ -30,6 +32,16 @@ def run_directory(word: str, runs: Path) -> Path:
     near = nearest_run(parent, name)
     hint = f"; did you mean {parent / near if '/' in word else near}?" if near else "; `bt runs` lists what there is"
     raise ConfigError(f"{word} is no run: neither a run's directory nor an id in {runs}{hint}")
+
+
+def catalog_argument(options: Namespace, run: Path) -> Path | None:
+    """--data; else the catalog that the run names (None); BT_DATA only where that one is gone."""
+    if options.data is not None:
+        return Path(options.data)
+    elsewhere = os.environ.get(DATA_VARIABLE)
+    stored = RunDir(run).read_manifest().data_path
+    gone = bool(stored) and not stored.startswith("s3:") and not Path(stored).is_dir()
+    return Path(elsewhere) if elsewhere and gone else None
 
 
 def whole_number(text: str | None, option: str, *, least: int) -> int | None:

@@ -26,7 +26,8 @@ from backtester.report.equity import EquityCurve, Replay
 from backtester.report.fill_book import END_REASON, FILLS_TOPIC, BookedFill, FillBook
 from backtester.report.trades import Trade
 
-_AT_MARKET = frozenset({OrderType.STOP_MARKET.value, OrderType.TAKE_PROFIT_MARKET.value, OrderType.TRAILING_STOP.value})
+AT_MARKET = frozenset({OrderType.STOP_MARKET.value, OrderType.TAKE_PROFIT_MARKET.value, OrderType.TRAILING_STOP.value})
+"""Types of orders that are market orders from their trigger on."""
 _STOPS = frozenset({OrderType.STOP_MARKET, OrderType.STOP_LIMIT})
 _TARGETS = frozenset({OrderType.TAKE_PROFIT_MARKET, OrderType.TAKE_PROFIT_LIMIT})
 
@@ -231,7 +232,7 @@ class MarketWatch:
         value = fill.signed_e8 * fill.price_e8
         self.bought += max(value, 0)
         self.sold += max(-value, 0)
-        if fill.order_type in _AT_MARKET:
+        if fill.order_type in AT_MARKET:
             self._pay(fill, self._triggers.get(index))
         elif fill.reason == END_REASON:
             close = closes.get(fill.symbol)

@@ -1,0 +1,63 @@
+"""The trades of a run that is over, with what each went through."""
+
+from __future__ import annotations
+
+import csv
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+from backtester.app.run_candles import run_candles
+from backtester.audit.journal import read_journal
+from backtester.audit.run_store import RunDir
+from backtester.domain.errors import BacktesterError, ConfigError, DataError, StorageError
+from backtester.domain.money import money_from_decimal
+from backtester.report.csv_files import TRADES_NAME
+from backtester.report.trade_facts import TradeFacts, trade_facts
+
+
+class RunTrades(NamedTuple):
+    """The trades in the order of trades.csv; `note` says why excursions and slippage are missing, and is empty otherwise."""
+
+    facts: list[TradeFacts]
+    note: str
+
+
+def run_trades(run: Path, *, data: Path | None = None) -> RunTrades:
+    """The trades of the run in that directory; `data` names the catalog where it is not where it was.
+
+    Raises StorageError when the run came to no trades.csv, or when that is not what its journal says.
+    """
+    manifest = RunDir(run).read_manifest()
+    path = run / TRADES_NAME
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}; the run is {manifest.status}") from error
+    open_gross = {row["symbol"]: money_from_decimal(Decimal(row["gross_pnl"])) for row in rows if row["is_open"] == "true"}
+    note = ""
+    try:
+        candles = run_candles(run, data=data)
+        for symbol in dict.fromkeys(row["symbol"] for row in rows):
+            candles.of(symbol)
+    except (DataError, ConfigError) as error:
+        note = _first_sentence(error)
+        candles = None
+    facts = trade_facts(
+        read_journal(RunDir(run).journal_path),
+        bars_of=candles.of if candles is not None else _nowhere,
+        length_ms=candles.length_ms if candles is not None else 1,
+        open_gross=open_gross,
+    )
+    if len(facts) != len(rows):
+        raise StorageError(f"{path} has {len(rows)} trades, the journal {len(facts)}: see `bt verify {run}`")
+    return RunTrades(facts, note)
+
+
+def _nowhere(symbol: str) -> None:
+    """No bars are stored of any symbol."""
+
+
+def _first_sentence(error: BacktesterError) -> str:
+    return str(error).partition(". ")[0]
