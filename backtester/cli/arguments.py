@@ -27,6 +27,10 @@ commands:
   bt stress RUN               costs x 2, latency x 4, one bar later, best trades removed: a verdict
   bt explain RUN              where every balance came from: postings, causes, totals
   bt trades RUN               its trades: reason, duration, MAE and MFE, what they paid
+  bt compare RUN RUN ...      what differs: settings, figures, first trade; equity on a page
+  bt export RUN --format F    its results as csv, json or parquet
+  bt why RUN ORDER            the way of an order, and by which rule
+  bt at RUN TIME              what was held, seen and done then
   bt strategies               what can be named, with parameters, types and defaults
   bt new FILE.py              a commented strategy that runs as it is
 

@@ -84,6 +84,55 @@ def _trades_parser() -> Parser:
     return parser
 
 
+def _compare_parser() -> Parser:
+    parser = new_parser(
+        "bt compare",
+        "Runs beside the first of them: settings that differ, figures, the first trade and the first order, fill or payment that "
+        "differ, and the equity of all on one chart, as a page that opens offline.",
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="directories of runs, or their ids; two or more")
+    parser.add_argument("--html", metavar="FILE", help="where the page is written (default compare.html; none with --json)")
+    parser.add_argument("--json", action="store_true", help="as one JSON object, with every figure")
+    _add_output(parser)
+    return parser
+
+
+def _export_parser() -> Parser:
+    parser = new_parser("bt export", "Fills, trades, equity and figures of a run for other programs; exact in every format.")
+    _add_run(parser)
+    parser.add_argument("--format", required=True, choices=("csv", "json", "parquet"), help="csv, json or parquet")
+    parser.add_argument("--per-symbol", action="store_true", help="fills and trades in a directory for each symbol")
+    parser.add_argument("--output", metavar="DIR", help="where the files are written (default exports/<run id>)")
+    parser.add_argument("--json", action="store_true", help="what was written, as one JSON object")
+    return parser
+
+
+def _why_parser() -> Parser:
+    parser = new_parser(
+        "bt why",
+        "The way of an order: the bar that was seen, what was decided, passed, refused, acknowledged, filled, and by which rule of "
+        "docs/simulation.md, followed by the causes that the journal records.",
+    )
+    _add_run(parser)
+    parser.add_argument("order", metavar="ORDER", help="an order id, as in fills.csv")
+    return _with_story(parser)
+
+
+def _at_parser() -> Parser:
+    parser = new_parser("bt at", "What was held, seen and done in the execution bar that contains an instant.")
+    _add_run(parser)
+    parser.add_argument("time", metavar="TIME", help="ISO date or time, UTC, or epoch milliseconds")
+    parser.add_argument("--span", metavar="LENGTH", help="so long from TIME on, such as 1h")
+    return _with_story(parser)
+
+
+def _with_story(parser: Parser) -> Parser:
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    _add_output(parser)
+    add_data(parser, default=_CATALOG)
+    return parser
+
+
 def _add_run(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's directory, or its id")
 
@@ -133,6 +182,10 @@ _RUNS_PARSERS: dict[str, Callable[[], Parser]] = {"prune": _prune_parser, "pin":
 _PARSERS: dict[str, Callable[[], Parser]] = {
     "runs": _runs_parser,
     "trades": _trades_parser,
+    "compare": _compare_parser,
+    "export": _export_parser,
+    "why": _why_parser,
+    "at": _at_parser,
     "explain": _explain_parser,
     "stress": _stress_parser,
 }

@@ -15,8 +15,11 @@ from backtester.domain.errors import ConfigError
 
 def runs_directory(options: Namespace) -> Path:
     """--output, else `run.output` of configs/backtest.toml."""
-    if options.output is not None:
-        return Path(options.output)
+    return Path(options.output) if options.output is not None else default_runs_directory()
+
+
+def default_runs_directory() -> Path:
+    """`run.output` of configs/backtest.toml."""
     from backtester.config.loading import defaults_layer
     from backtester.config.run_config import RunSection
 

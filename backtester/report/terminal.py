@@ -5,7 +5,6 @@ Plain text unless the stream is a terminal; colours never when NO_COLOR is set.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple, Protocol, TextIO
 from backtester.audit.run_store import Manifest
 from backtester.config.run_config import RunConfig
 from backtester.domain.timeframe import DAY_MS, iso_text, parse_time_ms
+from backtester.report.listing import in_colour
 
 QUIET_S = 2.0
 """A run shorter than this shows no progress."""
@@ -114,7 +114,7 @@ def run_sections(facts: RunFacts) -> tuple[Section, ...]:
 
 def print_sections(sections: Sequence[Section], stream: TextIO) -> None:
     """The sections stand on `stream`: in colour on a terminal, as plain text elsewhere."""
-    if _in_colour(stream):
+    if in_colour(stream):
         _print_rich(sections, stream)
         return
     label_width = max(len(row.label) for section in sections for row in section.rows)
@@ -131,7 +131,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], stream: Te
     """A table with its header; the last columns are dropped where they are empty in every row."""
     kept = [index for index in range(len(header)) if any(row[index] for row in rows)]
     lines = [[line[index] for index in kept] for line in (header, *rows)]
-    if _in_colour(stream):
+    if in_colour(stream):
         from rich.console import Console
         from rich.table import Table
 
@@ -298,10 +298,6 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def _plain_width(stream: TextIO) -> int:
     return min(shutil.get_terminal_size().columns, _WIDTH_MAX) if stream.isatty() else _WIDTH_MAX
-
-
-def _in_colour(stream: TextIO) -> bool:
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 _STYLES = {"good": "green", "bad": "red", "warn": "yellow", "": ""}
