@@ -37,7 +37,7 @@ def run_directory(word: str, runs: Path) -> Path:
     raise ConfigError(f"{word} is no run: neither a run's directory nor an id in {runs}{hint}")
 
 
-def catalog_argument(options: Namespace, run: Path) -> Path | None:
+def chosen_data(options: Namespace, run: Path) -> Path | None:
     """--data; else the catalog that the run names (None); BT_DATA only where that one is gone."""
     if options.data is not None:
         return Path(options.data)

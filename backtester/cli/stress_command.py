@@ -7,8 +7,7 @@ import sys
 from argparse import Namespace
 
 from backtester.app.stress import StressReport, stress
-from backtester.cli.run_argument import run_directory, runs_directory
-from backtester.cli.verify_command import chosen_data
+from backtester.cli.run_argument import chosen_data, run_directory, runs_directory
 from backtester.domain.errors import EXIT_DONE
 from backtester.report.terminal import ProgressLine
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from backtester.app.run_trades import run_trades
-from backtester.cli.run_argument import catalog_argument, run_directory, runs_directory, whole_number
+from backtester.cli.run_argument import chosen_data, run_directory, runs_directory, whole_number
 from backtester.domain.errors import EXIT_DONE, ConfigError
 from backtester.domain.money import MONEY_DECIMALS, MONEY_ONE, PRICE_DECIMALS, format_money, format_scaled
 from backtester.domain.timeframe import iso_text
@@ -40,7 +40,7 @@ def list_trades(options: Namespace) -> int:
     """The trades asked for are told; on stderr, why there are no excursions where the candles are gone."""
     limit = whole_number(options.limit, "--limit", least=1)
     run = run_directory(options.run, runs_directory(options))
-    found = run_trades(run, data=catalog_argument(options, run))
+    found = run_trades(run, data=chosen_data(options, run))
     symbols = sorted({one.trade.symbol for one in found.facts})
     if options.symbol is not None and options.symbol not in symbols:
         raise ConfigError(f"{run} has no trade of {options.symbol}; it traded {', '.join(symbols) or 'nothing'}")

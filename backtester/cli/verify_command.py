@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import Namespace
 from pathlib import Path
 
 from backtester.app.verify import verify
-from backtester.audit.run_store import RunDir
-from backtester.cli.settings import DATA_VARIABLE
+from backtester.cli.run_argument import chosen_data
 from backtester.domain.errors import EXIT_DONE, EXIT_FOUND
 from backtester.report.terminal import ProgressLine
 
@@ -28,13 +26,3 @@ def verify_run(options: Namespace) -> int:
         for text in report.lines:
             print(f"  {text}")
     return EXIT_DONE if report.ok else EXIT_FOUND
-
-
-def chosen_data(options: Namespace, run_dir: Path) -> Path | None:
-    """--data; else the catalog that the run names; BT_DATA only where that one is gone."""
-    if options.data is not None:
-        return Path(options.data)
-    elsewhere = os.environ.get(DATA_VARIABLE)
-    stored = RunDir(run_dir).read_manifest().data_path
-    gone = bool(stored) and not stored.startswith("s3:") and not Path(stored).is_dir()
-    return Path(elsewhere) if elsewhere and gone else None

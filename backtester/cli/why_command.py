@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 from backtester.app.order_story import Story, at, why
-from backtester.cli.run_argument import catalog_argument, run_directory, runs_directory
+from backtester.cli.run_argument import chosen_data, run_directory, runs_directory
 from backtester.domain.errors import EXIT_DONE
 from backtester.domain.timeframe import iso_text, parse_time_ms, timeframe_ms
 from backtester.report.journal_steps import Step
@@ -22,7 +22,7 @@ _COLOURS = {"good": "32", "bad": "31", "warn": "33"}
 def why_order(options: Namespace) -> int:
     """The way of an order is told, from what was seen to how it ended."""
     run = run_directory(options.run, runs_directory(options))
-    return _tell(options, why(run, options.order, data=catalog_argument(options, run)))
+    return _tell(options, why(run, options.order, data=chosen_data(options, run)))
 
 
 def at_time(options: Namespace) -> int:
@@ -31,7 +31,7 @@ def at_time(options: Namespace) -> int:
     text = options.time
     time_ms = int(text) if text.isascii() and text.isdigit() and len(text) >= 12 else parse_time_ms(text, what="TIME")
     span_ms = timeframe_ms(options.span) if options.span is not None else 0
-    return _tell(options, at(run, time_ms, span_ms=span_ms, data=catalog_argument(options, run)))
+    return _tell(options, at(run, time_ms, span_ms=span_ms, data=chosen_data(options, run)))
 
 
 def _tell(options: Namespace, story: Story) -> int:
