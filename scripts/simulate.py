@@ -28,11 +28,14 @@ from backtester import (
     CancelAllIntent,
     CancelOrderIntent,
     Candle,
+    ExitSize,
     LimitOrderIntent,
     Liquidity,
     Market,
     MarketOrderIntent,
+    OcoOrderIntent,
     OpenOrder,
+    PositionExitsIntent,
     RejectReason,
     Side,
     StopOrderIntent,
@@ -191,7 +194,9 @@ def anything(seed: int) -> type[Strategy]:
                 good_till_ms = self.ctx.now_ms + draw.randint(-1000, 20 * MINUTE_MS)
                 dated: dict[str, Any] = {"tif": TimeInForce.GTD, "good_till_ms": good_till_ms} if draw.random() < 0.2 else {}
                 exits: dict[str, Any] = {"take_profit": close * 1.02, "stop_loss": close * 0.98} if draw.random() < 0.3 else {}
-                kind = draw.randint(0, 8)
+                kind = draw.randint(0, 10)
+                if exits:
+                    exits["exit_size"] = draw.choice(list(ExitSize))
                 if kind == 0:
                     yield MarketOrderIntent(**facts, **exits, tif=draw.choice([TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK]))
                 elif kind in {1, 2}:
@@ -215,6 +220,14 @@ def anything(seed: int) -> type[Strategy]:
                     orders = self.ctx.open_orders()
                     if orders:
                         yield self._amended(draw.choice(orders), off)
+                elif kind == 8:
+                    away = close * draw.choice([0.002, 0.02]) * side.sign
+                    stop = draw.choice([None, close + 2 * away])
+                    yield OcoOrderIntent(**facts, price=close - away, trigger_price=close + away, stop_price=stop, **dated)
+                elif kind == 9:
+                    near, far = draw.choice([None, close * 0.98]), draw.choice([None, close * 1.02])
+                    yield PositionExitsIntent(symbol=symbol, take_profit=near, stop_loss=far)
+                    yield PositionExitsIntent(symbol=symbol, take_profit=far, stop_loss=near)
                 elif draw.random() < 0.2:
                     yield CancelAllIntent()
 

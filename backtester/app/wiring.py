@@ -73,12 +73,17 @@ TOPOLOGY: tuple[TopologyRow, ...] = (
     TopologyRow(T_CANDLES.name, "Candle", ("feed",), ("execution (venue)", "account (guard)", "strategy (on_candle)")),
     TopologyRow(
         T_ORDERS_INTENT.name,
-        "MarketOrderIntent | LimitOrderIntent | StopOrderIntent | TakeProfitOrderIntent | TrailingStopIntent | AmendOrderIntent "
-        "| CancelOrderIntent | CancelAllIntent",
+        "MarketOrderIntent | LimitOrderIntent | StopOrderIntent | TakeProfitOrderIntent | TrailingStopIntent "
+        "| OcoOrderIntent | PositionExitsIntent | AmendOrderIntent | CancelOrderIntent | CancelAllIntent",
         ("strategy",),
         ("audit", "risk"),
     ),
-    TopologyRow(T_ORDERS_SANITIZED.name, "SanitizedOrder | SanitizedAmend | SanitizedCancel", ("risk",), ("audit", "execution")),
+    TopologyRow(
+        T_ORDERS_SANITIZED.name,
+        "SanitizedOrder | SanitizedExits | SanitizedAmend | SanitizedCancel",
+        ("risk",),
+        ("audit", "execution"),
+    ),
     TopologyRow(T_ORDERS_REFUSED.name, "OrderRefused", ("risk",), ("audit", "strategy (on_reject)")),
     TopologyRow(T_ORDERS_ACK.name, "OrderAck", ("execution (venue)",), ("audit", "execution")),
     TopologyRow(

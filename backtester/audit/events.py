@@ -16,7 +16,9 @@ from backtester.domain.intents import (
     CancelOrderIntent,
     LimitOrderIntent,
     MarketOrderIntent,
+    OcoOrderIntent,
     OrderIntent,
+    PositionExitsIntent,
     StopOrderIntent,
     TakeProfitOrderIntent,
     TrailingStopIntent,
@@ -33,11 +35,12 @@ from backtester.domain.orders import (
     OrderTriggered,
     SanitizedAmend,
     SanitizedCancel,
+    SanitizedExits,
     SanitizedOrder,
 )
 from backtester.domain.run_events import ControlEvent, LogEvent, RunEnded, RunStarted
 from backtester.domain.settlement import FundingPaid
-from backtester.domain.vocabulary import Side, TimeInForce
+from backtester.domain.vocabulary import ExitSize, Side, TimeInForce, Word
 
 JournaledMessage = Message | AnyIntent
 
@@ -53,6 +56,7 @@ _Recorded = (
     | SanitizedOrder
     | SanitizedAmend
     | SanitizedCancel
+    | SanitizedExits
     | AccountSnapshot
     | ControlEvent
     | FundingPaid
@@ -68,14 +72,17 @@ _decode_recorded: Callable[[bytes], JournaledMessage] = msgspec.json.Decoder(_Re
 _decode_fill = msgspec.json.Decoder(Fill).decode
 _decode_funding = msgspec.json.Decoder(FundingPaid).decode
 _decode_snapshot = msgspec.json.Decoder(AccountSnapshot).decode
-_ORDER_INTENTS: dict[str, type[OrderIntent | AmendOrderIntent]] = {
+_ORDER_INTENTS: dict[str, type[OrderIntent | AmendOrderIntent | PositionExitsIntent]] = {
     "market_order": MarketOrderIntent,
     "limit_order": LimitOrderIntent,
     "stop_order": StopOrderIntent,
     "take_profit_order": TakeProfitOrderIntent,
     "trailing_stop": TrailingStopIntent,
     "amend_order": AmendOrderIntent,
+    "oco_order": OcoOrderIntent,
+    "position_exits": PositionExitsIntent,
 }
+_WORDS: dict[str, type[Word]] = {"side": Side, "tif": TimeInForce, "exit_size": ExitSize}
 _ORDER_INTENT_HEADS = tuple(f'{{"type":"{tag}"'.encode() for tag in _ORDER_INTENTS)
 
 
@@ -93,9 +100,9 @@ def decode_event(raw: bytes) -> JournaledMessage:
     except (msgspec.DecodeError, ValueError) as error:
         raise JournalError(f"not an event of a journal: {error}: {raw[:120]!r}") from error
     intent = _ORDER_INTENTS[fields.pop("type")]
-    if intent is not AmendOrderIntent:
-        fields["side"] = _member(Side, fields.get("side"))
-        fields["tif"] = _member(TimeInForce, fields.get("tif", TimeInForce.GTC.value))
+    for name, words in _WORDS.items():
+        if name in fields:
+            fields[name] = _member(words, fields[name])
     try:
         return intent(**fields)
     except TypeError as error:
@@ -118,6 +125,9 @@ def decode_funding(raw: bytes) -> FundingPaid:
         raise JournalError(f"not a funding payment: {error}: {raw[:120]!r}") from error
 
 
+_decode_snapshot = msgspec.json.Decoder(AccountSnapshot).decode
+
+
 def decode_snapshot(raw: bytes) -> AccountSnapshot:
     """The snapshot that `raw` records. Raises JournalError when it is none."""
     try:
@@ -126,7 +136,7 @@ def decode_snapshot(raw: bytes) -> AccountSnapshot:
         raise JournalError(f"not an account snapshot: {error}: {raw[:120]!r}") from error
 
 
-def _member(words: type[Side | TimeInForce], value: object) -> Any:
+def _member(words: type[Word], value: object) -> Any:
     """The member `value` names, else `value` itself: a refused intent is recorded as the strategy made it."""
     try:
         return words(value)

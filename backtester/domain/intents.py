@@ -6,12 +6,12 @@ from decimal import Decimal
 
 import msgspec
 
-from backtester.domain.vocabulary import OrderType, Side, TimeInForce
+from backtester.domain.vocabulary import ExitSize, OrderType, Side, TimeInForce
 
 Number = Decimal | int | float | str
 
 
-class Intent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Intent(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """Base of all intents. `order_id`, `strategy_id` and `time_ms` are stamped when left out."""
 
     symbol: str
@@ -24,7 +24,8 @@ class MarketOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="market
     """Buy or sell `qty` at the price the market has when the order arrives.
 
     `reason` is carried to the fills and, when the order closes a trade, becomes its close reason. `take_profit` and `stop_loss`
-    are prices: every fill gets a pair of orders that close it there; where one is triggered, the other ends.
+    are prices: every fill gets a pair of orders that close it there; where one is triggered, the other ends. With
+    `exit_size=ExitSize.WHOLE` the position has one such pair, of its own size, in place of any that it had.
     """
 
     side: Side
@@ -32,6 +33,7 @@ class MarketOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="market
     reduce_only: bool = False
     take_profit: Number | None = None
     stop_loss: Number | None = None
+    exit_size: ExitSize = ExitSize.PART
     tif: TimeInForce = TimeInForce.GTC
     reason: str = "SIGNAL"
 
@@ -50,6 +52,7 @@ class LimitOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="limit_o
     post_only: bool = False
     take_profit: Number | None = None
     stop_loss: Number | None = None
+    exit_size: ExitSize = ExitSize.PART
     tif: TimeInForce = TimeInForce.GTC
     good_till_ms: int = 0
     reason: str = "SIGNAL"
@@ -101,6 +104,35 @@ class TrailingStopIntent(Intent, frozen=True, kw_only=True, gc=False, tag="trail
     reason: str = "TRAIL"
 
 
+class OcoOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="oco_order"):
+    """A limit order at `price` and a stop at `trigger_price` on the other side of the market: one cancels the other.
+
+    A sale has its limit above and its trigger below the market, a buy the other way round. The stop is `<order_id>-stop`, a market
+    order once triggered, or a limit order at `stop_price`. The first fill of the limit ends the stop; a cancel of either ends both.
+    """
+
+    side: Side
+    qty: Number
+    price: Number
+    trigger_price: Number
+    stop_price: Number | None = None
+    reduce_only: bool = False
+    tif: TimeInForce = TimeInForce.GTC
+    good_till_ms: int = 0
+    reason: str = "TP_HIT"
+    stop_reason: str = "SL_HIT"
+
+
+class PositionExitsIntent(Intent, frozen=True, kw_only=True, gc=False, tag="position_exits"):
+    """The account's position in `symbol` has this take-profit and this stop-loss, and no others of this kind; neither: none.
+
+    They are market orders once triggered, `<order_id>-tp` and `<order_id>-sl`, follow the position's size, and end with it.
+    """
+
+    take_profit: Number | None = None
+    stop_loss: Number | None = None
+
+
 class CancelOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="cancel_order"):
     """Cancel the working order `order_id`; a fill may still win."""
 
@@ -125,18 +157,18 @@ class CancelAllIntent(Intent, frozen=True, kw_only=True, gc=False, tag="cancel_a
 
 
 ConditionalIntent = StopOrderIntent | TakeProfitOrderIntent | TrailingStopIntent
-OrderIntent = MarketOrderIntent | LimitOrderIntent | ConditionalIntent
-AnyIntent = OrderIntent | AmendOrderIntent | CancelOrderIntent | CancelAllIntent
+OrderIntent = MarketOrderIntent | LimitOrderIntent | ConditionalIntent | OcoOrderIntent
+AnyIntent = OrderIntent | PositionExitsIntent | AmendOrderIntent | CancelOrderIntent | CancelAllIntent
 CONDITIONAL_TYPES = (StopOrderIntent, TakeProfitOrderIntent, TrailingStopIntent)
-ORDER_TYPES = (MarketOrderIntent, LimitOrderIntent, *CONDITIONAL_TYPES)
-INTENT_TYPES = (*ORDER_TYPES, AmendOrderIntent, CancelOrderIntent, CancelAllIntent)
+ORDER_TYPES = (MarketOrderIntent, LimitOrderIntent, *CONDITIONAL_TYPES, OcoOrderIntent)
+INTENT_TYPES = (*ORDER_TYPES, PositionExitsIntent, AmendOrderIntent, CancelOrderIntent, CancelAllIntent)
 
 
 def order_type_of(intent: OrderIntent) -> OrderType:
     """The type of the order that an intent asks for."""
     if isinstance(intent, MarketOrderIntent):
         return OrderType.MARKET
-    if isinstance(intent, LimitOrderIntent):
+    if isinstance(intent, (LimitOrderIntent, OcoOrderIntent)):
         return OrderType.LIMIT
     if isinstance(intent, StopOrderIntent):
         return OrderType.STOP_MARKET if intent.price is None else OrderType.STOP_LIMIT

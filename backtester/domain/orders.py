@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from backtester.domain.message import Message
-from backtester.domain.vocabulary import FillNote, Liquidity, OrderStatus, OrderType, RejectReason, Side, TimeInForce
+from backtester.domain.vocabulary import FillNote, Liquidity, OrderStatus, OrderType, RejectReason, Side, TimeInForce, TriggerBy
 
 
 class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order", omit_defaults=True):
@@ -15,7 +15,9 @@ class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order", omit
 
     `price_ticks` is 0 for an order without a limit, `trigger_ticks` for one without a trigger (a
     trailing stop's activation). `trail_ticks` or `trail_e8` (a fraction in 1e-8) is how far a trailing stop follows. `budget_e8`
-    bounds what a spot buy may cost (value and fee, 1e-8 quote); 0 elsewhere.
+    bounds what a spot buy may cost (value and fee, 1e-8 quote); 0 elsewhere. `exits_whole`: its take-profit and stop-loss are those
+    of the position. `oco_trigger_ticks` (with `oco_price_ticks`, `oco_reason`) is the stop of an OCO of which this is the limit,
+    `oco_id` the limit of which this is the stop. `follows_position`: `qty_lots` is what the position is.
     """
 
     order_id: str
@@ -36,6 +38,25 @@ class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order", omit
     trail_e8: int = 0
     take_profit_ticks: int = 0
     stop_loss_ticks: int = 0
+    exits_whole: bool = False
+    oco_trigger_ticks: int = 0
+    oco_price_ticks: int = 0
+    oco_reason: str = ""
+    oco_id: str = ""
+    follows_position: bool = False
+    trigger_by: TriggerBy = TriggerBy.LAST
+
+
+class SanitizedExits(Message, frozen=True, gc=False, tag="sanitized_exits", omit_defaults=True):
+    """Risk has passed a request that the position in `symbol`, closed by `side`, has these exits and no others; 0 is none."""
+
+    order_id: str
+    strategy_id: str
+    symbol: str
+    side: Side
+    take_profit_ticks: int = 0
+    stop_loss_ticks: int = 0
+    trigger_by: TriggerBy = TriggerBy.LAST
 
 
 class SanitizedCancel(Message, frozen=True, gc=False, tag="sanitized_cancel"):

@@ -59,6 +59,21 @@ class TimeInForce(Word):
     GTD = "gtd"
 
 
+class TriggerBy(Word):
+    """Which price triggers a waiting order: the last trade's, the mark price, or the index."""
+
+    LAST = "last"
+    MARK = "mark"
+    INDEX = "index"
+
+
+class ExitSize(Word):
+    """Whether exits attached to an entry belong to each of its fills (PART) or, one pair, to the whole position."""
+
+    PART = "part"
+    WHOLE = "whole"
+
+
 class Liquidity(Word):
     """Which side of the book a fill came from."""
 
@@ -115,6 +130,7 @@ class RejectReason(Word):
     GOOD_TILL = "GOOD_TILL"
     TRIGGER_SIDE = "TRIGGER_SIDE"
     OCO = "OCO"
+    REPLACED = "REPLACED"
     SHORT_SPOT = "SHORT_SPOT"
     MAX_OPEN_ORDERS = "MAX_OPEN_ORDERS"
     MAX_POSITION = "MAX_POSITION"

@@ -18,6 +18,8 @@ from backtester.domain.intents import (
     CancelOrderIntent,
     LimitOrderIntent,
     MarketOrderIntent,
+    OcoOrderIntent,
+    PositionExitsIntent,
     StopOrderIntent,
     TakeProfitOrderIntent,
 )
@@ -33,9 +35,11 @@ _NEEDED = {
     LimitOrderIntent: ("qty", "price"),
     StopOrderIntent: ("qty", "trigger_price"),
     TakeProfitOrderIntent: ("qty", "trigger_price"),
+    OcoOrderIntent: ("qty", "price", "trigger_price"),
     AmendOrderIntent: (),
+    PositionExitsIntent: (),
 }
-_OPTIONAL = ("qty", "price", "trigger_price", "distance", "trail_bps", "activation_price", "take_profit", "stop_loss")
+_OPTIONAL = ("qty", "price", "trigger_price", "distance", "trail_bps", "activation_price", "take_profit", "stop_loss", "stop_price")
 
 
 class Intake:
@@ -103,18 +107,25 @@ class Intake:
             intent = self._plain_numbers(strategy_id, intent, hook=hook)
             if intent.__class__ is AmendOrderIntent:
                 return replace(intent, strategy_id=strategy_id, time_ms=now_ms)
+            if intent.__class__ is PositionExitsIntent:
+                order_id = self._order_id(strategy_id, intent.order_id, hook=hook)
+                return replace(intent, order_id=order_id, strategy_id=strategy_id, time_ms=now_ms)
         elif intent.qty.__class__ not in _PLAIN or intent.take_profit is not None or intent.stop_loss is not None:
             intent = self._plain_numbers(strategy_id, intent, hook=hook)
         if not isinstance(intent.reason, str):
             raise StrategyError(f"{strategy_id}.{hook}: reason of an intent must be text, was {intent.reason!r:.100}")
-        order_id = intent.order_id
+        order_id = self._order_id(strategy_id, intent.order_id, hook=hook)
+        return replace(intent, order_id=order_id, strategy_id=strategy_id, time_ms=now_ms)
+
+    def _order_id(self, strategy_id: str, order_id: str, *, hook: str) -> str:
+        """The id that the strategy chose, or the next one. Raises StrategyError for one that the engine could stamp."""
         if not order_id:
             number = self._counts.get(strategy_id, 0) + 1
             self._counts[strategy_id] = number
-            order_id = f"{strategy_id}-{number}"
-        elif order_id.rpartition("-")[2].isdigit() and order_id.rpartition("-")[0] in (strategy_id, "risk", "end"):
+            return f"{strategy_id}-{number}"
+        if order_id.rpartition("-")[2].isdigit() and order_id.rpartition("-")[0] in (strategy_id, "risk", "end"):
             raise StrategyError(f"{strategy_id}.{hook}: order ids of the form {order_id!r} are the engine's; choose another")
-        return replace(intent, order_id=order_id, strategy_id=strategy_id, time_ms=now_ms)
+        return order_id
 
     def _plain_numbers(self, strategy_id: str, intent: Any, *, hook: str) -> Any:
         """The intent with NumPy scalars and the like as plain numbers."""

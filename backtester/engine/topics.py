@@ -18,6 +18,7 @@ from backtester.domain.orders import (
     OrderTriggered,
     SanitizedAmend,
     SanitizedCancel,
+    SanitizedExits,
     SanitizedOrder,
 )
 from backtester.domain.run_events import ControlEvent, LogEvent, RunEnded, RunStarted
@@ -50,7 +51,7 @@ def on(topic: Topic[M], message: M) -> Published:
 
 T_CANDLES: Topic[Candle] = Topic("candles", 0)
 T_ORDERS_INTENT: Topic[AnyIntent] = Topic("orders.intent", 1)
-T_ORDERS_SANITIZED: Topic[SanitizedOrder | SanitizedAmend | SanitizedCancel] = Topic("orders.sanitized", 2)
+T_ORDERS_SANITIZED: Topic[SanitizedOrder | SanitizedExits | SanitizedAmend | SanitizedCancel] = Topic("orders.sanitized", 2)
 T_ORDERS_REFUSED: Topic[OrderRefused] = Topic("orders.refused", 3)
 T_ORDERS_ACK: Topic[OrderAck] = Topic("orders.ack", 4)
 T_ORDERS_REJECTED: Topic[OrderRejected] = Topic("orders.rejected", 5)

@@ -17,6 +17,7 @@ from backtester.domain.orders import (
     OrderTriggered,
     SanitizedAmend,
     SanitizedCancel,
+    SanitizedExits,
     SanitizedOrder,
 )
 from backtester.domain.vocabulary import OrderStatus
@@ -35,6 +36,9 @@ class OrderGateway(Protocol):
     def amend(self, amend: SanitizedAmend) -> None:
         """The request to amend is on its way."""
 
+    def set_exits(self, exits: SanitizedExits) -> None:
+        """The request to give the position these exits is on its way."""
+
 
 class OrderManager:
     """Hands requests to the gateway and keeps the working orders current with what the venue reports."""
@@ -45,19 +49,25 @@ class OrderManager:
         self._records = working.records
         self.sent_count = 0
 
-    def on_sanitized(self, request: SanitizedOrder | SanitizedAmend | SanitizedCancel) -> None:
+    def on_sanitized(self, request: SanitizedOrder | SanitizedExits | SanitizedAmend | SanitizedCancel) -> None:
         """The request is recorded and handed to the gateway."""
-        if isinstance(request, SanitizedCancel):
-            self._gateway.cancel(request)
-            return
-        if isinstance(request, SanitizedAmend):
-            self._gateway.amend(request)
+        if not isinstance(request, SanitizedOrder):
+            self._ask(request)
             return
         self.sent_count += 1
         self._records[request.order_id] = OrderRecord(request)
         if not is_engine_id(request.order_id, request.strategy_id):
             self._working.chosen_ids.add(request.order_id)
         self._gateway.send(request)
+
+    def _ask(self, request: SanitizedExits | SanitizedAmend | SanitizedCancel) -> None:
+        if isinstance(request, SanitizedCancel):
+            self._gateway.cancel(request)
+        elif isinstance(request, SanitizedAmend):
+            self._gateway.amend(request)
+        else:
+            self._working.chosen_ids.add(request.order_id)
+            self._gateway.set_exits(request)
 
     def on_ack(self, ack: OrderAck) -> None:
         """The order is live, or waits for its trigger."""

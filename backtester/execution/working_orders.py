@@ -64,7 +64,10 @@ class WorkingOrders:
         return sum(
             record.open_lots
             for record in self.records.values()
-            if record.order.symbol == symbol and record.order.side is side and not record.order.reduce_only
+            if record.order.symbol == symbol
+            and record.order.side is side
+            and not record.order.reduce_only
+            and not (record.order.oco_id and record.status is OrderStatus.UNTRIGGERED)  # instead of its limit, not beside it
         )
 
     def working(self, *, strategy_id: str | None = None, symbol: str | None = None) -> Sequence[OpenOrder]:

@@ -177,6 +177,10 @@ def amended_order(
 def _impossible(intent: AmendOrderIntent, order: SanitizedOrder, *, rules: VenueRules, waits: bool) -> Refusal | None:
     if intent.qty is None and intent.price is None and intent.trigger_price is None:
         return Refusal(RejectReason.INVALID, "give qty, price or trigger_price: there is nothing to change")
+    if order.oco_id or order.oco_trigger_ticks:
+        return Refusal(RejectReason.INVALID, "an OCO is one order list: cancel it and send another")
+    if order.follows_position and intent.qty is not None:
+        return Refusal(RejectReason.INVALID, "the order has the size of the position")
     if order.order_type is OrderType.MARKET:
         return Refusal(RejectReason.INVALID, "a market order cannot be amended")
     if waits and not rules.amends_waiting:

@@ -19,7 +19,9 @@ from backtester.domain.intents import (
     CancelOrderIntent,
     LimitOrderIntent,
     MarketOrderIntent,
+    OcoOrderIntent,
     OrderIntent,
+    PositionExitsIntent,
     order_type_of,
 )
 from backtester.domain.money import FEE_STEP, PRICE_ONE, ceil_div, price_e8
@@ -29,18 +31,27 @@ from backtester.domain.orders import (
     OrderCanceled,
     OrderRefused,
     OrderRejected,
+    SanitizedExits,
     SanitizedOrder,
 )
 from backtester.domain.run_events import ControlEvent
 from backtester.domain.venue_rules import GENERIC, VenueRules
-from backtester.domain.vocabulary import Market, RejectReason, Side, TimeInForce
+from backtester.domain.vocabulary import ExitSize, Market, RejectReason, Side, TimeInForce
 from backtester.engine.clock import Clock
 from backtester.engine.topics import T_ORDERS_REFUSED, T_ORDERS_SANITIZED, Published, on
 from backtester.risk.amending import Amendments
 from backtester.risk.halting import Halting
 from backtester.risk.limits import RiskLimits
 from backtester.risk.order_rate import TokenBucket
-from backtester.risk.order_validation import OrderRounding, Refusal, Rounded, check_collar, check_life, check_opening_size
+from backtester.risk.order_validation import (
+    OrderRounding,
+    Refusal,
+    Rounded,
+    check_collar,
+    check_life,
+    check_opening_size,
+    round_exits,
+)
 from backtester.risk.readers import AccountReader, OrderReader
 from backtester.risk.reservations import Reservations
 
@@ -95,12 +106,34 @@ class RiskGate:
         if isinstance(intent, CancelAllIntent):
             working = self._orders.working(strategy_id=intent.strategy_id, symbol=intent.symbol or None)
             return [self._halting.cancel_message(row.order_id, intent.strategy_id, row.symbol) for row in working]
+        if isinstance(intent, PositionExitsIntent):
+            return self._exits(intent)
         if isinstance(intent, AmendOrderIntent):
             outcome = self.amendments.sanitized(intent)
             if isinstance(outcome, Refusal):
                 return self._refuse(intent, outcome)
             return (on(T_ORDERS_SANITIZED, outcome),)
         return self._cancel(intent)
+
+    def _exits(self, intent: PositionExitsIntent) -> Sequence[Published]:
+        """A position's own exits only ever close: no rail stands in their way."""
+        spec = self._specs.get(intent.symbol)
+        if spec is None:
+            return self._refuse(intent, Refusal(RejectReason.UNKNOWN_SYMBOL, f"{intent.symbol!r} is not in this run"))
+        if any(self._orders.is_used(f"{intent.order_id}{tail}") for tail in ("", "-sl", "-tp")):
+            return self._refuse(intent, Refusal(RejectReason.DUPLICATE_ID, f"order id {intent.order_id!r} was used before"))
+        held = self._account.lots[intent.symbol]
+        if spec.market is Market.SPOT:
+            return self._refuse(intent, Refusal(RejectReason.INVALID, "a spot account has no positions: send an OCO"))
+        if not held:
+            return self._refuse(intent, Refusal(RejectReason.REDUCE_ONLY, "there is no position that they would close"))
+        side = Side.SELL if held > 0 else Side.BUY
+        ticks = round_exits(intent, spec, side=side)
+        if isinstance(ticks, Refusal):
+            return self._refuse(intent, ticks)
+        target, stop = ticks
+        names = (intent.order_id, intent.strategy_id, intent.symbol)
+        return (on(T_ORDERS_SANITIZED, SanitizedExits(self._clock.now_ms, *names, side, target, stop)),)
 
     def _cancel(self, intent: CancelOrderIntent) -> Sequence[Published]:
         if self._orders.owner(intent.order_id) != intent.strategy_id:
@@ -112,7 +145,9 @@ class RiskGate:
         spec = self._specs.get(intent.symbol)
         if spec is None:
             return self._refuse(intent, Refusal(RejectReason.UNKNOWN_SYMBOL, f"{intent.symbol!r} is not in this run"))
-        if self._orders.is_used(intent.order_id):
+        if self._orders.is_used(intent.order_id) or (
+            intent.__class__ is OcoOrderIntent and self._orders.is_used(f"{intent.order_id}-stop")
+        ):
             return self._refuse(intent, Refusal(RejectReason.DUPLICATE_ID, f"order id {intent.order_id!r} was used before"))
         rounded = self._rounding.round(intent, spec)
         if isinstance(rounded, Refusal):
@@ -153,9 +188,19 @@ class RiskGate:
         )
         if isinstance(intent, MarketOrderIntent) and intent.take_profit is None and intent.stop_loss is None:
             return order
+        if isinstance(intent, OcoOrderIntent):
+            return replace(
+                order,
+                good_till_ms=intent.good_till_ms,
+                post_only=True,
+                oco_trigger_ticks=rounded.oco_trigger_ticks,
+                oco_price_ticks=rounded.oco_price_ticks,
+                oco_reason=str(intent.stop_reason),
+            )
         return replace(
             order,
             post_only=isinstance(intent, LimitOrderIntent) and intent.post_only,
+            exits_whole=isinstance(intent, (MarketOrderIntent, LimitOrderIntent)) and intent.exit_size is ExitSize.WHOLE,
             good_till_ms=0 if isinstance(intent, MarketOrderIntent) else intent.good_till_ms,
             trigger_ticks=rounded.trigger_ticks,
             trail_ticks=rounded.trail_ticks,
@@ -189,11 +234,15 @@ class RiskGate:
             return broken
         if rounded.waits and spec.market is not Market.SPOT:
             return 0  # margin is asked for at the trigger (exchange_semantics.md, section 1.1)
+        if rounded.oco_trigger_ticks and spec.market is Market.SPOT:  # a buy holds what the dearer of the two may cost
+            is_limit = rounded.oco_price_ticks > 0
+            order_e8 = max(rounded.price_ticks, rounded.oco_price_ticks or rounded.oco_trigger_ticks) * spec.tick_e8
         return self._reserve(spec, rounded, opening_lots, order_e8=order_e8, is_limit=is_limit, side=intent.side)
 
     def _count_rails(self, spec: SymbolSpec, side: Side, rounded: Rounded, *, price_e8_: int) -> Refusal | None:
         limits = self._limits
-        if limits.max_open_orders is not None and self._orders.count() >= limits.max_open_orders:
+        count = self._orders.count() + bool(rounded.oco_trigger_ticks)  # which is two
+        if limits.max_open_orders is not None and count >= limits.max_open_orders:
             return Refusal(RejectReason.MAX_OPEN_ORDERS, f"{limits.max_open_orders} orders are working already")
         return self._position_and_rate(spec, side, rounded.qty_lots, price_e8_=price_e8_)
 
@@ -253,6 +302,11 @@ class RiskGate:
     def hold_at_trigger(self, order: SanitizedOrder, price_e8: int) -> bool:
         """Whether a waiting order that is triggered now may go on: its margin is held, or it needs none."""
         spec = self._specs[order.symbol]
+        if order.oco_id:  # its limit has just ended: what that held is for this order
+            amount = self.reservations.of(order.oco_id)
+            self.reservations.release(order.oco_id)
+            if spec.market is Market.SPOT and amount:
+                self.reservations.hold(order.order_id, amount=amount, lots=order.qty_lots)
         held = self._account.lots[order.symbol]
         opposite = held > 0 if order.side is Side.SELL else held < 0
         if order.reduce_only or spec.market is Market.SPOT or (opposite and order.qty_lots <= abs(held)):

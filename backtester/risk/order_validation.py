@@ -12,7 +12,9 @@ from backtester.domain.instruments import SymbolSpec, SymbolSpecs
 from backtester.domain.intents import (
     LimitOrderIntent,
     MarketOrderIntent,
+    OcoOrderIntent,
     OrderIntent,
+    PositionExitsIntent,
     StopOrderIntent,
     TakeProfitOrderIntent,
     TrailingStopIntent,
@@ -44,6 +46,8 @@ class Rounded(msgspec.Struct, frozen=True, gc=False):
     trail_e8: int = 0
     take_profit_ticks: int = 0
     stop_loss_ticks: int = 0
+    oco_trigger_ticks: int = 0
+    oco_price_ticks: int = 0
 
     @property
     def waits(self) -> bool:
@@ -84,6 +88,8 @@ class OrderRounding:
             return _with_exits(intent, spec, Rounded(lots, 0))
         if isinstance(intent, TrailingStopIntent):
             return _with_trail(intent, spec, lots)
+        if isinstance(intent, OcoOrderIntent):
+            return _with_oco(intent, spec, lots)
         priced = _with_prices(intent, spec, lots)
         if isinstance(priced, Rounded) and isinstance(intent, LimitOrderIntent):
             return _with_exits(intent, spec, priced)
@@ -108,6 +114,38 @@ def _with_prices(
     except InvalidPriceError as error:
         return Refusal(RejectReason.INVALID, str(error))
     return Rounded(lots, ticks, trigger)
+
+
+def _with_oco(intent: OcoOrderIntent, spec: SymbolSpec, lots: int) -> Rounded | Refusal:
+    """Limit, trigger and the stop's own limit in ticks; the two lie on the sides of the market where an OCO has them."""
+    buys = intent.side is Side.BUY
+    stop = 0
+    try:
+        limit = price_ticks(intent.price, spec=spec, side=intent.side)
+        trigger = price_ticks(intent.trigger_price, spec=spec, side=intent.side.opposite)
+        if intent.stop_price is not None:
+            stop = price_ticks(intent.stop_price, spec=spec, side=intent.side)
+    except InvalidPriceError as error:
+        return Refusal(RejectReason.INVALID, str(error))
+    if not (limit and trigger) or (intent.stop_price is not None and not stop):
+        return Refusal(RejectReason.TICK, f"a price is below one tick of {spec.tick_size}")
+    if limit >= trigger if buys else limit <= trigger:
+        order = "price < market < trigger_price" if buys else "trigger_price < market < price"
+        return Refusal(RejectReason.INVALID, f"prices of an OCO {intent.side.value} must be {order}")
+    return Rounded(lots, limit, oco_trigger_ticks=trigger, oco_price_ticks=stop)
+
+
+def round_exits(intent: PositionExitsIntent, spec: SymbolSpec, *, side: Side) -> tuple[int, int] | Refusal:
+    """(take-profit, stop-loss) of a position that `side` closes, in ticks, each rounded so that it is reached later; 0 is none."""
+    try:
+        target = price_ticks(intent.take_profit, spec=spec, side=side) if intent.take_profit is not None else 0
+        stop = price_ticks(intent.stop_loss, spec=spec, side=side.opposite) if intent.stop_loss is not None else 0
+    except InvalidPriceError as error:
+        return Refusal(RejectReason.INVALID, str(error))
+    if target and stop and (target <= stop if side is Side.SELL else target >= stop):
+        order = "stop_loss < take_profit of a long" if side is Side.SELL else "take_profit < stop_loss of a short"
+        return Refusal(RejectReason.INVALID, f"prices must be {order} position")
+    return target, stop
 
 
 def _with_exits(intent: MarketOrderIntent | LimitOrderIntent, spec: SymbolSpec, rounded: Rounded) -> Rounded | Refusal:
@@ -156,6 +194,8 @@ def check_life(intent: OrderIntent, *, rules: VenueRules, now_ms: int) -> Refusa
     good_till_ms = 0 if isinstance(intent, MarketOrderIntent) else intent.good_till_ms
     if isinstance(intent, LimitOrderIntent) and intent.post_only and intent.tif in (TimeInForce.IOC, TimeInForce.FOK):
         return Refusal(RejectReason.INVALID, f"post_only rests and {intent.tif.value} does not: choose one")
+    if isinstance(intent, OcoOrderIntent) and intent.tif in (TimeInForce.IOC, TimeInForce.FOK):
+        return Refusal(RejectReason.INVALID, f"an OCO waits and {intent.tif.value} does not: choose one")
     if intent.tif is not TimeInForce.GTD:
         return Refusal(RejectReason.INVALID, "good_till_ms needs tif=TimeInForce.GTD") if good_till_ms else None
     if isinstance(intent, MarketOrderIntent):

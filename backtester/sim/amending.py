@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from backtester.domain.candle import Candle
 from backtester.domain.money import FEE_STEP, price_e8
-from backtester.domain.orders import OrderAmended, OrderRejected, SanitizedAmend, SanitizedOrder
-from backtester.domain.vocabulary import OrderStatus, RejectReason
+from backtester.domain.orders import OrderRejected, SanitizedAmend, SanitizedExits, SanitizedOrder
+from backtester.domain.vocabulary import OrderStatus, RejectReason, Side
 from backtester.engine.clock import Clock
-from backtester.engine.topics import T_ORDERS_AMENDED, T_ORDERS_REJECTED, Published, on
+from backtester.engine.topics import T_ORDERS_REJECTED, Published, on
 from backtester.sim.standing_orders import StandingOrders
 from backtester.sim.working_order import WorkingOrder
 
@@ -90,30 +90,34 @@ class Amending:
                 working.budget_e8 = held // FEE_STEP
             keeps = False
         working.amend(changed)
-        self.report(working, reports, keeps_place=keeps)
+        self._standing.report_amended(working, reports, keeps_place=keeps)
         if working.waiting:
             self._wait_anew(working, bar, moved=bool(amend.trigger_ticks))
         elif not keeps:
             self._arrive_anew(working, bar, reports)
         return reports
 
-    def report(self, working: WorkingOrder, reports: list[Published], *, keeps_place: bool) -> None:
-        """Say what the order is now."""
-        order = working.order
-        amended = OrderAmended(
-            time_ms=self._clock.now_ms,
-            order_id=order.order_id,
-            strategy_id=order.strategy_id,
-            symbol=order.symbol,
-            qty_lots=order.qty_lots,
-            open_lots=working.open_lots,
-            price_ticks=order.price_ticks,
-            trigger_ticks=order.trigger_ticks,
-            keeps_place=keeps_place,
-        )
-        reports.append(on(T_ORDERS_AMENDED, amended))
+    def on_exits(self, exits: SanitizedExits, bar: Candle | None) -> list[Published]:
+        """The position has its new exits, or the request is rejected and it keeps those that it had.
 
-    def reject(self, amend: SanitizedAmend, reason: RejectReason, detail: str, reports: list[Published]) -> None:
+        They meet bars as orders that arrive now: the stop-loss the whole of this one, the take-profit those from the next on.
+        """
+        reports: list[Published] = []
+        symbol, now_ms = exits.symbol, self._clock.now_ms
+        if self._standing.filling.lots[symbol] * exits.side.sign >= 0:
+            self.reject(exits, RejectReason.REDUCE_ONLY, "there is no position that they would close", reports)
+            return reports
+        price = self._price_now(symbol, bar)
+        tick_e8 = self._standing.tick_e8(symbol)
+        if price is None or not _is_between(price_e8(price), exits, tick_e8):
+            self.reject(exits, RejectReason.TRIGGER_SIDE, "the market is beyond the trigger already", reports)
+            return reports
+        fresh = bar is None or bar.start_ms >= now_ms
+        from_ms = {"sl": now_ms, "tp": now_ms} if fresh or bar is None else {"sl": bar.start_ms, "tp": bar.end_ms}
+        self._standing.exits.replace_pair(exits, from_ms, reports)
+        return reports
+
+    def reject(self, amend: SanitizedAmend | SanitizedExits, reason: RejectReason, detail: str, reports: list[Published]) -> None:
         """The request is rejected; the order, where there is one, stands as it did."""
         rejected = OrderRejected(
             time_ms=self._clock.now_ms,
@@ -152,3 +156,10 @@ class Amending:
             self._standing.end(working, RejectReason.POST_ONLY, reports, status=OrderStatus.CANCELED)
             return
         self._place_limit(working, bar, reports)
+
+
+def _is_between(price: int, exits: SanitizedExits, tick_e8: int) -> bool:
+    """Whether the market, in 1e-8, lies between the two exits, beyond neither."""
+    sells = exits.side is Side.SELL
+    low, high = (exits.stop_loss_ticks, exits.take_profit_ticks) if sells else (exits.take_profit_ticks, exits.stop_loss_ticks)
+    return low * tick_e8 < price and (not high or price < high * tick_e8)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from backtester.domain.candle import Candle
 from backtester.domain.money import price_e8
-from backtester.domain.orders import OrderAck, OrderRejected, SanitizedAmend, SanitizedCancel
+from backtester.domain.orders import OrderAck, OrderRejected, SanitizedAmend, SanitizedCancel, SanitizedExits
 from backtester.domain.vocabulary import FillNote, Liquidity, OrderStatus, OrderType, RejectReason, TimeInForce
 from backtester.engine.clock import Clock
 from backtester.engine.schedule import Schedule
@@ -58,14 +58,10 @@ class Arrivals:
         self._carry = carry
         self._work_bars = work_bars
 
-    def on_arrival(self, item: WorkingOrder | SanitizedAmend | SanitizedCancel | GoodTill) -> list[Published]:
+    def on_arrival(self, item: WorkingOrder | SanitizedExits | SanitizedAmend | SanitizedCancel | GoodTill) -> list[Published]:
         """What the venue reports of an order, a request, a date or a market order's next bar, all due now."""
-        if isinstance(item, SanitizedCancel):
-            return self._on_cancel(item)
-        if isinstance(item, SanitizedAmend):
-            return self._on_amend(item)
-        if isinstance(item, GoodTill):
-            return self._on_good_till(item.working)
+        if not isinstance(item, WorkingOrder):
+            return self._on_request(item)
         order = item.order
         order_id, symbol, now_ms = order.order_id, order.symbol, self._clock.now_ms
         if self._standing.by_id.get(order_id) is not item:
@@ -80,6 +76,9 @@ class Arrivals:
             if item.conditional:
                 self._begin_waiting(item, bar, reports)
                 return reports
+            if order.oco_trigger_ticks:
+                self._begin_oco(item, bar, reports)
+                return reports
             if (order.post_only or order.tif is TimeInForce.FOK) and self._ends_at_arrival(item, bar, reports):
                 return reports
             ack = OrderAck(now_ms, order_id, order.strategy_id, symbol)
@@ -89,6 +88,15 @@ class Arrivals:
         else:
             self._place_limit(item, bar, reports)
         return reports
+
+    def _on_request(self, item: SanitizedExits | SanitizedAmend | SanitizedCancel | GoodTill) -> list[Published]:
+        if isinstance(item, SanitizedCancel):
+            return self._on_cancel(item)
+        if isinstance(item, SanitizedAmend):
+            return self._on_amend(item)
+        if isinstance(item, GoodTill):
+            return self._on_good_till(item.working)
+        return self._amending.on_exits(item, self._bars.bar_from(item.symbol, self._clock.now_ms))
 
     def _begin_waiting(self, working: WorkingOrder, bar: Candle | None, reports: list[Published]) -> None:
         """A conditional order waits from now on, unless the market has passed its trigger already: then it is rejected.
@@ -112,6 +120,25 @@ class Arrivals:
             working.trail.start(price)
         self._standing.wait(working)
         self._end_at_date(working)
+
+    def _begin_oco(self, working: WorkingOrder, bar: Candle | None, reports: list[Published]) -> None:
+        """The limit rests and its stop waits, where the market lies between them; else neither ever was an order.
+
+        exchange_semantics.md, section 1.2 ("OCO").
+        """
+        order, now_ms = working.order, self._clock.now_ms
+        open_now = bar is not None and bar.start_ms <= now_ms
+        price = bar.open if bar is not None and open_now else self._marks.get(order.symbol)
+        trigger_e8 = order.oco_trigger_ticks * working.tick_e8
+        if price is None or not (price_e8(price) - trigger_e8) * -order.side.sign > 0 or working.is_marketable(price_e8(price)):
+            detail = "the market does not lie between the prices of the OCO"
+            self._standing.reject(working, RejectReason.TRIGGER_SIDE, detail, reports)
+            return
+        reports.append(on(T_ORDERS_ACK, OrderAck(now_ms, order.order_id, order.strategy_id, order.symbol)))
+        self._place_limit(working, bar, reports)
+        if self._standing.by_id.get(order.order_id) is working:
+            meets_from_ms = bar.start_ms if bar is not None and open_now else now_ms
+            self._standing.exits.stop_of_oco(working, meets_from_ms, reports)
 
     def _end_at_date(self, working: WorkingOrder) -> None:
         order = working.order

@@ -79,11 +79,11 @@ class BarMatching:
             return
         self._standing.triggers.remove(working)
         working.waiting = False
+        self._standing.end_counterpart(working, reports)
         if not self._may_trigger(order, price_e8(reference)):
             self._standing.end(working, RejectReason.INSUFFICIENT, reports, status=OrderStatus.CANCELED)
             self._standing.watch(order.symbol)
             return
-        self._standing.end_counterpart(working, reports)
         reports.append(on(T_ORDERS_TRIGGERED, OrderTriggered(self._clock.now_ms, order.order_id, order.strategy_id, order.symbol)))
         lots, over = self._filling.allowed(working, bar)
         if not order.price_ticks:

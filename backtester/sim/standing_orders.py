@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.orders import OrderAttached, OrderCanceled, OrderRejected, SanitizedOrder
+from backtester.domain.orders import OrderAmended, OrderCanceled, OrderRejected
 from backtester.domain.rounding import lots_decimal
 from backtester.domain.venue_rules import GENERIC, VenueRules
-from backtester.domain.vocabulary import Liquidity, OrderStatus, OrderType, RejectReason, Side, TimeInForce
+from backtester.domain.vocabulary import Liquidity, OrderStatus, RejectReason, Side
 from backtester.engine.clock import Clock
 from backtester.engine.routes import Routes
-from backtester.engine.topics import T_FILLS, T_ORDERS_ATTACHED, T_ORDERS_CANCELED, T_ORDERS_REJECTED, Published, on
+from backtester.engine.topics import T_FILLS, T_ORDERS_AMENDED, T_ORDERS_CANCELED, T_ORDERS_REJECTED, Published, on
+from backtester.sim.exits import Exits
 from backtester.sim.filling import Filling
 from backtester.sim.triggers import Triggers
 from backtester.sim.working_order import WorkingOrder
@@ -36,10 +37,14 @@ class StandingOrders:
         clock: Clock,
         routes: Routes,
         rules: Mapping[str, VenueRules],
+        touch: bool,
     ) -> None:
         self.by_id: dict[str, WorkingOrder] = {}
         self.resting: dict[str, list[WorkingOrder]] = {symbol: [] for symbol in specs}
         self.triggers = Triggers(specs)
+        self.exits = Exits(standing=self, specs=specs, clock=clock)
+        self.index = {symbol: index for index, symbol in enumerate(specs)}
+        self.touch = touch
         self.filling = filling
         self._specs = specs
         self._clock = clock
@@ -53,6 +58,10 @@ class StandingOrders:
     def code_of(self, symbol: str, reason: RejectReason) -> str:
         """The venue's own word for a reason."""
         return self.rules_of(symbol).code_of(reason)
+
+    def tick_e8(self, symbol: str) -> int:
+        """The price of one tick, in 1e-8."""
+        return self._specs[symbol].tick_e8
 
     def rest(self, working: WorkingOrder) -> None:
         """The order rests at its limit from now on."""
@@ -90,49 +99,14 @@ class StandingOrders:
         if not working.open_lots:
             self.forget(working)
         if working.order.take_profit_ticks or working.order.stop_loss_ticks:
-            self._protect(working, bar, lots, reports)
+            self.exits.protect(working, bar.start_ms, bar.end_ms, lots, reports)
+        if working.counterpart is not None:
+            self.end_counterpart(working, reports)
         symbol = working.order.symbol
+        self.exits.after_trade(symbol, reports)
         if not filling.lots[symbol]:
             for other in (*self.resting[symbol], *self.triggers.waiting(symbol)):
                 self.end_if_pointless(other, reports)
-
-    def _protect(self, entry: WorkingOrder, bar: Candle, lots: int, reports: list[Published]) -> None:
-        """The fill gets its own take-profit and stop-loss, which wait from now on.
-
-        In the bar of the entry the stop may count and the take-profit may not (exchange_semantics.md, section 5.11; golden H07).
-        """
-        order = entry.order
-        exits: list[WorkingOrder] = []
-        for ticks, order_type, word in (
-            (order.stop_loss_ticks, OrderType.STOP_MARKET, "sl"),
-            (order.take_profit_ticks, OrderType.TAKE_PROFIT_MARKET, "tp"),
-        ):
-            if not ticks:
-                continue
-            child = SanitizedOrder(
-                time_ms=self._clock.now_ms,
-                order_id=f"{order.order_id}-{word}{entry.fills}",
-                strategy_id=order.strategy_id,
-                symbol=order.symbol,
-                side=order.side.opposite,
-                order_type=order_type,
-                qty_lots=lots,
-                price_ticks=0,
-                tif=TimeInForce.GTC,
-                reduce_only=True,
-                budget_e8=0,
-                reason="SL_HIT" if word == "sl" else "TP_HIT",
-                trigger_ticks=ticks,
-            )
-            working = WorkingOrder(child, symbol_index=entry.symbol_index, spec=self._specs[order.symbol], touch=False)
-            working.arrived_ms = self._clock.now_ms
-            working.meets_from_ms = bar.start_ms if word == "sl" else bar.end_ms
-            self.by_id[child.order_id] = working
-            reports.append(on(T_ORDERS_ATTACHED, OrderAttached(self._clock.now_ms, child)))
-            self.wait(working)
-            exits.append(working)
-        if len(exits) == 2:
-            exits[0].counterpart, exits[1].counterpart = exits[1], exits[0]
 
     def rival_of(self, stop: WorkingOrder, bar: Candle) -> WorkingOrder | None:
         """The nearest order that this bar reaches too and that leaves a stop nothing to do, or the other way round.
@@ -155,8 +129,11 @@ class StandingOrders:
 
     def end_counterpart(self, working: WorkingOrder, reports: list[Published]) -> None:
         """What was to happen instead of this order ends, if it still stands."""
-        other = working.counterpart
-        if other is not None and self.by_id.get(other.order.order_id) is other:
+        other, working.counterpart = working.counterpart, None
+        if other is None:
+            return
+        other.counterpart = None
+        if self.by_id.get(other.order.order_id) is other:
             self.end(other, RejectReason.OCO, reports, status=OrderStatus.CANCELED)
 
     def end_if_pointless(self, working: WorkingOrder, reports: list[Published]) -> None:
@@ -194,6 +171,24 @@ class StandingOrders:
         )
         reports.append(on(T_ORDERS_CANCELED, canceled))
         self.forget(working)
+        if working.counterpart is not None and (order.oco_id or order.oco_trigger_ticks):
+            self.end_counterpart(working, reports)
+
+    def report_amended(self, working: WorkingOrder, reports: list[Published], *, keeps_place: bool) -> None:
+        """Say what an order is now."""
+        order = working.order
+        amended = OrderAmended(
+            time_ms=self._clock.now_ms,
+            order_id=order.order_id,
+            strategy_id=order.strategy_id,
+            symbol=order.symbol,
+            qty_lots=order.qty_lots,
+            open_lots=working.open_lots,
+            price_ticks=order.price_ticks,
+            trigger_ticks=order.trigger_ticks,
+            keeps_place=keeps_place,
+        )
+        reports.append(on(T_ORDERS_AMENDED, amended))
 
     def forget(self, working: WorkingOrder) -> None:
         """The order stands no longer."""

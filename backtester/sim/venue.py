@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.orders import OrderAck, SanitizedAmend, SanitizedCancel, SanitizedOrder
+from backtester.domain.orders import OrderAck, SanitizedAmend, SanitizedCancel, SanitizedExits, SanitizedOrder
 from backtester.domain.venue_rules import VenueRules
 from backtester.domain.vocabulary import Liquidity, OrderType, RejectReason
 from backtester.engine.clock import Clock
@@ -55,7 +55,6 @@ class SimulatedVenue:
         rules: Mapping[str, VenueRules] | None = None,
     ) -> None:
         self._specs = specs
-        self._index = {symbol: index for index, symbol in enumerate(specs)}
         self._pricing = pricing
         self._latency = latency
         self._schedule = schedule
@@ -64,7 +63,7 @@ class SimulatedVenue:
         self._touch = touch
         self.intrabar = intrabar or Intrabar(specs=specs)
         filling = Filling(specs=specs, pricing=pricing, liquidity=liquidity, clock=clock, quote=quote)
-        self._standing = StandingOrders(specs=specs, filling=filling, clock=clock, routes=routes, rules=rules or {})
+        self._standing = StandingOrders(specs=specs, filling=filling, clock=clock, routes=routes, rules=rules or {}, touch=touch)
         arrivals = Arrivals(
             standing=self._standing,
             filling=filling,
@@ -86,7 +85,9 @@ class SimulatedVenue:
 
     def send(self, order: SanitizedOrder) -> None:
         """The order arrives after the order latency."""
-        working = WorkingOrder(order, symbol_index=self._index[order.symbol], spec=self._specs[order.symbol], touch=self._touch)
+        working = WorkingOrder(
+            order, symbol_index=self._standing.index[order.symbol], spec=self._specs[order.symbol], touch=self._touch
+        )
         self._standing.by_id[order.order_id] = working
         working.sequence = self._schedule.arrive(
             self._clock.now_ms + self._latency.order_ms(),
@@ -99,7 +100,7 @@ class SimulatedVenue:
         """The request to cancel arrives after the cancel latency."""
         self._schedule.arrive(
             self._clock.now_ms + self._latency.cancel_ms(),
-            symbol_index=self._index.get(cancel.symbol, 0),
+            symbol_index=self._standing.index.get(cancel.symbol, 0),
             order_class=CLASS_CANCEL,
             item=cancel,
         )
@@ -108,16 +109,26 @@ class SimulatedVenue:
         """The request to amend travels as an order does, and arrives after those that were sent before it."""
         self._schedule.arrive(
             self._clock.now_ms + self._latency.order_ms(),
-            symbol_index=self._index[amend.symbol],
+            symbol_index=self._standing.index[amend.symbol],
             order_class=CLASS_CANCEL,
             item=amend,
+        )
+
+    def set_exits(self, exits: SanitizedExits) -> None:
+        """The request travels as an order does, and arrives after those that were sent before it."""
+        self._schedule.arrive(
+            self._clock.now_ms + self._latency.order_ms(),
+            symbol_index=self._standing.index[exits.symbol],
+            order_class=CLASS_CANCEL,
+            item=exits,
         )
 
     def expire_all(self, reason: RejectReason) -> list[Published]:
         """Every order that still works ends now, in the order they were sent."""
         reports: list[Published] = []
         for working in tuple(self._standing.by_id.values()):
-            self._standing.end(working, reason, reports)
+            if working.order.order_id in self._standing.by_id:  # one of a pair ends the other
+                self._standing.end(working, reason, reports)
         return reports
 
     def close_out(self) -> list[Published]:

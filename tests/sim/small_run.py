@@ -2,7 +2,8 @@
 
 A bar is `HH:MM open high low close volume` and lasts a minute; a minute without a row is a gap. An order is
 `HH:MM id buy|sell qty [stop|target price] [trail distance|Nbps] [from activation]
-[tp price] [sl price] [at price] [ioc|fok|gtd HH:MM] [reduce] [post]` or `HH:MM cancel id|all`
+[tp price] [sl price] [at price] [ioc|fok|gtd HH:MM] [reduce] [post] [whole]`
+or `HH:MM id buy|sell qty oco limit trigger [stop limit or -] [reduce]` or `HH:MM exits id [tp price] [sl price]` or `HH:MM cancel id|all`
 or `HH:MM amend id [qty n] [at price] [stop price]`, sent when the minute before HH:MM has closed.
 Unless a scenario says otherwise: no latency, no costs, no cap on volume, a linear market with ticks of 0.1 and lots of 0.001.
 """
@@ -30,6 +31,8 @@ from backtester.domain.intents import (
     CancelOrderIntent,
     LimitOrderIntent,
     MarketOrderIntent,
+    OcoOrderIntent,
+    PositionExitsIntent,
     StopOrderIntent,
     TakeProfitOrderIntent,
     TrailingStopIntent,
@@ -39,7 +42,7 @@ from backtester.domain.run_events import ControlEvent
 from backtester.domain.settlement import Settlement
 from backtester.domain.timeframe import timeframe_ms
 from backtester.domain.venue_rules import GENERIC, VenueRules
-from backtester.domain.vocabulary import Market, RejectReason, Side, TimeInForce
+from backtester.domain.vocabulary import ExitSize, Market, RejectReason, Side, TimeInForce
 from backtester.sim.sim_models import FixedSlippage, SymbolFees
 
 MINUTE = 60_000
@@ -89,6 +92,10 @@ def intent_of(words: Sequence[str], symbol: str = A) -> AnyIntent:
     if words[0] == "amend":
         names = {"qty": "qty", "at": "price", "stop": "trigger_price"}
         return AmendOrderIntent(order_id=words[1], **{names[word]: words[words.index(word) + 1] for word in words[2::2]})
+    if words[0] == "exits":
+        prices = {"tp": "take_profit", "sl": "stop_loss"}
+        given = {prices[word]: words[words.index(word) + 1] for word in words[2::2]}
+        return PositionExitsIntent(symbol=symbol, order_id=words[1], **given)
     order_id, side, qty, *rest = words
     if ":" in order_id:
         order_id, symbol = order_id.split(":")
@@ -98,6 +105,10 @@ def intent_of(words: Sequence[str], symbol: str = A) -> AnyIntent:
     price = rest[rest.index("at") + 1] if "at" in rest else None
     exits = {name: rest[rest.index(word) + 1] for word, name in (("tp", "take_profit"), ("sl", "stop_loss")) if word in rest}
     good_till_ms = ms(rest[rest.index("gtd") + 1]) if "gtd" in rest else 0
+    if "oco" in rest:
+        limit, trigger, stop = rest[rest.index("oco") + 1 :][:3]
+        levels = {"price": limit, "trigger_price": trigger, "stop_price": None if stop == "-" else stop}
+        return OcoOrderIntent(good_till_ms=good_till_ms, **levels, **facts)
     if "trail" in rest:
         trail = rest[rest.index("trail") + 1]
         follow = {"trail_bps": trail[:-3]} if trail.endswith("bps") else {"distance": trail}
@@ -106,6 +117,8 @@ def intent_of(words: Sequence[str], symbol: str = A) -> AnyIntent:
     for word, kind in (("stop", StopOrderIntent), ("target", TakeProfitOrderIntent)):
         if word in rest:
             return kind(trigger_price=rest[rest.index(word) + 1], price=price, good_till_ms=good_till_ms, **facts)
+    if "whole" in rest:
+        facts["exit_size"] = ExitSize.WHOLE
     if price is None:
         return MarketOrderIntent(**exits, **facts)
     return LimitOrderIntent(price=price, post_only="post" in rest, good_till_ms=good_till_ms, **exits, **facts)

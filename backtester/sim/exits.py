@@ -1,0 +1,162 @@
+"""Orders that the venue makes itself: exits of a fill, exits of a position, the stop of an OCO; and what follows a position."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.orders import OrderAttached, SanitizedExits, SanitizedOrder
+from backtester.domain.vocabulary import OrderStatus, OrderType, RejectReason, TimeInForce
+from backtester.engine.clock import Clock
+from backtester.engine.topics import T_ORDERS_ATTACHED, Published, on
+from backtester.sim.working_order import WorkingOrder
+
+if TYPE_CHECKING:
+    from backtester.sim.standing_orders import StandingOrders
+
+
+class Exits:
+    """Makes such orders, and keeps those that follow a position at its size (exchange_semantics.md, section 1.2, "TP/SL")."""
+
+    def __init__(self, *, standing: StandingOrders, specs: Mapping[str, SymbolSpec], clock: Clock) -> None:
+        self._standing = standing
+        self._specs = specs
+        self._clock = clock
+        self._followers: dict[str, list[WorkingOrder]] = {}
+        self._pairs: dict[str, tuple[WorkingOrder, ...]] = {}
+
+    def protect(self, entry: WorkingOrder, start_ms: int, end_ms: int, lots: int, reports: list[Published]) -> None:
+        """The fill gets its own take-profit and stop-loss, or the position its one pair, which wait from now on.
+
+        In the bar of the entry (from `start_ms` to `end_ms`) the stop may count and the take-profit may not
+        (exchange_semantics.md, section 5.11; golden H07).
+        """
+        order = entry.order
+        symbol = order.symbol
+        exits = SanitizedExits(
+            time_ms=self._clock.now_ms,
+            order_id=order.order_id,
+            strategy_id=order.strategy_id,
+            symbol=symbol,
+            side=order.side.opposite,
+            take_profit_ticks=order.take_profit_ticks,
+            stop_loss_ticks=order.stop_loss_ticks,
+            trigger_by=order.trigger_by,
+        )
+        from_ms = {"sl": start_ms, "tp": end_ms}
+        if not order.exits_whole:
+            self._pair(exits, lots, from_ms, reports, number=str(entry.fills))
+            return
+        wanted = [ticks for ticks in (order.stop_loss_ticks, order.take_profit_ticks) if ticks]
+        stands = [leg.order.trigger_ticks for leg in self._pairs.get(symbol, ()) if leg.waiting and leg.order.side is exits.side]
+        if wanted != stands and self._standing.filling.lots[symbol] * order.side.sign > 0:  # one that stands follows
+            self.replace_pair(exits, from_ms, reports, number=str(entry.fills))
+
+    def replace_pair(
+        self, exits: SanitizedExits, from_ms: Mapping[str, int], reports: list[Published], *, number: str = ""
+    ) -> None:
+        """The position has these exits and no others; they have its size, and end with it. They meet bars from `from_ms` on."""
+        symbol = exits.symbol
+        for leg in self._pairs.pop(symbol, ()):
+            if leg.waiting:
+                self._standing.end(leg, RejectReason.REPLACED, reports, status=OrderStatus.CANCELED)
+        lots = abs(self._standing.filling.lots[symbol])
+        self._pairs[symbol] = self._pair(exits, lots, from_ms, reports, number=number, follows=True)
+
+    def stop_of_oco(self, limit: WorkingOrder, meets_from_ms: int, reports: list[Published]) -> None:
+        """The stop of an OCO waits while its limit rests; whatever happens to one of them, the other ends."""
+        order = limit.order
+        child = replace(
+            order,
+            time_ms=self._clock.now_ms,
+            order_id=f"{order.order_id}-stop",
+            order_type=OrderType.STOP_LIMIT if order.oco_price_ticks else OrderType.STOP_MARKET,
+            price_ticks=order.oco_price_ticks,
+            trigger_ticks=order.oco_trigger_ticks,
+            reason=order.oco_reason,
+            post_only=False,
+            tif=TimeInForce.GTC,
+            good_till_ms=0,
+            oco_trigger_ticks=0,
+            oco_price_ticks=0,
+            oco_reason="",
+            oco_id=order.order_id,
+        )
+        stop = self._attach(child, limit.symbol_index, meets_from_ms, reports)
+        limit.counterpart, stop.counterpart = stop, limit
+
+    def follow(self, working: WorkingOrder) -> None:
+        """The order has the size of the position from now on."""
+        self._followers.setdefault(working.order.symbol, []).append(working)
+
+    def after_trade(self, symbol: str, reports: list[Published]) -> None:
+        """What follows the position of `symbol` has its new size, or ends with it."""
+        followers = self._followers.get(symbol)
+        if not followers:
+            return
+        held = self._standing.filling.lots[symbol]
+        for working in tuple(followers):
+            if not working.waiting:
+                followers.remove(working)
+            elif held * working.order.side.sign >= 0:
+                self._standing.end(working, RejectReason.REDUCE_ONLY, reports)
+                followers.remove(working)
+            elif working.open_lots != abs(held):
+                working.amend(replace(working.order, qty_lots=abs(held)))
+                self._standing.report_amended(working, reports, keeps_place=True)
+
+    def _pair(
+        self,
+        exits: SanitizedExits,
+        lots: int,
+        from_ms: Mapping[str, int],
+        reports: list[Published],
+        *,
+        number: str,
+        follows: bool = False,
+    ) -> tuple[WorkingOrder, ...]:
+        """A stop-loss and a take-profit, or the one of them that has a price; where one is triggered the other ends."""
+        made: list[WorkingOrder] = []
+        for word, order_type, ticks in (
+            ("sl", OrderType.STOP_MARKET, exits.stop_loss_ticks),
+            ("tp", OrderType.TAKE_PROFIT_MARKET, exits.take_profit_ticks),
+        ):
+            if not ticks:
+                continue
+            child = SanitizedOrder(
+                time_ms=self._clock.now_ms,
+                order_id=f"{exits.order_id}-{word}{number}",
+                strategy_id=exits.strategy_id,
+                symbol=exits.symbol,
+                side=exits.side,
+                order_type=order_type,
+                qty_lots=lots,
+                price_ticks=0,
+                tif=TimeInForce.GTC,
+                reduce_only=True,
+                budget_e8=0,
+                reason=f"{word.upper()}_HIT",
+                trigger_ticks=ticks,
+                trigger_by=exits.trigger_by,
+                follows_position=follows,
+            )
+            made.append(self._attach(child, self._standing.index[exits.symbol], from_ms[word], reports))
+        if len(made) == 2:
+            made[0].counterpart, made[1].counterpart = made[1], made[0]
+        return tuple(made)
+
+    def _attach(self, child: SanitizedOrder, symbol_index: int, meets_from_ms: int, reports: list[Published]) -> WorkingOrder:
+        working = WorkingOrder(
+            child, symbol_index=symbol_index, spec=self._specs[child.symbol], touch=self._standing.touch and child.price_ticks > 0
+        )
+        working.arrived_ms = self._clock.now_ms
+        working.meets_from_ms = meets_from_ms
+        self._standing.by_id[child.order_id] = working
+        reports.append(on(T_ORDERS_ATTACHED, OrderAttached(self._clock.now_ms, child)))
+        self._standing.wait(working)
+        if child.follows_position:
+            self.follow(working)
+        return working
