@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -12,16 +12,34 @@ from backtester.domain.orders import OrderAttached, SanitizedExits, SanitizedOrd
 from backtester.domain.vocabulary import OrderStatus, OrderType, RejectReason, TimeInForce
 from backtester.engine.clock import Clock
 from backtester.engine.topics import T_ORDERS_ATTACHED, Published, on
+from backtester.sim.filling import Filling
 from backtester.sim.working_order import WorkingOrder
 
-if TYPE_CHECKING:
-    from backtester.sim.standing_orders import StandingOrders
+
+class Standing(Protocol):
+    """What is needed of the orders that stand at the venue."""
+
+    by_id: dict[str, WorkingOrder]
+    filling: Filling
+    index: Mapping[str, int]
+    touch: bool
+
+    def wait(self, working: WorkingOrder) -> None:
+        """The order waits for its trigger from now on."""
+
+    def end(
+        self, working: WorkingOrder, reason: RejectReason, reports: list[Published], *, status: OrderStatus | None = None
+    ) -> None:
+        """The order is over with what is open unfilled."""
+
+    def report_amended(self, working: WorkingOrder, reports: list[Published], *, keeps_place: bool) -> None:
+        """Say what an order is now."""
 
 
 class Exits:
     """Makes such orders, and keeps those that follow a position at its size (exchange_semantics.md, section 1.2, "TP/SL")."""
 
-    def __init__(self, *, standing: StandingOrders, specs: Mapping[str, SymbolSpec], clock: Clock) -> None:
+    def __init__(self, *, standing: Standing, specs: Mapping[str, SymbolSpec], clock: Clock) -> None:
         self._standing = standing
         self._specs = specs
         self._clock = clock

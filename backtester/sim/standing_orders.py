@@ -43,7 +43,7 @@ class StandingOrders:
         self.resting: dict[str, list[WorkingOrder]] = {symbol: [] for symbol in specs}
         self.triggers = Triggers(specs)
         self.exits = Exits(standing=self, specs=specs, clock=clock)
-        self.index = {symbol: index for index, symbol in enumerate(specs)}
+        self.index: Mapping[str, int] = {symbol: index for index, symbol in enumerate(specs)}
         self.touch = touch
         self.filling = filling
         self._specs = specs
