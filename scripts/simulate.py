@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
@@ -163,84 +163,82 @@ def _spec(symbol: str, market: Market, draw: random.Random) -> SymbolSpec:
     )
 
 
+class Anything(Strategy):
+    """Sends anything, decided by the seed and by what it has seen: random orders of every kind."""
+
+    seed: ClassVar[int]
+
+    def on_start(self) -> None:
+        self.draw = random.Random(self.seed * 2 + 1)
+
+    def on_candle(self, candle: Candle) -> list[Any]:
+        return list(self._intents(candle)) if self.draw.random() < 0.5 else []
+
+    def on_fill(self, fill: Fill) -> list[Any]:
+        if self.draw.random() < 0.3:
+            side = fill.side.opposite
+            price = float(fill.price) * (0.97 if side is Side.SELL else 1.03)
+            return [StopOrderIntent(symbol=fill.symbol, side=side, qty=fill.qty, trigger_price=round(price, 2), reduce_only=True)]
+        return []
+
+    def _intents(self, candle: Candle) -> Iterator[Any]:
+        draw, symbol, close = self.draw, candle.symbol, candle.close
+        for _ in range(draw.randint(1, 3)):
+            side = draw.choice([Side.BUY, Side.SELL])
+            qty = draw.choice([0.001, 0.01, 0.5, 3.0, 40.0]) * draw.random()
+            off = close * (1 + draw.choice([-0.1, -0.01, -0.002, 0, 0.002, 0.01, 0.1]))
+            facts: dict[str, Any] = {"symbol": symbol, "side": side, "qty": qty, "reduce_only": draw.random() < 0.3}
+            good_till_ms = self.ctx.now_ms + draw.randint(-1000, 20 * MINUTE_MS)
+            dated: dict[str, Any] = {"tif": TimeInForce.GTD, "good_till_ms": good_till_ms} if draw.random() < 0.2 else {}
+            exits: dict[str, Any] = {"take_profit": close * 1.02, "stop_loss": close * 0.98} if draw.random() < 0.3 else {}
+            kind = draw.randint(0, 10)
+            if exits:
+                exits["exit_size"] = draw.choice(list(ExitSize))
+            if kind == 0:
+                yield MarketOrderIntent(**facts, **exits, tif=draw.choice([TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK]))
+            elif kind in {1, 2}:
+                tif: dict[str, Any] = {} if dated else {"tif": draw.choice([TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK])}
+                yield LimitOrderIntent(**facts, **exits, price=off, post_only=draw.random() < 0.3, **dated, **tif)
+            elif kind == 3:
+                yield StopOrderIntent(**facts, trigger_price=off, price=draw.choice([None, off, close]), **dated)
+            elif kind == 4:
+                yield TakeProfitOrderIntent(**facts, trigger_price=off, price=draw.choice([None, off]), **dated)
+            elif kind == 5:
+                activation = draw.choice([None, off])
+                yield TrailingStopIntent(**facts, distance=close * draw.choice([0.002, 0.02]), activation_price=activation, **dated)
+            elif kind == 6:
+                orders = self.ctx.open_orders()
+                if orders:
+                    chosen = draw.choice(orders)
+                    yield CancelOrderIntent(symbol=chosen.symbol, order_id=chosen.order_id)
+            elif kind == 7:
+                orders = self.ctx.open_orders()
+                if orders:
+                    yield self._amended(draw.choice(orders), off)
+            elif kind == 8:
+                away = close * draw.choice([0.002, 0.02]) * side.sign
+                stop = draw.choice([None, close + 2 * away])
+                yield OcoOrderIntent(**facts, price=close - away, trigger_price=close + away, stop_price=stop, **dated)
+            elif kind == 9:
+                near, far = draw.choice([None, close * 0.98]), draw.choice([None, close * 1.02])
+                yield PositionExitsIntent(symbol=symbol, take_profit=near, stop_loss=far)
+                yield PositionExitsIntent(symbol=symbol, take_profit=far, stop_loss=near)
+            elif draw.random() < 0.2:
+                yield CancelAllIntent()
+
+    def _amended(self, order: OpenOrder, off: float) -> AmendOrderIntent:
+        draw = self.draw
+        return AmendOrderIntent(
+            order_id=order.order_id,
+            qty=draw.choice([None, order.qty / 2, order.qty * 2, order.filled_qty or None]),
+            price=draw.choice([None, off]) if order.price else None,
+            trigger_price=draw.choice([None, off]) if order.trigger_price else None,
+        )
+
+
 def anything(seed: int) -> type[Strategy]:
-    """A strategy that sends anything, decided by the seed and by what it has seen."""
-
-    class Anything(Strategy):
-        """Random orders of every kind."""
-
-        def on_start(self) -> None:
-            self.draw = random.Random(seed * 2 + 1)
-
-        def on_candle(self, candle: Candle) -> list[Any]:
-            return list(self._intents(candle)) if self.draw.random() < 0.5 else []
-
-        def on_fill(self, fill: Fill) -> list[Any]:
-            if self.draw.random() < 0.3:
-                side = fill.side.opposite
-                price = float(fill.price) * (0.97 if side is Side.SELL else 1.03)
-                return [
-                    StopOrderIntent(symbol=fill.symbol, side=side, qty=fill.qty, trigger_price=round(price, 2), reduce_only=True)
-                ]
-            return []
-
-        def _intents(self, candle: Candle) -> Iterator[Any]:
-            draw, symbol, close = self.draw, candle.symbol, candle.close
-            for _ in range(draw.randint(1, 3)):
-                side = draw.choice([Side.BUY, Side.SELL])
-                qty = draw.choice([0.001, 0.01, 0.5, 3.0, 40.0]) * draw.random()
-                off = close * (1 + draw.choice([-0.1, -0.01, -0.002, 0, 0.002, 0.01, 0.1]))
-                facts: dict[str, Any] = {"symbol": symbol, "side": side, "qty": qty, "reduce_only": draw.random() < 0.3}
-                good_till_ms = self.ctx.now_ms + draw.randint(-1000, 20 * MINUTE_MS)
-                dated: dict[str, Any] = {"tif": TimeInForce.GTD, "good_till_ms": good_till_ms} if draw.random() < 0.2 else {}
-                exits: dict[str, Any] = {"take_profit": close * 1.02, "stop_loss": close * 0.98} if draw.random() < 0.3 else {}
-                kind = draw.randint(0, 10)
-                if exits:
-                    exits["exit_size"] = draw.choice(list(ExitSize))
-                if kind == 0:
-                    yield MarketOrderIntent(**facts, **exits, tif=draw.choice([TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK]))
-                elif kind in {1, 2}:
-                    tif: dict[str, Any] = {} if dated else {"tif": draw.choice([TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK])}
-                    yield LimitOrderIntent(**facts, **exits, price=off, post_only=draw.random() < 0.3, **dated, **tif)
-                elif kind == 3:
-                    yield StopOrderIntent(**facts, trigger_price=off, price=draw.choice([None, off, close]), **dated)
-                elif kind == 4:
-                    yield TakeProfitOrderIntent(**facts, trigger_price=off, price=draw.choice([None, off]), **dated)
-                elif kind == 5:
-                    activation = draw.choice([None, off])
-                    yield TrailingStopIntent(
-                        **facts, distance=close * draw.choice([0.002, 0.02]), activation_price=activation, **dated
-                    )
-                elif kind == 6:
-                    orders = self.ctx.open_orders()
-                    if orders:
-                        chosen = draw.choice(orders)
-                        yield CancelOrderIntent(symbol=chosen.symbol, order_id=chosen.order_id)
-                elif kind == 7:
-                    orders = self.ctx.open_orders()
-                    if orders:
-                        yield self._amended(draw.choice(orders), off)
-                elif kind == 8:
-                    away = close * draw.choice([0.002, 0.02]) * side.sign
-                    stop = draw.choice([None, close + 2 * away])
-                    yield OcoOrderIntent(**facts, price=close - away, trigger_price=close + away, stop_price=stop, **dated)
-                elif kind == 9:
-                    near, far = draw.choice([None, close * 0.98]), draw.choice([None, close * 1.02])
-                    yield PositionExitsIntent(symbol=symbol, take_profit=near, stop_loss=far)
-                    yield PositionExitsIntent(symbol=symbol, take_profit=far, stop_loss=near)
-                elif draw.random() < 0.2:
-                    yield CancelAllIntent()
-
-        def _amended(self, order: OpenOrder, off: float) -> AmendOrderIntent:
-            draw = self.draw
-            return AmendOrderIntent(
-                order_id=order.order_id,
-                qty=draw.choice([None, order.qty / 2, order.qty * 2, order.filled_qty or None]),
-                price=draw.choice([None, off]) if order.price else None,
-                trigger_price=draw.choice([None, off]) if order.trigger_price else None,
-            )
-
-    return Anything
+    """The strategy of a seed."""
+    return type("Anything", (Anything,), {"seed": seed})
 
 
 def run(world: World, *, bars: dict[str, CandleColumns] | None = None, routing: str = "interest") -> Happened:
