@@ -163,7 +163,7 @@ def _spec(symbol: str, market: Market, draw: random.Random) -> SymbolSpec:
     )
 
 
-class Anything(Strategy):
+class _Anything(Strategy):
     """Sends anything, decided by the seed and by what it has seen: random orders of every kind."""
 
     seed: ClassVar[int]
@@ -238,7 +238,7 @@ class Anything(Strategy):
 
 def anything(seed: int) -> type[Strategy]:
     """The strategy of a seed."""
-    return type("Anything", (Anything,), {"seed": seed})
+    return type("Anything", (_Anything,), {"seed": seed})
 
 
 def run(world: World, *, bars: dict[str, CandleColumns] | None = None, routing: str = "interest") -> Happened:
