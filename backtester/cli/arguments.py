@@ -26,6 +26,7 @@ commands:
   bt runs [prune | pin ID]    all runs, one line each: sort, filter, prune
   bt stress RUN               costs x 2, latency x 4, one bar later, best trades removed: a verdict
   bt explain RUN              where every balance came from: postings, causes, totals
+  bt costs RUN                what trading cost: delay, spread, slippage, fee; what was missed
   bt trades RUN               its trades: reason, duration, MAE and MFE, what they paid
   bt compare RUN RUN ...      what differs: settings, figures, first trade; equity on a page
   bt export RUN --format F    its results as csv, json or parquet

@@ -23,6 +23,7 @@ _HANDLERS = {
     "runs unpin": "backtester.cli.runs_command:unpin_runs",
     "explain": "backtester.cli.explain_command:explain_run",
     "trades": "backtester.cli.trades_command:list_trades",
+    "costs": "backtester.cli.costs_command:list_costs",
     "compare": "backtester.cli.compare_command:compare",
     "export": "backtester.cli.export_command:export",
     "why": "backtester.cli.why_command:why_order",

@@ -84,6 +84,23 @@ def _trades_parser() -> Parser:
     return parser
 
 
+def _costs_parser() -> Parser:
+    parser = new_parser(
+        "bt costs",
+        "What trading cost, told apart (transaction-cost analysis): delay between decision and arrival, spread, slippage, fee, by "
+        "symbol, side and kind of order, in basis points of the value traded; and what unfilled orders missed.",
+    )
+    _add_run(parser)
+    parser.add_argument(
+        "--fills", action="store_true", help="each fill as well, also against the bar's typical price and the next open"
+    )
+    parser.add_argument("--limit", metavar="N", help="only the first N fills")
+    parser.add_argument("--json", action="store_true", help="as one JSON object, with every fill")
+    _add_output(parser)
+    add_data(parser, default=_CATALOG)
+    return parser
+
+
 def _compare_parser() -> Parser:
     parser = new_parser(
         "bt compare",
@@ -182,6 +199,7 @@ _RUNS_PARSERS: dict[str, Callable[[], Parser]] = {"prune": _prune_parser, "pin":
 _PARSERS: dict[str, Callable[[], Parser]] = {
     "runs": _runs_parser,
     "trades": _trades_parser,
+    "costs": _costs_parser,
     "compare": _compare_parser,
     "export": _export_parser,
     "why": _why_parser,
