@@ -18,16 +18,16 @@ from backtester.report.transaction_costs import FillCost, MissedCost, Transactio
 
 _PARTS = ("delay", "spread", "slippage", "fee")
 _GROUPS = (
-    Column("fills of"), Column("fills", right=True), Column("traded (quote)", right=True), Column("delay bps", right=True),
-    Column("spread bps", right=True), Column("slippage bps", right=True), Column("fee bps", right=True), Column("total bps", right=True),
-    Column("total (quote)", right=True),
-)  # fmt: skip
+    Column("fills of"),
+    *(Column(title, right=True) for title in ("fills", "traded (quote)", "delay bps", "spread bps", "slippage bps", "fee bps")),
+    *(Column(title, right=True) for title in ("total bps", "total (quote)")),
+)
 _FILLS = (
-    Column("filled (UTC)"), Column("symbol"), Column("side"), Column("qty", right=True), Column("price", right=True),
-    Column("decision", right=True), Column("arrival", right=True), Column("vs typical bps", right=True),
-    Column("vs next open bps", right=True), Column("delay", right=True), Column("spread", right=True), Column("slippage", right=True),
-    Column("fee", right=True), Column("order", least=8),
-)  # fmt: skip
+    *(Column(title) for title in ("filled (UTC)", "symbol", "side")),
+    *(Column(title, right=True) for title in ("qty", "price", "decision", "arrival", "vs typical bps", "vs next open bps")),
+    *(Column(title, right=True) for title in _PARTS),
+    Column("order", least=8),
+)
 
 
 def list_costs(options: Namespace) -> int:
@@ -47,11 +47,26 @@ def list_costs(options: Namespace) -> int:
 
 
 def _group_rows(fills: Sequence[FillCost]) -> list[list[str]]:
-    groups: dict[str, list[FillCost]] = {"all": list(fills)}
-    for one in fills:
-        for name in (one.fill.symbol, one.fill.side.value, f"{one.fill.order_type.value}, {one.fill.liquidity.value}"):
-            groups.setdefault(name, []).append(one)
-    return [_group_row(name, rows) for name, rows in groups.items()]
+    """Everything, then by symbol, by side, by kind of order."""
+    rows = [_group_row("all", fills)]
+    for name_of in (_symbol, _side, _kind):
+        groups: dict[str, list[FillCost]] = {}
+        for one in fills:
+            groups.setdefault(name_of(one), []).append(one)
+        rows += [_group_row(name, groups[name]) for name in sorted(groups)]
+    return rows
+
+
+def _symbol(one: FillCost) -> str:
+    return one.fill.symbol
+
+
+def _side(one: FillCost) -> str:
+    return one.fill.side.value
+
+
+def _kind(one: FillCost) -> str:
+    return f"{one.fill.order_type.value}, {one.fill.liquidity.value}"
 
 
 def _group_row(name: str, fills: Iterable[FillCost]) -> list[str]:
@@ -72,10 +87,18 @@ def _print_missed(missed: Sequence[MissedCost]) -> None:
 def _fill_row(one: FillCost) -> list[str]:
     fill = one.fill
     return [
-        iso_text(fill.time_ms), fill.symbol, fill.side.value, f"{fill.qty.normalize():f}", f"{fill.price.normalize():f}",
-        _price(one.decision_e8), _price(one.arrival_e8), _bps(one.against_bps(one.typical_e8)), _bps(one.against_bps(one.next_open_e8)),
-        *(_amount(getattr(one, part)) for part in _PARTS), fill.order_id,
-    ]  # fmt: skip
+        iso_text(fill.time_ms),
+        fill.symbol,
+        fill.side.value,
+        f"{fill.qty.normalize():f}",
+        f"{fill.price.normalize():f}",
+        _price(one.decision_e8),
+        _price(one.arrival_e8),
+        _bps(one.against_bps(one.typical_e8)),
+        _bps(one.against_bps(one.next_open_e8)),
+        *(_amount(getattr(one, part)) for part in _PARTS),
+        fill.order_id,
+    ]
 
 
 def _json(found: TransactionCosts) -> dict[str, Any]:
