@@ -9,7 +9,9 @@ from typing import NamedTuple
 import msgspec
 
 from backtester.app.funding import stored_funding
+from backtester.app.market_data import MarketData
 from backtester.app.resolve import ResolvedRun
+from backtester.app.slippage import own_costs_text, run_slippage, slippage_text
 from backtester.app.specs import ChosenSpecs, choose_specs, specs_of
 from backtester.app.wiring import Plan
 from backtester.config.fees import entry_tier_bps
@@ -18,7 +20,7 @@ from backtester.config.venue_rules import venue_rules
 from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
 from backtester.domain.timeframe import timeframe_ms
-from backtester.sim.sim_models import FeeModel, FixedSlippage, ScaledFees, SlippageModel, SymbolFees, VolumeShareSlippage
+from backtester.sim.sim_models import FeeModel, ScaledFees, SlippageModel, SymbolFees
 from backtester.strategy.base import Strategy, build_params
 from backtester.strategy.importing import CreationGuard
 
@@ -61,7 +63,9 @@ class PlannedRun(NamedTuple):
     assumptions: tuple[str, ...]
 
 
-def plan_run(resolved: ResolvedRun, *, specs: SymbolSpecs | None = None, models: Models = Models()) -> PlannedRun:
+def plan_run(
+    resolved: ResolvedRun, *, market: MarketData, specs: SymbolSpecs | None = None, models: Models = Models()
+) -> PlannedRun:
     """The plan of a resolved run. Raises ConfigError for a symbol without a spec, or symbols with different quote assets."""
     config = resolved.config
     chosen, notes = _specs_at_start(resolved, specs)
@@ -76,7 +80,7 @@ def plan_run(resolved: ResolvedRun, *, specs: SymbolSpecs | None = None, models:
         feed_start_ms=resolved.start_ms - warm_up_ms,
         start_ms=resolved.start_ms,
         end_ms=resolved.end_ms,
-        slippage=models.slippage or _slippage(config),
+        slippage=models.slippage or run_slippage(config, chosen, market, start_ms=resolved.start_ms, end_ms=resolved.end_ms),
         fees=_scaled(models.fees or SymbolFees({key: rate[:2] for key, rate in rates.items()}), config.sim.cost_factor),
         rules={key: venue_rules(spec.exchange, spec.market.value) for key, spec in chosen.items()},
         settlements=funding.settlements,
@@ -142,12 +146,6 @@ def _scaled(fees: FeeModel, factor: Decimal) -> FeeModel:
     return fees if factor == 1 else ScaledFees(fees, factor)
 
 
-def _slippage(config: RunConfig) -> SlippageModel:
-    if config.sim.slippage_model == "volume_share":
-        return VolumeShareSlippage(base_bps=config.sim.slippage_bps)
-    return FixedSlippage(config.sim.slippage_bps)
-
-
 def _assumptions(
     resolved: ResolvedRun,
     rates: Mapping[str, tuple[Decimal, Decimal, str]],
@@ -167,8 +165,9 @@ def _assumptions(
     else:
         lines += [f"{key}: fees maker {maker} bps, taker {taker} bps ({source})" for key, (maker, taker, source) in rates.items()]
     own = models.slippage
-    slippage = f"of {sim.slippage_bps} bps" if own is None else f"of {type(own).__name__}, handed over in Python,"
+    slippage = slippage_text(sim) if own is None else f"of {type(own).__name__}, handed over in Python,"
     lines.append(f"half of a spread of {sim.spread_bps} bps and slippage {slippage} on taker fills")
+    lines += [f"{key}: {own_costs_text(sim.symbols[key])}" for key in rates if key in sim.symbols]
     lines.append(
         f"latency {sim.order_latency_ms} ms to the venue, {sim.cancel_latency_ms} ms for cancels, {sim.response_latency_ms} ms back"
     )

@@ -68,8 +68,8 @@ def execute(
         import pyarrow.parquet  # noqa: F401 - starting a library is not the run's time
     started_s = perf_counter()
     with StopSignals() as signals:
-        planned = plan_run(resolved, specs=specs, models=models)
         market = market_data or open_market_data(resolved.config, resolved.refs)
+        planned = plan_run(resolved, specs=specs, models=models, market=market)
         gaps = market.gaps(start_ms=planned.plan.feed_start_ms, end_ms=planned.plan.end_ms)
         if on_gaps is not None:
             on_gaps(gaps)

@@ -53,6 +53,7 @@ from backtester.sim.latency import Latency
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
 from backtester.sim.sim_models import FeeModel, SlippageModel, checked_rate_bps
+from backtester.sim.slippage_models import SymbolSlippage
 from backtester.sim.venue import SimulatedVenue
 from backtester.strategy.base import Strategy
 from backtester.strategy.context import PositionTable, StrategyContext
@@ -120,7 +121,7 @@ class Plan(NamedTuple):
     feed_start_ms: int
     start_ms: int
     end_ms: int
-    slippage: SlippageModel
+    slippage: SlippageModel | SymbolSlippage
     fees: FeeModel
     rules: Mapping[str, VenueRules] = {}
     settlements: Sequence[Settlement] = ()
@@ -173,9 +174,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
     venue = SimulatedVenue(
         specs=specs,
         bars=feed,
-        pricing=FillPricing(
-            specs=specs, spread_bps=sim.spread_bps, slippage=plan.slippage, fees=plan.fees, cost_factor=sim.cost_factor
-        ),
+        pricing=_pricing(plan),
         liquidity=BarLiquidity(sim.participation_bps),
         latency=latency,
         schedule=schedule,
@@ -234,6 +233,18 @@ def _subscribe(bus: Bus, journal: Journal, risk: RiskGate, orders: OrderManager,
     bus.subscribe(T_FILLS, account.on_fill)
     bus.subscribe(T_FILLS, mailbox.on_fill)
     bus.subscribe(T_CONTROL, risk.on_control)
+
+
+def _pricing(plan: Plan) -> FillPricing:
+    sim = plan.config.sim
+    return FillPricing(
+        specs=plan.specs,
+        spread_bps=sim.spread_bps,
+        spreads_bps={key: own.spread_bps for key, own in sim.symbols.items() if own.spread_bps is not None},
+        slippage=plan.slippage,
+        fees=plan.fees,
+        cost_factor=sim.cost_factor,
+    )
 
 
 def _latency(config: RunConfig) -> Latency:

@@ -12,6 +12,7 @@ from backtester.domain.timeframe import timeframe_ms
 
 MAX_BPS = Decimal(10_000)
 MAX_FACTOR = 100
+MAX_TICKS = 10_000
 MAX_AMOUNT = Decimal(10**15)
 """More than any market holds; beyond it exact decimals would no longer fit what results are written with."""
 
@@ -33,6 +34,10 @@ def _check(holds: bool, rule: str, value: object) -> None:
 def _check_bps(key: str, value: Decimal | None, *, least: Decimal) -> None:
     fits = value is None or (value.is_finite() and least <= value <= MAX_BPS)
     _check(fits, f"{key} must be between {least} and {MAX_BPS} basis points", value)
+
+
+def _check_ticks(key: str, value: int | None) -> None:
+    _check(value is None or 0 <= value <= MAX_TICKS, f"{key} must be between 0 and {MAX_TICKS}", value)
 
 
 def _check_amount(key: str, value: Decimal | None, *, off: str = "") -> None:
@@ -112,6 +117,31 @@ class StrategySection(Section, frozen=True, kw_only=True):
             timeframe_ms(self.timeframe)
 
 
+SlippageName = Literal["fixed", "ticks", "volume_share", "zipline", "volatility", "square_root", "almgren_chriss"]
+
+
+class SymbolCosts(Section, frozen=True, kw_only=True):
+    """[sim.symbols.NAME]: what differs for one symbol; what is left out is as for the run."""
+
+    spread_bps: Decimal | None = None
+    slippage_model: SlippageName | None = None
+    slippage_bps: Decimal | None = None
+    slippage_ticks: int | None = None
+    slippage_jitter_bps: Decimal | None = None
+    daily_volume: Decimal | None = None
+    daily_volatility_bps: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        keys = ("spread_bps", "slippage_bps", "slippage_jitter_bps", "daily_volatility_bps")
+        self._make_exact(*keys, "daily_volume")
+        for key in keys:
+            _check_bps(f"sim.symbols.{key}", getattr(self, key), least=Decimal(0))
+        _check_amount("sim.symbols.daily_volume", self.daily_volume)
+        _check_ticks("sim.symbols.slippage_ticks", self.slippage_ticks)
+        together = (self.daily_volume is None) == (self.daily_volatility_bps is None)
+        _check(together, "sim.symbols.daily_volume and daily_volatility_bps are given together or not at all", self.daily_volume)
+
+
 class SimSection(Section, frozen=True, kw_only=True):
     """[sim]: the simulated venue. Costs in basis points; `None` means the venue's entry tier (`fee_*`)."""
 
@@ -121,7 +151,11 @@ class SimSection(Section, frozen=True, kw_only=True):
     latency_jitter_ms: int = 0
     spread_bps: Decimal = Decimal(1)
     slippage_bps: Decimal = Decimal(1)
-    slippage_model: Literal["fixed", "volume_share"] = "fixed"
+    slippage_model: SlippageName = "fixed"
+    slippage_ticks: int = 1
+    slippage_jitter_bps: Decimal = Decimal(0)
+    impact_half_life: str = "1h"
+    symbols: dict[str, SymbolCosts] = {}
     fee_bps: Decimal | None = None
     maker_bps: Decimal | None = None
     taker_bps: Decimal | None = None
@@ -137,7 +171,11 @@ class SimSection(Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         self._make_exact("spread_bps", "slippage_bps", "participation_bps", "fee_bps", "maker_bps", "taker_bps")
-        self._make_exact("cost_factor", "latency_factor")
+        self._make_exact("cost_factor", "latency_factor", "slippage_jitter_bps")
+        _check_bps("sim.slippage_jitter_bps", self.slippage_jitter_bps, least=Decimal(0))
+        _check_ticks("sim.slippage_ticks", self.slippage_ticks)
+        timeframe_ms(self.impact_half_life)
+        msgspec.structs.force_setattr(self, "symbols", dict(sorted(self.symbols.items())))
         for key in ("cost_factor", "latency_factor"):
             factor = getattr(self, key)
             _check(factor.is_finite() and 0 <= factor <= MAX_FACTOR, f"sim.{key} must be between 0 and {MAX_FACTOR}", factor)

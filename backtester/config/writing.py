@@ -54,10 +54,19 @@ def _table(section: Section) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for key, value in msgspec.structs.asdict(section).items():
         if value is not None:
-            table[key] = _toml_number(value) if isinstance(value, Decimal) else value
+            table[key] = _toml_value(value)
         elif fields[key].default is not None and NoneType in get_args(hints[key]):
             table[key] = OFF
     return table
+
+
+def _toml_value(value: Any) -> Any:
+    """A section inside a section is a table, one by name are tables."""
+    if isinstance(value, Section):
+        return _table(value)
+    if isinstance(value, Mapping):
+        return {key: _toml_value(inner) for key, inner in value.items()}
+    return _toml_number(value) if isinstance(value, Decimal) else value
 
 
 def _toml_number(value: Decimal) -> int | float | str:
@@ -79,6 +88,8 @@ def _canonical(value: Any) -> Any:
     """Plain values; a Decimal of a section is written in one way already."""
     if isinstance(value, Decimal):
         return str(value)
+    if isinstance(value, Section):
+        return _canonical(msgspec.structs.asdict(value))
     if isinstance(value, Mapping):
         return {key: _canonical(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

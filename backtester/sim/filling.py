@@ -97,6 +97,8 @@ class Filling:
         if working.budget_e8 is not None:
             working.budget_e8 -= self._cost_e8(symbol, ticks, lots, liquidity)
         self._liquidity.use(bar, lots)
+        if self._pricing.remembering and liquidity is Liquidity.TAKER:
+            self._pricing.tell_traded(symbol=symbol, side=side, lots=lots, bar=bar)
         working.open_lots -= lots
         working.fills += 1
         self.lots[symbol] += lots if side is Side.BUY else -lots

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from math import ceil
 
 from backtester.domain.candle import Candle
 from backtester.domain.costs import cost_ratio, fee_ratio, over_share_impact_bps
@@ -12,7 +13,8 @@ from backtester.domain.money import CALCULATION, price_e8, size_from_e8
 from backtester.domain.rounding import fill_price_ticks
 from backtester.domain.vocabulary import Liquidity, Side
 from backtester.sim.liquidity import volume_e8
-from backtester.sim.sim_models import FeeModel, FixedSlippage, SlippageModel, checked_bps, checked_rate_bps
+from backtester.sim.sim_models import FeeModel, FixedSlippage, SlippageModel, checked_rate_bps
+from backtester.sim.slippage_models import BarSlippage, SymbolSlippage, TickSlippage, slippage_bps
 
 
 class FillPricing:
@@ -23,21 +25,34 @@ class FillPricing:
         *,
         specs: Mapping[str, SymbolSpec],
         spread_bps: Decimal,
-        slippage: SlippageModel,
+        slippage: SlippageModel | SymbolSlippage,
         fees: FeeModel,
         cost_factor: Decimal = Decimal(1),
+        spreads_bps: Mapping[str, Decimal] | None = None,
     ) -> None:
-        """`cost_factor` multiplies spread and slippage; fees come as they are to be charged."""
+        """`cost_factor` multiplies spread and slippage; fees come as they are to be charged. `spreads_bps`: own ones."""
         self._specs = specs
         self._factor = cost_factor
-        self._half_spread_bps = CALCULATION.multiply(CALCULATION.divide(spread_bps, Decimal(2)), cost_factor)
-        self._slippage = slippage
         self._fees = fees
         self._rates: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
-        self._fixed_ratios: dict[Side, tuple[int, int]] = {}
-        if type(slippage) is FixedSlippage:
-            bps = CALCULATION.multiply(slippage.bps, cost_factor)
-            self._fixed_ratios = {side: cost_ratio(self._half_spread_bps, bps, side) for side in Side}
+        self._models = slippage.models if isinstance(slippage, SymbolSlippage) else dict.fromkeys(specs, slippage)
+        self._half_spreads = {symbol: self._half(spread_bps) for symbol in specs}
+        self._half_spreads |= {symbol: self._half(spread) for symbol, spread in (spreads_bps or {}).items()}
+        self._extra_ticks: dict[str, int] = {}
+        self._fixed_ratios: dict[tuple[str, Side], tuple[int, int]] = {}
+        for symbol, model in self._models.items():
+            if type(model) is FixedSlippage or type(model) is TickSlippage:
+                fixed_bps = CALCULATION.multiply(model.bps if type(model) is FixedSlippage else Decimal(0), cost_factor)
+                for side in Side:
+                    self._fixed_ratios[symbol, side] = cost_ratio(self._half_spreads[symbol], fixed_bps, side)
+            if isinstance(model, TickSlippage | BarSlippage) and model.ticks:
+                self._extra_ticks[symbol] = ceil(model.ticks * cost_factor)
+        remembering = {key: model for key, model in self._models.items() if isinstance(model, BarSlippage) and model.remembers}
+        self.remembering: Mapping[str, BarSlippage] = remembering
+        """By symbol: models that must be told what was traded; empty in most runs."""
+
+    def _half(self, spread_bps: Decimal) -> Decimal:
+        return CALCULATION.multiply(CALCULATION.divide(spread_bps, Decimal(2)), self._factor)
 
     def taker_ticks(self, *, symbol: str, side: Side, lots: int, bar: Candle, reference: float, over_share: bool) -> int:
         """reference x (1 +/- half spread) x (1 +/- slippage), rounded once to the tick, against the trader.
@@ -45,14 +60,23 @@ class FillPricing:
         `over_share` adds the impact of a fill larger than the share of the bar's volume that is allowed.
         """
         spec = self._specs[symbol]
-        ratio = None if over_share else self._fixed_ratios.get(side)
+        ratio = None if over_share else self._fixed_ratios.get((symbol, side))
         if ratio is None:
             qty = size_from_e8(lots * spec.lot_e8)
-            bps = checked_bps(self._slippage.cost(symbol=symbol, side=side, qty=qty, price=reference, bar_volume=bar.volume))
+            bps = slippage_bps(self._models[symbol], symbol=symbol, side=side, qty=qty, bar=bar, price=reference)
             if over_share:
                 bps = CALCULATION.add(bps, over_share_impact_bps(lots * spec.lot_e8, volume_e8(bar.volume)))
-            ratio = cost_ratio(self._half_spread_bps, CALCULATION.multiply(bps, self._factor), side)
-        return fill_price_ticks(price_e8(reference), numerator=ratio[0], denominator=ratio[1], tick_e8=spec.tick_e8, side=side)
+            ratio = cost_ratio(self._half_spreads[symbol], CALCULATION.multiply(bps, self._factor), side)
+        ticks = fill_price_ticks(price_e8(reference), numerator=ratio[0], denominator=ratio[1], tick_e8=spec.tick_e8, side=side)
+        if self._extra_ticks:
+            ticks = max(1, ticks + side.sign * self._extra_ticks.get(symbol, 0))
+        return ticks
+
+    def tell_traded(self, *, symbol: str, side: Side, lots: int, bar: Candle) -> None:
+        """A model that remembers knows of a fill."""
+        model = self.remembering.get(symbol)
+        if model is not None:
+            model.traded(symbol=symbol, side=side, qty=size_from_e8(lots * self._specs[symbol].lot_e8), bar=bar)
 
     def fee_e8(self, *, symbol: str, ticks: int, lots: int, liquidity: Liquidity) -> int:
         """Fee on the value of a fill, rounded up to 1e-8 of the quote asset; negative for a rebate."""
