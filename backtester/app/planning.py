@@ -185,12 +185,12 @@ def _assumptions(
 def settings_text(config: RunConfig) -> dict[str, str]:
     """What decides the event stream besides seed, symbols and strategy, as text; not the range, nor paths, nor routing."""
     tables: dict[str, Section] = {"sim": config.sim, "account": config.account, "risk": config.risk, "end": config.end}
-    flat = {
-        f"{name}.{field.name}": str(value)
-        for name, section in tables.items()
-        for field in msgspec.structs.fields(section)
-        if (value := getattr(section, field.name)) != field.default or f"{name}.{field.name}" in _ALWAYS_TOLD
-    }
+    flat: dict[str, str] = {}
+    for name, section in tables.items():
+        usual = msgspec.structs.asdict(type(section)())
+        for key, value in msgspec.structs.asdict(section).items():
+            if value != usual[key] or f"{name}.{key}" in _ALWAYS_TOLD:
+                flat[f"{name}.{key}"] = str(value)
     if config.data.gap_policy == "flat":  # the others leave the candles as they are
         flat["data.gap_policy"] = config.data.gap_policy
     for index, section in enumerate(config.strategies):
