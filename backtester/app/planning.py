@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from backtester.app.funding import stored_funding
+from backtester.app.latency import latency_text, recorded_series
 from backtester.app.market_data import MarketData
 from backtester.app.resolve import ResolvedRun
 from backtester.app.slippage import own_costs_text, run_slippage, slippage_text
@@ -168,9 +170,7 @@ def _assumptions(
     slippage = slippage_text(sim) if own is None else f"of {type(own).__name__}, handed over in Python,"
     lines.append(f"half of a spread of {sim.spread_bps} bps and slippage {slippage} on taker fills")
     lines += [f"{key}: {own_costs_text(sim.symbols[key])}" for key in rates if key in sim.symbols]
-    lines.append(
-        f"latency {sim.order_latency_ms} ms to the venue, {sim.cancel_latency_ms} ms for cancels, {sim.response_latency_ms} ms back"
-    )
+    lines.append(latency_text(config))
     if sim.cost_factor != 1:
         lines.append(f"spread, slippage and fees are multiplied by {sim.cost_factor}")
     if sim.latency_factor != 1:
@@ -191,6 +191,8 @@ def settings_text(config: RunConfig) -> dict[str, str]:
         for key, value in msgspec.structs.asdict(section).items():
             if value != usual[key] or f"{name}.{key}" in _ALWAYS_TOLD:
                 flat[f"{name}.{key}"] = str(value)
+    if config.sim.latency_file:  # what stands in it decides, not where it lies
+        flat["sim.latency_file"] = recorded_series(Path(config.sim.latency_file))[1]
     if config.data.gap_policy == "flat":  # the others leave the candles as they are
         flat["data.gap_policy"] = config.data.gap_policy
     for index, section in enumerate(config.strategies):

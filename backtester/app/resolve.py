@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from backtester.app.latency import check_latency
 from backtester.app.market_choice import MARKET_LATER, SAMPLE, chosen_refs, import_command, sample_refs
 from backtester.app.market_data import SymbolRef, source_timeframe
 from backtester.config.layers import plain
@@ -53,6 +54,10 @@ def resolve(config: RunConfig, *, data_explicit: bool, strategies: Sequence[Load
     loaded = tuple(load_strategy(section.name) for section in config.strategies) if strategies is None else tuple(strategies)
     config = _with_symbols(config, loaded)
     config = _with_source(config, data_explicit=data_explicit)
+    check_latency(config)
+    if config.sim.latency_file:
+        recorded = str(Path(config.sim.latency_file).expanduser().resolve())
+        config = msgspec.structs.replace(config, sim=msgspec.structs.replace(config.sim, latency_file=recorded))
     if config.data.source == SAMPLE:
         refs = sample_refs(config)
         return settle(config, refs, {ref.key: (_sample_series(ref, config),) for ref in refs}, loaded)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from math import ceil
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from backtester.account.account import Account
 from backtester.account.books import Books
+from backtester.app.latency import run_latency
 from backtester.config.run_config import RunConfig
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import money_from_decimal
@@ -49,7 +49,6 @@ from backtester.execution.working_orders import WorkingOrders
 from backtester.risk.gate import RiskGate
 from backtester.risk.limits import RiskLimits
 from backtester.sim.intrabar import Intrabar
-from backtester.sim.latency import Latency
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
 from backtester.sim.sim_models import FeeModel, SlippageModel, checked_rate_bps
@@ -170,7 +169,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
     )
     working = WorkingOrders(specs=specs)
     risk = RiskGate(specs=specs, limits=_limits(plan), account=books, orders=working, marks=marks, clock=clock, rules=plan.rules)
-    latency = _latency(config)
+    latency = run_latency(config, clock)
     venue = SimulatedVenue(
         specs=specs,
         bars=feed,
@@ -244,21 +243,6 @@ def _pricing(plan: Plan) -> FillPricing:
         slippage=plan.slippage,
         fees=plan.fees,
         cost_factor=sim.cost_factor,
-    )
-
-
-def _latency(config: RunConfig) -> Latency:
-    sim = config.sim
-    order_ms, cancel_ms, response_ms, jitter_ms = (
-        ceil(leg_ms * sim.latency_factor)
-        for leg_ms in (sim.order_latency_ms, sim.cancel_latency_ms, sim.response_latency_ms, sim.latency_jitter_ms)
-    )
-    return Latency(
-        order_ms=order_ms,
-        cancel_ms=cancel_ms,
-        response_ms=response_ms,
-        jitter_ms=jitter_ms,
-        stream=RandomStreams(config.run.seed).stream("latency"),
     )
 
 

@@ -13,6 +13,7 @@ from backtester.domain.timeframe import timeframe_ms
 MAX_BPS = Decimal(10_000)
 MAX_FACTOR = 100
 MAX_TICKS = 10_000
+MAX_SPREAD = 3
 MAX_AMOUNT = Decimal(10**15)
 """More than any market holds; beyond it exact decimals would no longer fit what results are written with."""
 
@@ -149,6 +150,9 @@ class SimSection(Section, frozen=True, kw_only=True):
     cancel_latency_ms: int = 125
     response_latency_ms: int = 125
     latency_jitter_ms: int = 0
+    latency_model: Literal["constant", "uniform", "lognormal", "gamma", "recorded"] = "constant"
+    latency_spread_frac: Decimal = Decimal("0.5")
+    latency_file: str = ""
     spread_bps: Decimal = Decimal(1)
     slippage_bps: Decimal = Decimal(1)
     slippage_model: SlippageName = "fixed"
@@ -171,7 +175,17 @@ class SimSection(Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         self._make_exact("spread_bps", "slippage_bps", "participation_bps", "fee_bps", "maker_bps", "taker_bps")
-        self._make_exact("cost_factor", "latency_factor", "slippage_jitter_bps")
+        self._make_exact("cost_factor", "latency_factor", "slippage_jitter_bps", "latency_spread_frac")
+        spread = self.latency_spread_frac
+        _check(
+            spread.is_finite() and 0 < spread <= MAX_SPREAD,
+            f"sim.latency_spread_frac must be above 0, at most {MAX_SPREAD}",
+            spread,
+        )
+        fits = self.latency_model != "uniform" or spread <= 1
+        _check(fits, "sim.latency_spread_frac must be at most 1 for the model uniform", spread)
+        constant = self.latency_model == "constant" or not self.latency_jitter_ms
+        _check(constant, "sim.latency_jitter_ms belongs to sim.latency_model = constant", self.latency_jitter_ms)
         _check_bps("sim.slippage_jitter_bps", self.slippage_jitter_bps, least=Decimal(0))
         _check_ticks("sim.slippage_ticks", self.slippage_ticks)
         timeframe_ms(self.impact_half_life)

@@ -18,7 +18,7 @@ from backtester.sim.arrivals import CLASS_CANCEL, CLASS_LIMIT, CLASS_MARKET, CLA
 from backtester.sim.bar_matching import BarMatching, MayTrigger
 from backtester.sim.filling import Filling
 from backtester.sim.intrabar import Intrabar
-from backtester.sim.latency import Latency
+from backtester.sim.latency import LatencyModel
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
 from backtester.sim.standing_orders import StandingOrders
@@ -40,7 +40,7 @@ class SimulatedVenue:
         bars: BarSource,
         pricing: FillPricing,
         liquidity: BarLiquidity,
-        latency: Latency,
+        latency: LatencyModel,
         schedule: Schedule,
         routes: Routes,
         clock: Clock,
