@@ -50,8 +50,8 @@ def check_latency(config: RunConfig) -> None:
     model, file = config.sim.latency_model, config.sim.latency_file
     if (model == "recorded") != (file != ""):
         raise ConfigError(
-            f"sim.latency_model is {model} and sim.latency_file is {file or 'empty'}; a recording needs latency_model = recorded and "
-            "the file"
+            f"sim.latency_model is {model} and sim.latency_file is {file or 'empty'}; a recording needs "
+            "latency_model = recorded and the file"
         )
 
 
