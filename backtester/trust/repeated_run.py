@@ -10,6 +10,7 @@ from backtester.app.planning import PlannedRun, plan_run
 from backtester.app.resolve import ResolvedRun
 from backtester.app.result import RunResult
 from backtester.app.runner import event_stream, execute
+from backtester.app.slippage import run_slippage
 from backtester.audit.journal import MemoryJournal
 from backtester.domain.errors import BacktesterError
 from backtester.domain.timeframe import timeframe_ms
@@ -86,7 +87,7 @@ class RepeatedRun:
         first_ms = self.resolved.start_ms if start_ms is None else start_ms
         last_ms = self.resolved.end_ms if end_ms is None else end_ms
         resolved = resolved._replace(start_ms=first_ms, end_ms=last_ms)
-        planned = plan_run(resolved)
+        planned = plan_run(resolved, market=market or self.market)
         if warm_up_bars is not None:
             longest_ms = max(timeframe_ms(timeframes[0]) for _, _, timeframes in planned.plan.strategies)
             plan = planned.plan._replace(feed_start_ms=first_ms - warm_up_bars * longest_ms)
@@ -96,15 +97,17 @@ class RepeatedRun:
     def shifted(self) -> Outcome:
         """The decisions where the whole feed, with its funding, is `SHIFT_MS` later; rules and fees stay as they are."""
         resolved = self.loaded_anew()
-        planned = plan_run(resolved)
-        plan = planned.plan
+        planned = plan_run(resolved, market=self.market)
+        plan, market = planned.plan, shifted(self.market, by_ms=SHIFT_MS)
+        first_ms, last_ms = plan.start_ms + SHIFT_MS, plan.end_ms + SHIFT_MS
         moved = plan._replace(
             feed_start_ms=plan.feed_start_ms + SHIFT_MS,
-            start_ms=plan.start_ms + SHIFT_MS,
-            end_ms=plan.end_ms + SHIFT_MS,
+            start_ms=first_ms,
+            end_ms=last_ms,
+            slippage=run_slippage(plan.config, plan.specs, market, start_ms=first_ms, end_ms=last_ms),
             settlements=tuple(one._replace(time_ms=one.time_ms + SHIFT_MS) for one in plan.settlements),
         )
-        return self._run(resolved, planned._replace(plan=moved), shifted(self.market, by_ms=SHIFT_MS))
+        return self._run(resolved, planned._replace(plan=moved), market)
 
     def _run(self, resolved: ResolvedRun, planned: PlannedRun, market: MarketData) -> Outcome:
         self.count += 1
