@@ -178,7 +178,12 @@ def _assumptions(
     if sim.path != "worst":
         lines.append(f"where the order of events inside a bar decides, the path is {sim.path}")
     share = f"at most {sim.participation_bps} bps of a bar's volume" if sim.participation_bps else "no cap on the share of volume"
-    lines.append(f"limits fill when the price trades {sim.limit_fill} them; {share}")
+    through = "limits fill when the price trades through them"
+    when = {
+        "probabilistic": f"{through}, and with a chance of {sim.touch_fill_frac} when it touches them",
+        "queue": f"{through}, and at their price once what stood ahead ({sim.queue_ahead_frac} of a bar) has traded",
+    }.get(sim.limit_fill, f"limits fill when the price trades {sim.limit_fill} them")
+    lines.append(f"{when}; {share}")
     return tuple(lines)
 
 

@@ -49,6 +49,7 @@ from backtester.execution.working_orders import WorkingOrders
 from backtester.risk.gate import RiskGate
 from backtester.risk.limits import RiskLimits
 from backtester.sim.intrabar import Intrabar
+from backtester.sim.limit_fill import TouchFill
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
 from backtester.sim.sim_models import FeeModel, SlippageModel, checked_rate_bps
@@ -183,6 +184,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         quote=quote,
         intrabar=Intrabar(specs=specs, path=sim.path, seed=config.run.seed),
         touch=sim.limit_fill == "touch",
+        touch_fill=_touch_fill(plan),
         carry=sim.remainder == "carry",
         work_bars=sim.work_bars,
         rules=plan.rules,
@@ -232,6 +234,19 @@ def _subscribe(bus: Bus, journal: Journal, risk: RiskGate, orders: OrderManager,
     bus.subscribe(T_FILLS, account.on_fill)
     bus.subscribe(T_FILLS, mailbox.on_fill)
     bus.subscribe(T_CONTROL, risk.on_control)
+
+
+def _touch_fill(plan: Plan) -> TouchFill | None:
+    sim = plan.config.sim
+    if sim.limit_fill == "through" or sim.limit_fill == "touch":  # noqa: PLR1714 - the form that mypy narrows
+        return None
+    return TouchFill(
+        specs=plan.specs,
+        rule=sim.limit_fill,
+        seed=plan.config.run.seed,
+        touch_frac=sim.touch_fill_frac,
+        ahead_frac=sim.queue_ahead_frac,
+    )
 
 
 def _pricing(plan: Plan) -> FillPricing:

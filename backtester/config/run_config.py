@@ -163,7 +163,9 @@ class SimSection(Section, frozen=True, kw_only=True):
     fee_bps: Decimal | None = None
     maker_bps: Decimal | None = None
     taker_bps: Decimal | None = None
-    limit_fill: Literal["through", "touch"] = "through"
+    limit_fill: Literal["through", "touch", "probabilistic", "queue"] = "through"
+    touch_fill_frac: Decimal = Decimal("0.5")
+    queue_ahead_frac: Decimal = Decimal(1)
     path: Literal["worst", "ohlc", "olhc", "adaptive", "seeded", "best"] = "worst"
     cost_factor: Decimal = Decimal(1)
     latency_factor: Decimal = Decimal(1)
@@ -176,6 +178,10 @@ class SimSection(Section, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         self._make_exact("spread_bps", "slippage_bps", "participation_bps", "fee_bps", "maker_bps", "taker_bps")
         self._make_exact("cost_factor", "latency_factor", "slippage_jitter_bps", "latency_spread_frac")
+        self._make_exact("touch_fill_frac", "queue_ahead_frac")
+        for key, most in (("touch_fill_frac", 1), ("queue_ahead_frac", MAX_FACTOR)):
+            fraction = getattr(self, key)
+            _check(fraction.is_finite() and 0 <= fraction <= most, f"sim.{key} must be between 0 and {most}", fraction)
         spread = self.latency_spread_frac
         _check(
             spread.is_finite() and 0 < spread <= MAX_SPREAD,

@@ -303,5 +303,5 @@ class Arrivals:
             and bar.volume > 0
             and working.arrived_ms < bar.start_ms
             and working.meets_from_ms <= bar.start_ms
-            and (working.is_triggered_by(bar.open) if working.waiting else working.is_reached(bar.open))
+            and (working.is_triggered_by(bar.open) if working.waiting else self._standing.is_sure(working, bar.open))
         )

@@ -47,6 +47,8 @@ class BarMatching:
                 continue
             if working.is_reached(bar.low if working.order.side is Side.BUY else bar.high):
                 lots, over = self._filling.allowed(working, bar)
+                if self._standing.touch_fill is not None:
+                    lots = self._standing.touch_fill.lots(working, bar, lots)
                 ticks = working.order.price_ticks
                 paid_lots = self._filling.affordable(working, lots, ticks, Liquidity.MAKER)
                 if paid_lots:
@@ -89,7 +91,7 @@ class BarMatching:
         if not order.price_ticks:
             ticks = self._filling.taker_ticks(working, bar, lots, over_share=over, reference=reference) if lots else 0
         else:
-            confirmed = working.is_reached(bar.close)
+            confirmed = self._standing.is_sure(working, bar.close)
             lots, ticks = (lots if confirmed else 0), self._limit_inside(working, bar)
             if order.tif is TimeInForce.FOK and lots < working.open_lots:
                 lots = 0

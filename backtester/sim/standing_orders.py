@@ -15,6 +15,7 @@ from backtester.engine.routes import Routes
 from backtester.engine.topics import T_FILLS, T_ORDERS_AMENDED, T_ORDERS_CANCELED, T_ORDERS_REJECTED, Published, on
 from backtester.sim.exits import Exits
 from backtester.sim.filling import Filling
+from backtester.sim.limit_fill import TouchFill
 from backtester.sim.triggers import Triggers
 from backtester.sim.working_order import WorkingOrder
 
@@ -38,6 +39,7 @@ class StandingOrders:
         routes: Routes,
         rules: Mapping[str, VenueRules],
         touch: bool,
+        touch_fill: TouchFill | None = None,
     ) -> None:
         self.by_id: dict[str, WorkingOrder] = {}
         self.resting: dict[str, list[WorkingOrder]] = {symbol: [] for symbol in specs}
@@ -46,6 +48,7 @@ class StandingOrders:
         self.index: Mapping[str, int] = {symbol: index for index, symbol in enumerate(specs)}
         self.touch = touch
         self.filling = filling
+        self.touch_fill = touch_fill
         self._specs = specs
         self._clock = clock
         self._routes = routes
@@ -62,6 +65,10 @@ class StandingOrders:
     def tick_e8(self, symbol: str) -> int:
         """The price of one tick, in 1e-8."""
         return self._specs[symbol].tick_e8
+
+    def is_sure(self, working: WorkingOrder, price: float) -> bool:
+        """Whether a trade at `price` fills this limit whatever chance and queue say."""
+        return working.is_reached(price) and (self.touch_fill is None or self.touch_fill.is_through(working, price))
 
     def rest(self, working: WorkingOrder) -> None:
         """The order rests at its limit from now on."""

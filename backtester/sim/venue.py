@@ -19,6 +19,7 @@ from backtester.sim.bar_matching import BarMatching, MayTrigger
 from backtester.sim.filling import Filling
 from backtester.sim.intrabar import Intrabar
 from backtester.sim.latency import LatencyModel
+from backtester.sim.limit_fill import TouchFill
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
 from backtester.sim.standing_orders import StandingOrders
@@ -50,6 +51,7 @@ class SimulatedVenue:
         may_amend: MayAmend,
         intrabar: Intrabar | None = None,
         touch: bool = False,
+        touch_fill: TouchFill | None = None,
         carry: bool = True,
         work_bars: int = 60,
         rules: Mapping[str, VenueRules] | None = None,
@@ -60,10 +62,18 @@ class SimulatedVenue:
         self._schedule = schedule
         self._clock = clock
         self._marks = marks
-        self._touch = touch
+        self._touch = touch or touch_fill is not None
         self.intrabar = intrabar or Intrabar(specs=specs)
         filling = Filling(specs=specs, pricing=pricing, liquidity=liquidity, clock=clock, quote=quote)
-        self._standing = StandingOrders(specs=specs, filling=filling, clock=clock, routes=routes, rules=rules or {}, touch=touch)
+        self._standing = StandingOrders(
+            specs=specs,
+            filling=filling,
+            clock=clock,
+            routes=routes,
+            rules=rules or {},
+            touch=self._touch,
+            touch_fill=touch_fill,
+        )
         arrivals = Arrivals(
             standing=self._standing,
             filling=filling,
