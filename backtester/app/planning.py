@@ -16,11 +16,12 @@ from backtester.app.resolve import ResolvedRun
 from backtester.app.slippage import own_costs_text, run_slippage, slippage_text
 from backtester.app.specs import ChosenSpecs, choose_specs, specs_of
 from backtester.app.wiring import Plan
-from backtester.config.fees import entry_tier_bps
+from backtester.config.fees import bnb_discount_bps, entry_tier_bps, tier_bps
 from backtester.config.run_config import RunConfig, Section
 from backtester.config.venue_rules import venue_rules
 from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
+from backtester.domain.money import CALCULATION
 from backtester.domain.timeframe import timeframe_ms
 from backtester.sim.sim_models import FeeModel, ScaledFees, SlippageModel, SymbolFees
 from backtester.strategy.base import Strategy, build_params
@@ -127,21 +128,33 @@ def _strategies(resolved: ResolvedRun) -> list[tuple[str, Strategy, tuple[str, .
 
 
 def _rates(config: RunConfig, spec: SymbolSpec) -> tuple[Decimal, Decimal, str]:
-    """(maker, taker, where from): configured, else as stored with the instrument, else the venue's entry tier."""
+    """(maker, taker, where from): configured, else of the tier, else as stored with the instrument, else the entry tier."""
     sim = config.sim
     if sim.fee_bps is not None:
         return sim.fee_bps, sim.fee_bps, "configured"
     if sim.maker_bps is not None and sim.taker_bps is not None:
         return sim.maker_bps, sim.taker_bps, "configured"
-    if spec.maker_bps is not None and spec.taker_bps is not None:
+    if sim.fee_tier:
+        maker, taker, source = tier_bps(spec.exchange, spec.market.value, sim.fee_tier)
+    elif spec.maker_bps is not None and spec.taker_bps is not None:
         maker, taker, source = spec.maker_bps, spec.taker_bps, "stored with the instrument"
     else:
         maker, taker, source = entry_tier_bps(spec.exchange, spec.market.value)
+    if sim.bnb_discount:
+        off_bps = bnb_discount_bps(spec.exchange, spec.market.value)
+        left = CALCULATION.scaleb(CALCULATION.subtract(Decimal(10_000), off_bps), -4)
+        maker, taker = (rate if rate < 0 else _short(CALCULATION.multiply(rate, left)) for rate in (maker, taker))
+        source = f"{source}; paid in BNB, {off_bps} bps off"
     return (
         maker if sim.maker_bps is None else sim.maker_bps,
         taker if sim.taker_bps is None else sim.taker_bps,
         source,
     )
+
+
+def _short(number: Decimal) -> Decimal:
+    """The same number without zeros at its end."""
+    return Decimal(format(CALCULATION.normalize(number), "f"))
 
 
 def _scaled(fees: FeeModel, factor: Decimal) -> FeeModel:

@@ -163,6 +163,8 @@ class SimSection(Section, frozen=True, kw_only=True):
     fee_bps: Decimal | None = None
     maker_bps: Decimal | None = None
     taker_bps: Decimal | None = None
+    fee_tier: str = ""
+    bnb_discount: bool = False
     limit_fill: Literal["through", "touch", "probabilistic", "queue"] = "through"
     touch_fill_frac: Decimal = Decimal("0.5")
     queue_ahead_frac: Decimal = Decimal(1)
