@@ -24,7 +24,9 @@ METRICS_NAME = "metrics.json"
 LOG_NAME = "run.log"
 CHANGES_NAME = "changes.patch"
 CHECK_NAME = "check.json"
-DERIVED_NAMES = frozenset(("report.html", "charts", CHECK_NAME))
+REPORT_NAME = "report.html"
+CHARTS_NAME = "charts"
+DERIVED_NAMES = frozenset((REPORT_NAME, CHARTS_NAME, CHECK_NAME))
 """What is made from a run later and stands beside its files; no part of it."""
 FORMAT_VERSION = 2
 _OWN_HASH = re.compile(rb'"manifest_sha256": "([0-9a-f]*)"')
@@ -145,6 +147,11 @@ class RunDir:
         with self.whole_file(name) as file:
             file.write(text)
 
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """The file `name` holds `data`, or is not there. Raises StorageError when the disk takes no more."""
+        with self.whole_file(name) as file:
+            file.buffer.write(data)
+
     def write_manifest(self, manifest: Manifest) -> None:
         """The manifest on disk is `manifest` with the sha256 of every other file; a run that still runs lists none."""
         is_over = manifest.status != "running"
@@ -161,7 +168,9 @@ class RunDir:
         """sha256 of every file of the run but the manifest, by name in order."""
         try:
             paths = sorted(path for path in self.path.iterdir() if path.is_file() and path.name != MANIFEST_NAME)
-            return {path.name: _file_sha256(path) for path in paths if not path.name.startswith(".")}
+            return {
+                path.name: _file_sha256(path) for path in paths if not path.name.startswith(".") and path.name not in DERIVED_NAMES
+            }
         except OSError as error:
             raise StorageError(f"cannot read back {self.path}: {error.strerror}") from error
 

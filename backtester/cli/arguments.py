@@ -27,6 +27,7 @@ commands:
   bt stress RUN               costs x 2, latency x 4, one bar later, best trades removed: a verdict
   bt explain RUN              where every balance came from: postings, causes, totals
   bt costs RUN                what trading cost: delay, spread, slippage, fee; what was missed
+  bt report RUN               what happened: one page that works offline, and in short here
   bt trades RUN               its trades: reason, duration, MAE and MFE, what they paid
   bt compare RUN RUN ...      what differs: settings, figures, first trade; equity on a page
   bt export RUN --format F    its results as csv, json or parquet

@@ -22,6 +22,7 @@ _HANDLERS = {
     "runs pin": "backtester.cli.runs_command:pin_runs",
     "runs unpin": "backtester.cli.runs_command:unpin_runs",
     "explain": "backtester.cli.explain_command:explain_run",
+    "report": "backtester.cli.report_command:report_run",
     "trades": "backtester.cli.trades_command:list_trades",
     "costs": "backtester.cli.costs_command:list_costs",
     "compare": "backtester.cli.compare_command:compare",

@@ -190,6 +190,18 @@ def _stress_parser() -> Parser:
     return parser
 
 
+def _report_parser() -> Parser:
+    parser = new_parser("bt report", "Write report.html into a run (one file that works offline) and show it in short.")
+    parser.add_argument("run", metavar="RUN", help="a run's directory, complete or not")
+    parser.add_argument("--open", action="store_true", help="open it in the browser")
+    parser.add_argument(
+        "--png", action="store_true", help="pictures of the main charts beside it (needs matplotlib: the extra png)"
+    )
+    parser.add_argument("--output", metavar="FILE", help="where the page goes (default: RUN/report.html)")
+    add_data(parser, default="the catalog that the run used")
+    return parser
+
+
 def _add_output(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--output", metavar="DIR", help="where the runs are (default: run.output of configs/backtest.toml)")
 
@@ -205,6 +217,7 @@ _PARSERS: dict[str, Callable[[], Parser]] = {
     "why": _why_parser,
     "at": _at_parser,
     "explain": _explain_parser,
+    "report": _report_parser,
     "stress": _stress_parser,
 }
 RESULT_COMMANDS = tuple(_PARSERS)

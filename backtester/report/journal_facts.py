@@ -1,0 +1,174 @@
+"""What only the journal of a run knows: refusals with an example, stops and how long they stood, funding paid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+
+from backtester.audit.journal import JournalLine, read_journal
+from backtester.domain.errors import JournalError, StorageError
+from backtester.report.fill_book import FILLS_TOPIC, FUNDING_TOPIC
+from backtester.report.metrics_file import WaitingOrders
+
+_ENDS = frozenset({"orders.canceled", "orders.rejected", "orders.refused"})
+_REFUSERS = {"orders.refused": "Risk", "orders.rejected": "venue"}
+
+
+class Refusals(msgspec.Struct):
+    """Orders that were refused for one reason by `who`; `example` is what was said of the first."""
+
+    who: str
+    reason: str
+    count: int
+    symbols: list[str]
+    example: str
+
+
+class Stop(msgspec.Struct):
+    """A stop or take-profit that stood at `price` from `from_ms` until `to_ms` (None: when the journal ends)."""
+
+    symbol: str
+    price: float
+    is_stop: bool
+    from_ms: int
+    to_ms: int | None
+
+
+class JournalFacts(msgspec.Struct, frozen=True):
+    """What was read until the journal ended, or until `problem`, which is empty where nothing was wrong.
+
+    `payments` are (time_ms, symbol, quote received). `events` counts messages but notes.
+    """
+
+    refusals: list[Refusals]
+    stops: list[Stop]
+    payments: list[tuple[int, str, float]]
+    events: int
+    fills: int
+    last_ms: int
+    problem: str
+
+    def refusals_by_reason(self) -> dict[str, int]:
+        """How many orders were refused for each reason, most frequent first."""
+        found: dict[str, int] = {}
+        for one in self.refusals:
+            found[one.reason] = found.get(one.reason, 0) + one.count
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+class _Refused(msgspec.Struct):
+    symbol: str
+    reason: str
+    detail: str = ""
+    is_cancel: bool = False
+
+
+class _Ended(msgspec.Struct):
+    time_ms: int
+    order_id: str
+
+
+class _FillFacts(msgspec.Struct):
+    time_ms: int
+    order_id: str
+    symbol: str
+    price: Decimal
+    price_ticks: int
+
+
+class _Paid(msgspec.Struct):
+    time_ms: int
+    symbol: str
+    amount: Decimal
+
+
+class _Timed(msgspec.Struct):
+    time_ms: int
+
+
+_decode_refused = msgspec.json.Decoder(_Refused).decode
+_decode_ended = msgspec.json.Decoder(_Ended).decode
+_decode_fill = msgspec.json.Decoder(_FillFacts).decode
+_decode_paid = msgspec.json.Decoder(_Paid).decode
+_decode_timed = msgspec.json.Decoder(_Timed).decode
+
+
+def journal_facts(path: Path) -> JournalFacts:
+    """What the journal in `path` tells; a journal that is missing, cut off or broken tells what it can, and the problem."""
+    reading = _Reading()
+    problem = ""
+    try:
+        for line in read_journal(path):
+            reading.see(line)
+    except (JournalError, StorageError) as error:
+        problem = str(error)
+    except (msgspec.MsgspecError, ValueError) as error:
+        problem = f"{path}: an event is not as a run writes it: {error}"
+    return reading.facts(problem)
+
+
+class _Reading:
+    """One pass over a journal."""
+
+    def __init__(self) -> None:
+        self._waiting = WaitingOrders()
+        self._refusals: dict[tuple[str, str], Refusals] = {}
+        self._payments: list[tuple[int, str, float]] = []
+        self._ended_ms: dict[str, int] = {}
+        self._tick: dict[str, Decimal] = {}
+        self._events = self._fills = 0
+        self._last: JournalLine | None = None
+
+    def see(self, line: JournalLine) -> None:
+        """Take what is of use from the next line."""
+        self._waiting.see(line)
+        topic = line.topic
+        if topic == "logs":
+            return
+        self._events += 1
+        self._last = line
+        if topic == FILLS_TOPIC:
+            self._fill(_decode_fill(line.raw))
+        elif topic == FUNDING_TOPIC:
+            paid = _decode_paid(line.raw)
+            self._payments.append((paid.time_ms, paid.symbol, float(paid.amount)))
+        elif topic in _ENDS:
+            if topic in _REFUSERS:
+                self._refuse(_REFUSERS[topic], _decode_refused(line.raw))
+            ended = _decode_ended(line.raw)
+            if ended.order_id in self._waiting.triggers:
+                self._ended_ms[ended.order_id] = ended.time_ms
+
+    def facts(self, problem: str) -> JournalFacts:
+        """What was found."""
+        refusals = sorted(self._refusals.values(), key=lambda one: (-one.count, one.who, one.reason))
+        last_ms = _decode_timed(self._last.raw).time_ms if self._last is not None and b'"time_ms"' in self._last.raw else 0
+        return JournalFacts(refusals, list(self._stops()), self._payments, self._events, self._fills, last_ms, problem)
+
+    def _fill(self, fill: _FillFacts) -> None:
+        self._fills += 1
+        if fill.price_ticks > 0:
+            self._tick.setdefault(fill.symbol, fill.price / fill.price_ticks)
+        if fill.order_id in self._waiting.triggers:
+            self._ended_ms[fill.order_id] = fill.time_ms
+
+    def _refuse(self, who: str, refused: _Refused) -> None:
+        reason = refused.reason + (" (of a cancel)" if refused.is_cancel else "")
+        found = self._refusals.get((who, reason))
+        if found is None:
+            self._refusals[who, reason] = Refusals(who, reason, 1, [refused.symbol], refused.detail)
+            return
+        found.count += 1
+        if refused.symbol not in found.symbols:
+            found.symbols.append(refused.symbol)
+
+    def _stops(self) -> Iterator[Stop]:
+        """In the order in which they were placed; those of symbols without a fill protected nothing."""
+        for order_id, order in self._waiting.triggers.items():
+            tick = self._tick.get(order.symbol)
+            if tick is not None and order.trigger_ticks > 0:
+                price = float(tick * order.trigger_ticks)
+                yield Stop(order.symbol, price, order.order_type.is_stop, order.time_ms, self._ended_ms.get(order_id))

@@ -1,0 +1,52 @@
+"""What was held over time, replayed from the fills: at cost, so that no candle is needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from backtester.report.curves import Floats, Ints
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_FLAT = 1e-12
+"""Sizes are floats here: what is left of a closed position by rounding is none."""
+
+
+class Held(NamedTuple):
+    """The position in one symbol after each of its fills: signed size, and signed value at its entry prices."""
+
+    time_ms: Ints
+    size: Floats
+    cost: Floats
+
+
+def held_by_symbol(fills: pl.DataFrame) -> dict[str, Held]:
+    """Positions by symbol, those that traded most value first."""
+    import polars as pl
+
+    turnover = fills.group_by("symbol").agg((pl.col("qty") * pl.col("price")).sum().alias("value"))
+    order = turnover.sort(["value", "symbol"], descending=[True, False])["symbol"].to_list()
+    return {symbol: _held(fills.filter(pl.col("symbol") == symbol)) for symbol in order}
+
+
+def _held(fills: pl.DataFrame) -> Held:
+    size = cost = 0.0
+    sizes: list[float] = []
+    costs: list[float] = []
+    for side, qty, price in zip(fills["side"].to_list(), fills["qty"].to_list(), fills["price"].to_list(), strict=True):
+        signed = qty if side == "buy" else -qty
+        after = size + signed
+        if abs(after) <= _FLAT * qty:
+            size = cost = 0.0
+        elif size * signed >= 0:
+            size, cost = after, cost + signed * price
+        elif after * size > 0:
+            size, cost = after, cost * after / size
+        else:
+            size, cost = after, after * price
+        sizes.append(size)
+        costs.append(cost)
+    return Held(fills["time_ms"].to_numpy(), np.array(sizes), np.array(costs))
