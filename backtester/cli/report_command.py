@@ -7,6 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from backtester.app.reporting import MadeReport, make_report
+from backtester.cli.run_argument import run_directory, runs_directory
 from backtester.domain.errors import EXIT_DONE
 from backtester.report.terminal import Row, Section, print_sections, run_sections
 
@@ -14,7 +15,7 @@ from backtester.report.terminal import Row, Section, print_sections, run_section
 def report_run(options: Namespace) -> int:
     """The report is written, shown in short on stdout, and open in the browser where that was asked for."""
     made = make_report(
-        Path(options.run),
+        run_directory(options.run, runs_directory(Namespace(output=None))),
         output=Path(options.output) if options.output is not None else None,
         png=options.png,
         data=Path(options.data) if options.data is not None else None,

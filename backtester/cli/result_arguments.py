@@ -192,7 +192,7 @@ def _stress_parser() -> Parser:
 
 def _report_parser() -> Parser:
     parser = new_parser("bt report", "Write report.html into a run (one file that works offline) and show it in short.")
-    parser.add_argument("run", metavar="RUN", help="a run's directory, complete or not")
+    parser.add_argument("run", metavar="RUN", help="a run's directory or its id, complete or not")
     parser.add_argument("--open", action="store_true", help="open it in the browser")
     parser.add_argument(
         "--png", action="store_true", help="pictures of the main charts beside it (needs matplotlib: the extra png)"
