@@ -191,21 +191,29 @@ class _Anything(Strategy):
             good_till_ms = self.ctx.now_ms + draw.randint(-1000, 20 * MINUTE_MS)
             dated: dict[str, Any] = {"tif": TimeInForce.GTD, "good_till_ms": good_till_ms} if draw.random() < 0.2 else {}
             exits: dict[str, Any] = {"take_profit": close * 1.02, "stop_loss": close * 0.98} if draw.random() < 0.3 else {}
+            closing: dict[str, Any] = {"close_on_trigger": True} if draw.random() < 0.2 else {}
+            if closing and draw.random() < 0.5:
+                closing["qty"] = None
+            waiting = {**facts, **closing}
             kind = draw.randint(0, 10)
             if exits:
                 exits["exit_size"] = draw.choice(list(ExitSize))
-            if kind == 0:
+            if kind == 0 and draw.random() < 0.3:
+                yield MarketOrderIntent(symbol=symbol, side=side, quote_qty=close * qty)
+            elif kind == 0:
                 yield MarketOrderIntent(**facts, **exits, tif=draw.choice([TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK]))
             elif kind in {1, 2}:
                 tif: dict[str, Any] = {} if dated else {"tif": draw.choice([TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK])}
                 yield LimitOrderIntent(**facts, **exits, price=off, post_only=draw.random() < 0.3, **dated, **tif)
             elif kind == 3:
-                yield StopOrderIntent(**facts, trigger_price=off, price=draw.choice([None, off, close]), **dated)
+                yield StopOrderIntent(**waiting, trigger_price=off, price=draw.choice([None, off, close]), **dated)
             elif kind == 4:
-                yield TakeProfitOrderIntent(**facts, trigger_price=off, price=draw.choice([None, off]), **dated)
+                yield TakeProfitOrderIntent(**waiting, trigger_price=off, price=draw.choice([None, off]), **dated)
             elif kind == 5:
                 activation = draw.choice([None, off])
-                yield TrailingStopIntent(**facts, distance=close * draw.choice([0.002, 0.02]), activation_price=activation, **dated)
+                yield TrailingStopIntent(
+                    **waiting, distance=close * draw.choice([0.002, 0.02]), activation_price=activation, **dated
+                )
             elif kind == 6:
                 orders = self.ctx.open_orders()
                 if orders:

@@ -21,7 +21,10 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
 
 
 class MarketOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="market_order"):
-    """Buy or sell `qty` at the price the market has when the order arrives.
+    """Buy or sell `qty`, or on spot what `quote_qty` of the quote asset is worth, at the price the market has at its arrival.
+
+    Exactly one of the two is given. A value is turned into whole lots, rounded down, at the price of the fill; what is left of it
+    is not spent.
 
     `reason` is carried to the fills and, when the order closes a trade, becomes its close reason. `take_profit` and `stop_loss`
     are prices: every fill gets a pair of orders that close it there; where one is triggered, the other ends. With
@@ -29,7 +32,8 @@ class MarketOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="market
     """
 
     side: Side
-    qty: Number
+    qty: Number | None = None
+    quote_qty: Number | None = None
     reduce_only: bool = False
     take_profit: Number | None = None
     stop_loss: Number | None = None
@@ -62,10 +66,13 @@ class StopOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="stop_ord
     """Wait for the price to move to `trigger_price` (a buy: rise, a sell: fall), then a market order, or a limit order at `price`.
 
     A triggered stop without `price` is always filled whole. On derivatives it holds no margin before its trigger.
+    `close_on_trigger` (derivatives): it only closes, as reduce-only; without `qty` the whole position, whose size it follows and
+    with which it ends.
     """
 
     side: Side
-    qty: Number
+    qty: Number | None = None
+    close_on_trigger: bool = False
     trigger_price: Number
     price: Number | None = None
     reduce_only: bool = False
@@ -78,7 +85,8 @@ class TakeProfitOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="ta
     """As a stop, on the other side of the market: a sell waits for a rise to `trigger_price`, a buy for a fall."""
 
     side: Side
-    qty: Number
+    qty: Number | None = None
+    close_on_trigger: bool = False
     trigger_price: Number
     price: Number | None = None
     reduce_only: bool = False
@@ -91,10 +99,12 @@ class TrailingStopIntent(Intent, frozen=True, kw_only=True, gc=False, tag="trail
     """A stop that follows the market at `distance` (a price) or `trail_bps` (of the extreme); triggered it trades whole.
 
     A sell follows the highest price from below, a buy the lowest from above, once the price has reached `activation_price`.
+    `close_on_trigger`: as for a stop.
     """
 
     side: Side
-    qty: Number
+    qty: Number | None = None
+    close_on_trigger: bool = False
     distance: Number | None = None
     trail_bps: Number | None = None
     activation_price: Number | None = None

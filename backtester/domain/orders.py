@@ -17,7 +17,8 @@ class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order", omit
     trailing stop's activation). `trail_ticks` or `trail_e8` (a fraction in 1e-8) is how far a trailing stop follows. `budget_e8`
     bounds what a spot buy may cost (value and fee, 1e-8 quote); 0 elsewhere. `exits_whole`: its take-profit and stop-loss are those
     of the position. `oco_trigger_ticks` (with `oco_price_ticks`, `oco_reason`) is the stop of an OCO of which this is the limit,
-    `oco_id` the limit of which this is the stop. `follows_position`: `qty_lots` is what the position is.
+    `oco_id` the limit of which this is the stop. `follows_position`: `qty_lots` is what the position is. `quote_e8` is the value
+    of an order by value, in 1e-8 quote; its lots are an estimate until it meets a price.
     """
 
     order_id: str
@@ -45,6 +46,7 @@ class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order", omit
     oco_id: str = ""
     follows_position: bool = False
     trigger_by: TriggerBy = TriggerBy.LAST
+    quote_e8: int = 0
 
 
 class SanitizedExits(Message, frozen=True, gc=False, tag="sanitized_exits", omit_defaults=True):

@@ -84,12 +84,18 @@ def size_breach(*, lots: int, price: Number, spec: SymbolSpec, is_closing: bool)
         return RejectReason.MIN_QTY
     if is_closing:
         return None
+    numerator, denominator = exact_decimal(price, what="price").as_integer_ratio()
+    return opening_breach(lots=lots, price=(numerator, denominator), spec=spec)
+
+
+def opening_breach(*, lots: int, price: tuple[int, int], spec: SymbolSpec) -> RejectReason | None:
+    """MAX_QTY, MIN_NOTIONAL or MAX_NOTIONAL of an order that opens at a price given as a fraction; None when it breaks none."""
+    qty_e8 = lots * spec.lot_e8
     if spec.max_qty_e8 is not None and qty_e8 > spec.max_qty_e8:
         return RejectReason.MAX_QTY
-    numerator, denominator = exact_decimal(price, what="price").as_integer_ratio()
-    notional = qty_e8 * numerator
-    if notional < spec.min_notional_e8 * denominator:
+    notional = qty_e8 * price[0]
+    if notional < spec.min_notional_e8 * price[1]:
         return RejectReason.MIN_NOTIONAL
-    if spec.max_notional_e8 is not None and notional > spec.max_notional_e8 * denominator:
+    if spec.max_notional_e8 is not None and notional > spec.max_notional_e8 * price[1]:
         return RejectReason.MAX_NOTIONAL
     return None

@@ -20,6 +20,8 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     `amend_keeps_place`: a quantity that is only lowered leaves an order its place in the queue; any other change never does.
     `amends_waiting`: orders that wait for a trigger can be amended. `amend_below_filled` is what becomes of an order whose quantity
     is amended to what is filled already: REJECTED (the request, and the order stands) or CANCELED (the order).
+    `rejects_larger_reduce_only`: a reduce-only order larger than the position is rejected; elsewhere it is cut to the position.
+    `close_on_trigger`: conditional orders may close the whole position.
     """
 
     name: str
@@ -30,6 +32,8 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     amend_keeps_place: bool = False
     amends_waiting: bool = True
     amend_below_filled: OrderStatus = OrderStatus.REJECTED
+    rejects_larger_reduce_only: bool = False
+    close_on_trigger: bool = True
     codes: Mapping[str, str] = {}
     source: str = ""
 

@@ -39,7 +39,18 @@ _NEEDED = {
     AmendOrderIntent: (),
     PositionExitsIntent: (),
 }
-_OPTIONAL = ("qty", "price", "trigger_price", "distance", "trail_bps", "activation_price", "take_profit", "stop_loss", "stop_price")
+_OPTIONAL = (
+    "qty",
+    "quote_qty",
+    "price",
+    "trigger_price",
+    "distance",
+    "trail_bps",
+    "activation_price",
+    "take_profit",
+    "stop_loss",
+    "stop_price",
+)
 
 
 class Intake:
@@ -155,4 +166,10 @@ class Intake:
 def _numbers_of(intent: Any) -> tuple[str, ...]:
     """The fields of an order intent that must hold numbers: those it needs, and those that were given."""
     needed = _NEEDED.get(intent.__class__, ("qty",))
+    if (
+        needed
+        and intent.qty is None
+        and (getattr(intent, "quote_qty", None) is not None or getattr(intent, "close_on_trigger", False))
+    ):
+        needed = needed[1:]  # a value, or a position, stands in its place
     return (*needed, *(name for name in _OPTIONAL if name not in needed and getattr(intent, name, None) is not None))

@@ -132,6 +132,9 @@ class Amendments:
 
     def on_amended(self, amended: OrderAmended) -> None:
         """The order holds what it needs as it is now; one that only got smaller, its share of what it held."""
+        found = self._orders.find(amended.order_id)
+        if found is not None and found[0].quote_e8:
+            return  # what it may cost is its value, whatever its lots
         granted = self._granted.get(amended.order_id)
         now = (amended.qty_lots, amended.price_ticks, amended.trigger_ticks)
         if not granted or now != (granted[0][0].qty_lots, granted[0][0].price_ticks, granted[0][0].trigger_ticks):

@@ -54,6 +54,7 @@ from backtester.risk.order_validation import (
 )
 from backtester.risk.readers import AccountReader, OrderReader
 from backtester.risk.reservations import Reservations
+from backtester.risk.sizing import Sized, is_unsized, sized
 
 _PARTS_MAX = 10_000
 """A spot buy filled in parts pays for each rounding of value and fee: held for as many parts as this, where there is cash."""
@@ -149,9 +150,16 @@ class RiskGate:
             intent.__class__ is OcoOrderIntent and self._orders.is_used(f"{intent.order_id}-stop")
         ):
             return self._refuse(intent, Refusal(RejectReason.DUPLICATE_ID, f"order id {intent.order_id!r} was used before"))
+        size = self._sized(intent, spec) if is_unsized(intent) else None
+        if isinstance(size, Refusal):
+            return self._refuse(intent, size)
+        if size is not None:
+            intent = size.intent
         rounded = self._rounding.round(intent, spec)
         if isinstance(rounded, Refusal):
             return self._refuse(intent, rounded)
+        if size is not None:
+            rounded = replace(rounded, quote_e8=size.quote_e8, follows_position=size.follows)
         if intent.tif is not TimeInForce.GTC or not isinstance(intent, MarketOrderIntent):
             broken = check_life(intent, rules=self._rules.get(intent.symbol, GENERIC), now_ms=self._clock.now_ms)
             if broken is not None:
@@ -171,6 +179,11 @@ class RiskGate:
             self.reservations.hold(intent.order_id, amount=hold, lots=rounded.qty_lots)
         return ((T_ORDERS_SANITIZED, self._sanitized(intent, rounded, spec, hold)),)
 
+    def _sized(self, intent: OrderIntent, spec: SymbolSpec) -> Sized | Refusal:
+        symbol = spec.symbol
+        rules, held = self._rules.get(symbol, GENERIC), self._account.lots[symbol]
+        return sized(intent, spec=spec, rules=rules, held_lots=held, mark=self._marks.get(symbol))
+
     def _sanitized(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, hold: int) -> SanitizedOrder:
         order = SanitizedOrder(
             self._clock.now_ms,
@@ -187,7 +200,7 @@ class RiskGate:
             str(intent.reason),
         )
         if isinstance(intent, MarketOrderIntent) and intent.take_profit is None and intent.stop_loss is None:
-            return order
+            return replace(order, quote_e8=rounded.quote_e8) if rounded.quote_e8 else order
         if isinstance(intent, OcoOrderIntent):
             return replace(
                 order,
@@ -207,6 +220,8 @@ class RiskGate:
             trail_e8=rounded.trail_e8,
             take_profit_ticks=rounded.take_profit_ticks,
             stop_loss_ticks=rounded.stop_loss_ticks,
+            follows_position=rounded.follows_position,
+            quote_e8=rounded.quote_e8,
         )
 
     def _opening(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, *, opening_lots: int) -> int | Refusal:
@@ -276,6 +291,8 @@ class RiskGate:
         limits = self._limits
         if not is_limit and side is Side.BUY:
             order_e8 = ceil_div(order_e8 * (PRICE_ONE + limits.market_e8), PRICE_ONE)
+        if rounded.quote_e8 and side is Side.BUY:
+            return self._reserve_value(spec, rounded.quote_e8)
         lot_value = order_e8 * spec.lot_e8
         fee = ceil_div(rounded.qty_lots * lot_value * max(0, limits.fee_e8.get(spec.symbol, 0)), PRICE_ONE)
         need = ceil_div(opening_lots * lot_value, limits.leverage) + ceil_div(fee, FEE_STEP) * FEE_STEP
@@ -286,6 +303,16 @@ class RiskGate:
         if spec.market is Market.SPOT and side is Side.BUY:
             more = 2 * FEE_STEP * min(rounded.qty_lots, _PARTS_MAX) if is_limit else need // 100
             return min(free, need + more)
+        return need
+
+    def _reserve_value(self, spec: SymbolSpec, quote_e8: int) -> int | Refusal:
+        """The value and its fee, for a spot buy by value, which never costs more."""
+        fee_e8 = ceil_div(quote_e8 * max(0, self._limits.fee_e8.get(spec.symbol, 0)), PRICE_ONE)
+        need = (quote_e8 + fee_e8) * FEE_STEP
+        free = self._account.free_cash() - self.reservations.total
+        if need > free:
+            detail = f"needs {need // 10**14 / 100:.2f}, free is {free // 10**14 / 100:.2f} {spec.quote}"
+            return Refusal(RejectReason.INSUFFICIENT, detail)
         return need
 
     def _refuse(self, intent: AnyIntent, refusal: Refusal) -> Sequence[Published]:

@@ -22,7 +22,7 @@ from backtester.domain.intents import (
     trigger_rises,
 )
 from backtester.domain.money import PRICE_ONE, ceil_div
-from backtester.domain.rounding import exact_decimal, price_ticks, qty_lots
+from backtester.domain.rounding import exact_decimal, opening_breach, price_ticks, qty_lots
 from backtester.domain.venue_rules import VenueRules
 from backtester.domain.vocabulary import RejectReason, Side, TimeInForce
 
@@ -48,6 +48,8 @@ class Rounded(msgspec.Struct, frozen=True, gc=False):
     stop_loss_ticks: int = 0
     oco_trigger_ticks: int = 0
     oco_price_ticks: int = 0
+    quote_e8: int = 0
+    follows_position: bool = False
 
     @property
     def waits(self) -> bool:
@@ -72,6 +74,8 @@ class OrderRounding:
         try:
             lots = self._lots.get(key)
             if lots is None:
+                if intent.qty is None:
+                    return Refusal(RejectReason.INVALID, "qty is missing")
                 lots = qty_lots(intent.qty, spec=spec)
                 if len(self._lots) >= self._REMEMBERED:
                     self._lots.clear()
@@ -215,15 +219,14 @@ def round_order(intent: OrderIntent, spec: SymbolSpec) -> Rounded | Refusal:
 
 def check_opening_size(rounded: Rounded, *, spec: SymbolSpec, price_e8: int) -> Refusal | None:
     """MAX_QTY, MIN_NOTIONAL, MAX_NOTIONAL of an order that opens (exchange_semantics.md, section 2; G18: closing is exempt)."""
-    qty_e8 = rounded.qty_lots * spec.lot_e8
-    if spec.max_qty_e8 is not None and qty_e8 > spec.max_qty_e8:
-        return Refusal(RejectReason.MAX_QTY, f"quantity above the maximum of {spec.max_qty}")
-    notional = qty_e8 * price_e8
-    if notional < spec.min_notional_e8 * PRICE_ONE:
-        return Refusal(RejectReason.MIN_NOTIONAL, f"notional below the minimum of {spec.min_notional} {spec.quote}")
-    if spec.max_notional_e8 is not None and notional > spec.max_notional_e8 * PRICE_ONE:
-        return Refusal(RejectReason.MAX_NOTIONAL, f"notional above the maximum of {spec.max_notional} {spec.quote}")
-    return None
+    reason = opening_breach(lots=rounded.qty_lots, price=(price_e8, PRICE_ONE), spec=spec)
+    if reason is None:
+        return None
+    if reason is RejectReason.MAX_QTY:
+        return Refusal(reason, f"quantity above the maximum of {spec.max_qty}")
+    if reason is RejectReason.MIN_NOTIONAL:
+        return Refusal(reason, f"notional below the minimum of {spec.min_notional} {spec.quote}")
+    return Refusal(reason, f"notional above the maximum of {spec.max_notional} {spec.quote}")
 
 
 def check_collar(*, side: Side, price_e8: int, mark_e8: int, collar_e8: int) -> Refusal | None:

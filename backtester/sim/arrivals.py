@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from backtester.domain.candle import Candle
 from backtester.domain.money import price_e8
 from backtester.domain.orders import OrderAck, OrderRejected, SanitizedAmend, SanitizedCancel, SanitizedExits
@@ -73,6 +75,8 @@ class Arrivals:
             if order.tif is TimeInForce.GTD and order.good_till_ms <= now_ms:
                 self._standing.reject(item, RejectReason.GOOD_TILL, "its date had passed before it arrived", reports)
                 return reports
+            if order.reduce_only and not item.conditional and self._is_too_large(item, reports):
+                return reports
             if item.conditional:
                 self._begin_waiting(item, bar, reports)
                 return reports
@@ -98,6 +102,30 @@ class Arrivals:
             return self._on_good_till(item.working)
         return self._amending.on_exits(item, self._bars.bar_from(item.symbol, self._clock.now_ms))
 
+    def _is_too_large(self, working: WorkingOrder, reports: list[Published]) -> bool:
+        """Whether a reduce-only order is larger than its position at a venue that then rejects it: it is rejected."""
+        order = working.order
+        held = -self._standing.filling.lots[order.symbol] * order.side.sign
+        if not self._standing.rules_of(order.symbol).rejects_larger_reduce_only or working.open_lots <= held:
+            return False
+        self._standing.reject(working, RejectReason.REDUCE_ONLY, "it is larger than the position", reports)
+        return True
+
+    def _size_by_value(self, working: WorkingOrder, bar: Candle, reports: list[Published]) -> bool:
+        """An order by value has its lots from now on: what the value is worth at the price of its fill, rounded down.
+
+        exchange_semantics.md, section 1.1 ("spot market by value"). Without a whole minimum order it ends; then the answer is no.
+        """
+        lots = self._filling.lots_for_value(working, bar)
+        if not lots:
+            self._standing.end(working, RejectReason.MIN_QTY, reports)
+            return False
+        changed = lots != working.open_lots
+        working.amend(replace(working.order, qty_lots=lots, quote_e8=0))
+        if changed:
+            self._standing.report_amended(working, reports, keeps_place=True)
+        return True
+
     def _begin_waiting(self, working: WorkingOrder, bar: Candle | None, reports: list[Published]) -> None:
         """A conditional order waits from now on, unless the market has passed its trigger already: then it is rejected.
 
@@ -110,6 +138,9 @@ class Arrivals:
         if price is None or (working.trail is None and working.is_triggered_by(price)):
             self._standing.reject(working, RejectReason.TRIGGER_SIDE, "the market is beyond the trigger already", reports)
             return
+        if order.follows_position and self._standing.filling.lots[order.symbol] * order.side.sign >= 0:
+            self._standing.reject(working, RejectReason.REDUCE_ONLY, "there is no position that it would close", reports)
+            return
         ack = OrderAck(now_ms, order.order_id, order.strategy_id, order.symbol, is_waiting=True)
         reports.append(on(T_ORDERS_ACK, ack))
         if bar is None or not open_now or bar.start_ms == now_ms:
@@ -119,6 +150,9 @@ class Arrivals:
         if working.trail is not None:
             working.trail.start(price)
         self._standing.wait(working)
+        if order.follows_position:
+            self._standing.exits.follow(working)
+            self._standing.exits.after_trade(order.symbol, reports)
         self._end_at_date(working)
 
     def _begin_oco(self, working: WorkingOrder, bar: Candle | None, reports: list[Published]) -> None:
@@ -191,6 +225,8 @@ class Arrivals:
                 if working.note is FillNote.NONE or working.note is FillNote.CARRIED:
                     working.note = FillNote.GAP if in_gap else FillNote.ZERO_VOLUME
                 self._wake(working, bar.start_ms if in_gap else self._next_start_ms(bar))
+            return
+        if working.order.quote_e8 and not self._size_by_value(working, bar, reports):
             return
         self._take(working, bar, reports)
         if not working.open_lots or working.order.order_id not in self._standing.by_id:

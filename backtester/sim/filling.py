@@ -65,6 +65,19 @@ class Filling:
             ticks = min(ticks, order.price_ticks) if order.side is Side.BUY else max(ticks, order.price_ticks)
         return ticks
 
+    def lots_for_value(self, working: WorkingOrder, bar: Candle) -> int:
+        """Whole lots that the order's value is worth at the price of a fill at the bar's open; 0 below the least quantity."""
+        order, spec = working.order, self._specs[working.order.symbol]
+
+        def worth(lots: int) -> int:
+            ticks = self.taker_ticks(working, bar, lots, over_share=False)
+            return order.quote_e8 * 10**8 // (ticks * spec.tick_e8 * spec.lot_e8)
+
+        lots = worth(working.open_lots)
+        while lots and (fewer := worth(lots)) < lots:  # more lots may cost more each
+            lots = fewer
+        return lots if lots * spec.lot_e8 >= spec.min_qty_e8 else 0
+
     def fits_whole(self, working: WorkingOrder, bar: Candle) -> bool:
         """Whether all that is open may trade at the bar's open now."""
         lots, _ = self.allowed(working, bar)

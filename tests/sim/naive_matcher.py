@@ -102,6 +102,7 @@ class Terms:
     post_only_crossing: str = "rejected"
     fok_short: str = "expired"
     good_till_least: int = 0
+    rejects_larger_reduce_only: bool = False
     tick: Fraction = Fraction(1, 10)
     lot: Fraction = Fraction(1, 1000)
 
@@ -218,6 +219,8 @@ class NaiveMatcher:
         price = bar.open if bar is not None and is_open else self.close[order.symbol]
         if order.tif == "gtd" and order.good_till <= self.now:
             self.reject(order, "GOOD_TILL")
+        elif order.kind not in CONDITIONAL and order.reduce_only and self.is_too_large(order):
+            self.reject(order, "REDUCE_ONLY")
         elif order.kind in CONDITIONAL:
             if order.is_triggered(price):
                 self.reject(order, "TRIGGER_SIDE")
@@ -379,6 +382,10 @@ class NaiveMatcher:
 
     def only_closes(self, order: Order) -> bool:
         return order.reduce_only or (self.terms.spot and not order.buys)
+
+    def is_too_large(self, order: Order) -> bool:
+        held = self.held[order.symbol]
+        return self.terms.rejects_larger_reduce_only and order.lots > (-held if order.buys else held)
 
     def allowed(self, order: Order, bar: Bar) -> tuple[int, bool]:
         """Lots that may trade in this bar, and whether they are more than its share leaves."""

@@ -2,10 +2,10 @@
 
 A bar is `HH:MM open high low close volume` and lasts a minute; a minute without a row is a gap. An order is
 `HH:MM id buy|sell qty [stop|target price] [trail distance|Nbps] [from activation]
-[tp price] [sl price] [at price] [ioc|fok|gtd HH:MM] [reduce] [post] [whole]`
+[tp price] [sl price] [at price] [ioc|fok|gtd HH:MM] [reduce] [post] [whole] [close]`
 or `HH:MM id buy|sell qty oco limit trigger [stop limit or -] [reduce]` or `HH:MM exits id [tp price] [sl price]` or `HH:MM cancel id|all`
 or `HH:MM amend id [qty n] [at price] [stop price]`, sent when the minute before HH:MM has closed.
-Unless a scenario says otherwise: no latency, no costs, no cap on volume, a linear market with ticks of 0.1 and lots of 0.001.
+A qty of `$100` is a value, `all` is none. Unless a scenario says otherwise: no latency, no costs, no cap on volume, a linear market with ticks of 0.1 and lots of 0.001.
 """
 
 from __future__ import annotations
@@ -102,6 +102,12 @@ def intent_of(words: Sequence[str], symbol: str = A) -> AnyIntent:
     tif = next((TimeInForce(word) for word in rest if word in ("ioc", "fok", "gtd")), TimeInForce.GTC)
     facts: dict[str, Any] = {"symbol": symbol, "order_id": order_id, "side": Side(side), "qty": qty, "tif": tif}
     facts["reduce_only"] = "reduce" in rest
+    if qty == "all":
+        del facts["qty"]
+    elif qty.startswith("$"):
+        facts["quote_qty"] = facts.pop("qty")[1:]
+    if "close" in rest:
+        facts["close_on_trigger"] = True
     price = rest[rest.index("at") + 1] if "at" in rest else None
     exits = {name: rest[rest.index(word) + 1] for word, name in (("tp", "take_profit"), ("sl", "stop_loss")) if word in rest}
     good_till_ms = ms(rest[rest.index("gtd") + 1]) if "gtd" in rest else 0

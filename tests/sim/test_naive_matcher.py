@@ -154,6 +154,7 @@ def terms_of(code: int) -> tuple[Terms, VenueRules]:
         post_only_crossing=rules.post_only_crossing.value,
         fok_short=rules.fok_short.value,
         good_till_least=rules.good_till_least_ms,
+        rejects_larger_reduce_only=rules.rejects_larger_reduce_only,
     )
     return terms, rules
 

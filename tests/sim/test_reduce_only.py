@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from backtester.config.venue_rules import venue_rules
+from backtester.domain.orders import OrderRejected
 from tests.sim.small_run import expect, flat, ms, small_run
 
 QUIET = flat("00:00", 6, volume=10)
@@ -136,3 +138,22 @@ def test_a_resting_one_shrinks_to_what_is_left_of_the_position() -> None:
         """
     )
     assert run.fills[-1].time_ms == ms("00:05")
+
+
+def test_a_venue_that_rejects_a_larger_one_rejects_it_and_takes_one_that_fits() -> None:
+    rules = venue_rules("binance", "linear")
+    run = small_run(JUMP, "00:01 in buy 0.3\n00:02 big sell 1.0 reduce\n00:02 out sell 0.3 reduce", venue=rules)
+    assert run.told() == expect(
+        """
+        00:01 in buy 0.3 @ 50000 taker
+        00:02 big rejected REDUCE_ONLY
+        00:02 out sell 0.3 @ 51000 taker
+        """
+    )
+    (rejected,) = run.messages(OrderRejected)
+    assert rejected.code == "-2022"
+
+
+def test_one_that_waits_is_cut_at_its_trigger_on_every_venue() -> None:
+    run = small_run(JUMP, "00:01 in sell 0.3\n00:01 out buy 1.0 stop 50500 reduce", venue=venue_rules("binance", "linear"))
+    assert run.told()[1:] == expect("00:03 out buy 0.3 @ 51000 taker bar\n00:03 out ends REDUCE_ONLY 0.7")
