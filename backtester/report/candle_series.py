@@ -1,45 +1,22 @@
-"""The candles of a report: few enough to be drawn, and how far the price went for and against each trade."""
+"""The candles of a report, few enough to be drawn."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from backtester.report.curves import Floats, Ints
+from backtester.report.trade_facts import Bars
 
 SYMBOLS_MAX = 24
 """Symbols whose candles are drawn: those that traded most."""
-CANDLES_MAX = 2_500
+CANDLES_MAX = 8_000
 """Candles that are drawn of one symbol."""
-_ALL_CANDLES = 6_000
+_ALL_CANDLES = 20_000
+_ALL_CANDLES_MIN = 6_000
 _CANDLES_MIN = 250
 _NICE_MINUTES = (1, 2, 3, 5, 10, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440, 2880, 4320, 10080, 20160, 40320)
-
-
-class Bars(Protocol):
-    """Candles of one symbol as columns of equal length; `start_ms` strictly rising."""
-
-    @property
-    def start_ms(self) -> Ints:
-        """UTC epoch milliseconds."""
-
-    @property
-    def open(self) -> Floats:
-        """First price."""
-
-    @property
-    def high(self) -> Floats:
-        """Highest price."""
-
-    @property
-    def low(self) -> Floats:
-        """Lowest price."""
-
-    @property
-    def close(self) -> Floats:
-        """Last price."""
 
 
 class Candles(NamedTuple):
@@ -53,16 +30,10 @@ class Candles(NamedTuple):
     close: Floats
 
 
-class Excursions(NamedTuple):
-    """By trade: how far the price went against it (`mae`, <= 0) and for it (`mfe`, >= 0), fractions of the entry price."""
-
-    mae: Floats
-    mfe: Floats
-
-
-def candles_each(symbols: int) -> int:
-    """How many candles each of so many symbols may have, so that a page stays small."""
-    return max(_CANDLES_MIN, min(CANDLES_MAX, _ALL_CANDLES // max(symbols, 1)))
+def candles_each(symbols: int, *, fills: int) -> int:
+    """How many candles each of so many symbols may have, so that a page with so many fills stays small."""
+    total = max(_ALL_CANDLES_MIN, _ALL_CANDLES - fills)
+    return max(_CANDLES_MIN, min(CANDLES_MAX, total // max(symbols, 1)))
 
 
 def coarser(bars: Bars, *, length_ms: int, points_max: int) -> Candles:
@@ -93,47 +64,3 @@ def _coarse_length_ms(length_ms: int, span_ms: int, points_max: int) -> int:
         if nice_ms >= least_ms and nice_ms % length_ms == 0:
             return nice_ms
     return -(-least_ms // length_ms) * length_ms
-
-
-def excursions(
-    bars: Bars,
-    *,
-    length_ms: int,
-    entry_ms: Ints,
-    exit_ms: Ints,
-    entry_price: Floats,
-    exit_price: Floats,
-    is_long: npt.NDArray[np.bool_],
-    entered_inside: npt.NDArray[np.bool_],
-) -> Excursions:
-    """Excursions of trades that follow each other (`exit_ms` <= the next `entry_ms`), from the extremes of the bars they met.
-
-    Those are the bars from the one of the entry up to the one before the exit, or up to the exit's where it filled inside a bar.
-    The bar inside of which an entry filled counts against the trade, not for it: what of it came before the fill is not known.
-    A trade that met no bar has its exit price only.
-    """
-    count = len(entry_ms)
-    move = np.where(is_long, 1.0, -1.0) * (exit_price - entry_price) / entry_price
-    mae, mfe = np.minimum(move, 0.0), np.maximum(move, 0.0)
-    if not count or not len(bars.start_ms):
-        return Excursions(mae, mfe)
-    entry_bar_ms, until_ms = entry_ms // length_ms * length_ms, exit_ms // length_ms * length_ms
-    met, highest, lowest = _extremes(bars, entry_bar_ms, until_ms)
-    entry, long = entry_price[met], is_long[met]
-    mfe[met] = np.maximum(mfe[met], np.where(long, highest - entry, entry - lowest) / entry)
-    counted_ms = np.where(entered_inside, (entry_ms - 1) // length_ms * length_ms, entry_bar_ms)
-    met, highest, lowest = _extremes(bars, counted_ms, until_ms)
-    entry, long = entry_price[met], is_long[met]
-    mae[met] = np.minimum(mae[met], np.where(long, lowest - entry, entry - highest) / entry)
-    return Excursions(mae, mfe)
-
-
-def _extremes(bars: Bars, from_ms: Ints, until_ms: Ints) -> tuple[npt.NDArray[np.bool_], Floats, Floats]:
-    """Which pairs hold bars that start in [from, until), and the highest and the lowest price of each of those."""
-    first, last = np.searchsorted(bars.start_ms, from_ms), np.searchsorted(bars.start_ms, until_ms)
-    met = last > first
-    if not met.any():
-        return met, np.empty(0), np.empty(0)
-    edges = np.column_stack((first[met], last[met])).ravel()
-    padded = (np.append(bars.high, 0.0), np.append(bars.low, 0.0))  # an edge may stand after the last bar
-    return met, np.maximum.reduceat(padded[0], edges)[::2], np.minimum.reduceat(padded[1], edges)[::2]

@@ -141,11 +141,12 @@ def _trades(data: ReportData) -> Figure | None:
     colours = [_GAIN if edge >= 0 else _LOSS for edge in edges[:-1].tolist()]
     left.bar(edges[:-1], counts, width=np.diff(edges) * 0.94, align="edge", color=colours)
     left.set(title="Results of trades", xlabel="net, % of the value entered", ylabel="trades")
-    if closed.found is not None:
+    if closed.mae is not None and closed.mfe is not None:
         won = closed.percents > 0
         for chosen, colour, marker, name in ((won, _GAIN, "o", "won"), (~won, _LOSS, "x", "lost")):
-            mae, mfe = closed.found.mae[chosen] * 100, closed.found.mfe[chosen] * 100
-            middle.scatter(mae, mfe, s=12, color=colour, marker=marker, alpha=0.7, linewidth=0.9, label=name)
+            middle.scatter(
+                closed.mae[chosen], closed.mfe[chosen], s=12, color=colour, marker=marker, alpha=0.7, linewidth=0.9, label=name
+            )
         middle.legend(loc="upper left")
     middle.set(title="Excursions", xlabel="MAE, % of entry", ylabel="MFE, % of entry")
     total = 0.0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backtester.audit.journal import JournalLine, read_journal
-from backtester.audit.run_store import METRICS_NAME, Manifest, RunDir
+from backtester.audit.run_store import CHECK_NAME, METRICS_NAME, Manifest, RunDir
 from backtester.domain.errors import JournalError, StorageError
 from backtester.report.csv_files import FILLS_NAME, TRADES_NAME, write_fills, write_trades
 from backtester.report.equity import EQUITY_NAME
@@ -36,6 +36,7 @@ class RecordedRun(NamedTuple):
 
     `metrics` and `equity` are None where the run did not come to write them; then `fills` and `trades` are those of its journal,
     and what is still open is valued at its entry. `changed` has a sentence for each file that is not as the manifest recorded it.
+    `check` is what `bt check` found of this run, None where it was not asked.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class RecordedRun(NamedTuple):
     trades: pl.DataFrame
     journal: JournalFacts
     changed: tuple[str, ...]
+    check: dict[str, Any] | None
 
     @property
     def is_synthetic(self) -> bool:
@@ -83,6 +85,7 @@ def read_run(path: Path) -> RecordedRun:
         fills=fills,
         trades=trades,
         journal=journal_facts(run.journal_path),
+        check=_check(path / CHECK_NAME, manifest.digest),
         changed=tuple(run.changed_files()) if manifest.status != "running" else (),
     )
 
@@ -99,6 +102,15 @@ def _metrics(path: Path) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         raise StorageError(f"{path} holds no figures; `bt verify {path.parent}` says what else was changed")
     return found
+
+
+def _check(path: Path, digest: str) -> dict[str, Any] | None:
+    """The check of the run with this digest; one of another run says nothing of this one."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError) as error:
+        raise StorageError(f"cannot read {path}: {error}; `bt check {path.parent}` writes it again") from error
+    return found if isinstance(found, dict) and found.get("digest") == digest else None
 
 
 def _from_journal(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:

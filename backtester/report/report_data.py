@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from backtester.audit.journal import JOURNAL_NAME, read_journal
 from backtester.domain.timeframe import parse_time_ms, timeframe_ms
-from backtester.report.candle_series import SYMBOLS_MAX, Bars, Candles, Excursions, candles_each, coarser, excursions
+from backtester.report.candle_series import SYMBOLS_MAX, Candles, candles_each, coarser
 from backtester.report.curves import EquityDrawn, Floats, Ints, daily_equity, drawn_equity, last_rows
 from backtester.report.positions import Held, held_by_symbol
 from backtester.report.recorded_run import RecordedRun
-
-if TYPE_CHECKING:
-    import polars as pl
+from backtester.report.trade_facts import Bars, trade_facts
 
 
 class GapLine(NamedTuple):
@@ -41,11 +40,14 @@ class Market(NamedTuple):
 
 
 class ClosedTrades(NamedTuple):
-    """Closed trades with what is drawn of them; `found` is None where candles are missing. Percent of the value entered."""
+    """Closed trades in the order of trades.csv, in percent of the value entered: net result, and the worst (`mae`) and the best
+    (`mfe`) that each stood at; None where there are no candles to tell.
+    """
 
     symbols: list[str]
     percents: Floats
-    found: Excursions | None
+    mae: Floats | None
+    mfe: Floats | None
 
 
 class ReportData(NamedTuple):
@@ -88,20 +90,22 @@ def report_data(run: RecordedRun, market: Market) -> ReportData:
         last_ms = int(drawn.time_ms[-1]) if len(drawn.time_ms) else run.journal.last_ms
         end_ms = last_ms if last_ms > start_ms else end_ms
     held = held_by_symbol(run.fills) if len(run.fills) else {}
-    candles: dict[str, Candles] = {}
-    parts: list[tuple[pl.DataFrame, Excursions | None]] = []
+    return ReportData(
+        run, market, start_ms, end_ms, drawn, exposure_percent, daily, held, _candles(run, market, held), _closed(run, market)
+    )
+
+
+def _candles(run: RecordedRun, market: Market, held: Mapping[str, Held]) -> dict[str, Candles]:
+    """Candles of the symbols that traded most, then of those that did not trade."""
+    if market.bars_of is None:
+        return {}
+    symbols = [*held, *(symbol for symbol in run.manifest.symbols if symbol not in held)][:SYMBOLS_MAX]
     length_ms = timeframe_ms(run.manifest.execution_timeframe)
-    symbols = [*held, *(symbol for symbol in run.manifest.symbols if symbol not in held)]
-    points_max = candles_each(min(len(symbols), SYMBOLS_MAX))
-    for index, symbol in enumerate(symbols):
-        is_drawn = index < SYMBOLS_MAX
-        bars = market.bars_of(symbol) if market.bars_of is not None and (is_drawn or symbol in held) else None
-        if bars is not None and is_drawn and len(bars.start_ms):
-            candles[symbol] = coarser(bars, length_ms=length_ms, points_max=points_max)
-        closed = _closed_of(run, symbol)
-        if len(closed):
-            parts.append((closed, None if bars is None else _excursions(closed, bars, run, length_ms)))
-    return ReportData(run, market, start_ms, end_ms, drawn, exposure_percent, daily, held, candles, _joined(parts))
+    read = {symbol: market.bars_of(symbol) for symbol in symbols}
+    points_max = candles_each(len(symbols), fills=len(run.fills))
+    return {
+        symbol: coarser(bars, length_ms=length_ms, points_max=points_max) for symbol, bars in read.items() if len(bars.start_ms)
+    }
 
 
 def _equity(run: RecordedRun, start_ms: int, start_equity: float) -> tuple[EquityDrawn, Floats, tuple[Ints, Floats]]:
@@ -120,40 +124,24 @@ def _equity(run: RecordedRun, start_ms: int, start_equity: float) -> tuple[Equit
     return drawn, share, daily_equity(time_ms, equity, start_ms=start_ms, start_equity=start_equity)
 
 
-def _closed_of(run: RecordedRun, symbol: str) -> pl.DataFrame:
-    import polars as pl
-
-    return run.trades.filter((pl.col("symbol") == symbol) & ~pl.col("is_open")).sort("entry_time_ms", maintain_order=True)
-
-
-def _excursions(closed: pl.DataFrame, bars: Bars, run: RecordedRun, length_ms: int) -> Excursions:
-    entry_ms = closed["entry_time_ms"].to_numpy()
-    return excursions(
-        bars,
-        length_ms=length_ms,
-        entry_ms=entry_ms,
-        exit_ms=closed["exit_time_ms"].to_numpy(),
-        entry_price=closed["entry_price"].to_numpy(),
-        exit_price=closed["exit_price"].to_numpy(),
-        is_long=(closed["side"] == "buy").to_numpy(),
-        entered_inside=np.isin(entry_ms, _bar_fill_times(run, closed["symbol"][0])),
-    )
-
-
-def _bar_fill_times(run: RecordedRun, symbol: str) -> Ints:
-    """When orders of `symbol` filled inside a bar."""
-    import polars as pl
-
-    return run.fills.filter((pl.col("symbol") == symbol) & pl.col("bar_fill"))["time_ms"].to_numpy()
-
-
-def _joined(parts: Sequence[tuple[pl.DataFrame, Excursions | None]]) -> ClosedTrades | None:
-    if not parts:
+def _closed(run: RecordedRun, market: Market) -> ClosedTrades | None:
+    closed = run.trades.filter(~run.trades["is_open"])
+    if not len(closed):
         return None
-    symbols = [symbol for frame, _ in parts for symbol in frame["symbol"].to_list()]
-    percents = np.concatenate([frame["pnl_frac"].to_numpy() for frame, _ in parts]) * 100
-    found = [one for _, one in parts if one is not None]
-    if len(found) < len(parts):
-        return ClosedTrades(symbols, percents, None)
-    mae, mfe = (np.concatenate([one[side] for one in found]) for side in (0, 1))
-    return ClosedTrades(symbols, percents, Excursions(mae, mfe))
+    symbols, percents = closed["symbol"].to_list(), closed["pnl_frac"].to_numpy() * 100
+    if market.bars_of is None or run.journal.problem:
+        return ClosedTrades(symbols, percents, None, None)
+    facts = trade_facts(
+        read_journal(run.path / JOURNAL_NAME),
+        bars_of=market.bars_of,
+        length_ms=timeframe_ms(run.manifest.execution_timeframe),
+        open_gross={},
+    )
+    over = [one for one in facts if not one.trade.is_open]
+    worst, best = (
+        np.array([one.worst_bps for one in over], dtype=np.float64),
+        np.array([one.best_bps for one in over], dtype=np.float64),
+    )
+    if len(over) != len(closed):
+        return ClosedTrades(symbols, percents, None, None)
+    return ClosedTrades(symbols, percents, worst / 100, best / 100)

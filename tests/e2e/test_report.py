@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -190,8 +191,6 @@ def test_a_run_whose_catalog_is_gone_says_so_and_shows_the_rest(runs, tmp_path) 
 
 
 def test_a_file_that_was_changed_is_named_first(runs, tmp_path) -> None:
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(runs / "runs/once", copy)
     (copy / "fills.csv").write_text((copy / "fills.csv").read_text().replace(",buy,0.01", ",buy,0.02"))
@@ -290,3 +289,22 @@ def test_gaps_are_listed_with_whether_a_position_was_open(tmp_path) -> None:
     page = read(tmp_path / "runs/gap/report.html")
     assert "1 stretches of missing bars" in page.text
     assert re.search(r"BTCUSDTmissing2025-05-06 01:00:00\s*2025-05-06 02:00:00\s*60yes", page.text)
+
+
+def test_what_a_check_found_stands_in_the_report_of_that_run_only(runs, tmp_path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(runs / "runs/once", copy)
+    check = {
+        "digest": RunDir(copy).read_manifest().digest,
+        "verdicts": [{"check": "look-ahead", "outcome": "found", "severity": "error", "text": "it saw <tomorrow>"}],
+        "findings": [
+            {"check": "look-ahead", "severity": "error", "name": "x", "evidence": "read ahead", "file": "s.py", "line": 7}
+        ],
+    }
+    for digest, is_shown in ((check["digest"], True), ("another", False)):
+        (copy / "check.json").write_text(json.dumps(check | {"digest": digest}))
+        bt_here("report", str(copy), cwd=runs)
+        text = read(copy / "report.html").text
+        assert ("it saw <tomorrow>" in text) is is_shown
+        assert ("s.py:7" in text) is is_shown
+        assert ("were not checked" in text) is not is_shown

@@ -1,13 +1,12 @@
-"""Coarser candles keep what happened; excursions are those of the bars that a trade met."""
+"""Coarser candles keep what happened."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtester.report.candle_series import Candles, coarser, excursions
+from backtester.report.candle_series import Candles, coarser
 
 MINUTE_MS = 60_000
 
@@ -19,57 +18,7 @@ def bars(*rows: tuple[float, float, float, float], gaps: tuple[int, ...] = ()) -
     return Candles(MINUTE_MS, np.array(minutes, dtype=np.int64) * MINUTE_MS, *columns)
 
 
-def swings(held: Candles, *, side: str, entry_ms: int, exit_ms: int, entry: float, leave: float, inside: bool = False):
-    found = excursions(
-        held,
-        length_ms=MINUTE_MS,
-        entry_ms=np.array([entry_ms]),
-        exit_ms=np.array([exit_ms]),
-        entry_price=np.array([entry]),
-        exit_price=np.array([leave]),
-        is_long=np.array([side == "buy"]),
-        entered_inside=np.array([inside]),
-    )
-    return pytest.approx(found.mae[0]), pytest.approx(found.mfe[0])
-
-
 FOUR = bars((100, 101, 99, 100), (100, 104, 98, 102), (102, 110, 101, 105), (105, 130, 50, 100))
-
-
-@pytest.mark.parametrize(
-    ("case", "side", "entry_ms", "exit_ms", "inside", "mae", "mfe"),
-    [
-        (
-            "at an open and out at an open: the bar of the exit is not met",
-            "buy",
-            MINUTE_MS + 125,
-            3 * MINUTE_MS + 125,
-            False,
-            -0.02,
-            0.10,
-        ),
-        ("short: the other way round", "sell", MINUTE_MS + 125, 3 * MINUTE_MS + 125, False, -0.10, 0.02),
-        (
-            "filled inside bar 1, stamped with its end: its low counts against, its high not for",
-            "buy",
-            2 * MINUTE_MS,
-            3 * MINUTE_MS,
-            True,
-            -0.02,
-            0.10,
-        ),
-        ("out inside bar 3, stamped with its end: the whole bar is met", "buy", 2 * MINUTE_MS, 4 * MINUTE_MS, False, -0.50, 0.30),
-        ("in and out within one bar: only the two prices are known", "buy", MINUTE_MS + 125, MINUTE_MS + 900, False, 0.0, 0.01),
-    ],
-)
-def test_excursions_are_those_of_the_bars_that_were_met(case, side, entry_ms, exit_ms, inside, mae, mfe) -> None:
-    leave = 101.0 if side == "buy" else 99.0
-    assert swings(FOUR, side=side, entry_ms=entry_ms, exit_ms=exit_ms, entry=100.0, leave=leave, inside=inside) == (mae, mfe), case
-
-
-def test_without_candles_only_the_exit_is_known() -> None:
-    nothing = bars((1, 1, 1, 1))._replace(start_ms=np.empty(0, np.int64), high=np.empty(0), low=np.empty(0))
-    assert swings(nothing, side="buy", entry_ms=0, exit_ms=MINUTE_MS, entry=100.0, leave=95.0) == (-0.05, 0.0)
 
 
 @given(st.lists(st.tuples(st.floats(1, 9), st.floats(0, 3), st.floats(0, 3)), min_size=1, max_size=300), st.integers(2, 50))

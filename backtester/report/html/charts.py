@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backtester.report.candle_series import Excursions
 from backtester.report.curves import EquityDrawn, Floats, Ints, RollingSharpe, histogram, peaks_kept
 from backtester.report.html.packing import packed
 from backtester.report.positions import Held
@@ -201,8 +200,8 @@ def distribution_chart(percents: Floats) -> Chart:
     return Chart("distribution", "Distribution of trade results", label, note, [trace], layout, 320)
 
 
-def excursion_chart(found: Excursions, percents: Floats, symbols: Sequence[str]) -> Chart:
-    """Each closed trade by how far the price went against it and for it, in percent of its entry price."""
+def excursion_chart(mae: Floats, mfe: Floats, percents: Floats, symbols: Sequence[str]) -> Chart:
+    """Each closed trade by how far it stood below and above its entry, in percent of the value entered."""
     shown = np.arange(len(percents))
     if len(shown) > _PAIRS_MAX:
         shown = np.linspace(0, len(percents) - 1, _PAIRS_MAX).astype(np.intp)
@@ -216,8 +215,8 @@ def excursion_chart(found: Excursions, percents: Floats, symbols: Sequence[str])
                 "type": "scatter",
                 "mode": "markers",
                 "name": name,
-                "x": packed(np.round(found.mae[chosen] * 100, 4), "f4"),
-                "y": packed(np.round(found.mfe[chosen] * 100, 4), "f4"),
+                "x": packed(np.round(mae[chosen], 4), "f4"),
+                "y": packed(np.round(mfe[chosen], 4), "f4"),
                 "customdata": packed(np.round(percents[chosen], 3), "f4"),
                 "text": [symbols[row] for row in chosen.tolist()] if len(set(symbols)) > 1 else "",
                 "marker": {"color": colour, "size": 6, "symbol": symbol, "opacity": 0.75},
@@ -225,13 +224,13 @@ def excursion_chart(found: Excursions, percents: Floats, symbols: Sequence[str])
             }
         )
     layout: dict[str, Any] = {
-        "xaxis": {"title": {"text": "against the trade (MAE), % of entry"}, "zeroline": True},
-        "yaxis": {"title": {"text": "for the trade (MFE), % of entry"}, "zeroline": True},
+        "xaxis": {"title": {"text": "worst it stood at (MAE), % of entry"}, "zeroline": True},
+        "yaxis": {"title": {"text": "best it stood at (MFE), % of entry"}, "zeroline": True},
     }
     drawn = "" if len(shown) == len(percents) else f" {len(shown):,} of {len(percents):,} trades are drawn."
-    worst, best = float(found.mae.min()) * 100, float(found.mfe.max()) * 100
+    worst, best = float(mae.min()), float(mfe.max())
     label = f"Scatter of maximum adverse against maximum favourable excursion; deepest {worst:.2f}, highest {best:+.2f} percent."
-    note = "From the highs and lows of the execution candles that each closed trade met, not after costs." + drawn
+    note = "The worst and the best that each closed trade stood at, by the execution candles it met, before fees." + drawn
     return Chart("excursions", "Excursions of trades (MAE and MFE)", label, note, traces, layout, 320)
 
 

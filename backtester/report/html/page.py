@@ -86,6 +86,7 @@ def _sections(data: ReportData, charts: list[Chart]) -> list[tuple[str, str, str
         ("months", "Months", sections.months(data) if run.metrics is not None else ""),
         ("trades", "Trades", _trades(data, charts)),
         ("symbols", "Symbols", sections.symbols(data) if run.metrics is not None else ""),
+        ("trust", "Trust", sections.trust(data)),
         ("assumptions", "Assumptions", sections.assumptions(run.manifest)),
         ("data", "Data gaps", sections.gaps(data)),
         ("refusals", "Refused orders", refused),
@@ -208,8 +209,8 @@ def _trades(data: ReportData, charts: list[Chart]) -> str:
     if closed is None:
         return "<p>No trade was closed.</p>"
     figures = [_figure(distribution_chart(closed.percents), charts)]
-    if closed.found is not None:
-        figures.append(_figure(excursion_chart(closed.found, closed.percents, closed.symbols), charts))
+    if closed.mae is not None and closed.mfe is not None:
+        figures.append(_figure(excursion_chart(closed.mae, closed.mfe, closed.percents, closed.symbols), charts))
         return f'<div class="pair">{"".join(figures)}</div>'
     return f'{figures[0]}<p class="muted">Excursions need the candles of the run. {escape(data.market.note)}</p>'
 

@@ -161,6 +161,21 @@ def _figure(name: str, value: float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}" if abs(value) < 1 else f"{value:,.4f}"
 
 
+def trust(data: ReportData) -> str:
+    """What `bt check` found, where it was asked."""
+    check = data.run.check
+    if check is None:
+        command = f"bt check {shlex.quote(str(data.run.path))}"
+        return f"<p>Look-ahead, determinism, warm-up and plausibility were not checked: <code>{escape(command)}</code> does.</p>"
+    verdicts = [(one["check"], one["outcome"], one["text"]) for one in check.get("verdicts", [])]
+    text = table("What was checked", ("check", "outcome", "in a sentence"), verdicts, words=3)
+    found = [
+        (one["severity"], one["check"], one["evidence"], f"{one['file']}:{one['line']}" if one.get("file") else "-")
+        for one in check.get("findings", [])
+    ]
+    return text + (table("Findings", ("severity", "check", "evidence", "place"), found, words=4) if found else "")
+
+
 def assumptions(manifest: Manifest) -> str:
     """What the result rests on."""
     found = manifest.assumptions
