@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from backtester.app.assumptions import assumptions_in_force
 from backtester.app.funding import stored_funding
 from backtester.app.latency import latency_text, recorded_series
 from backtester.app.market_data import MarketData
@@ -16,6 +17,7 @@ from backtester.app.resolve import ResolvedRun
 from backtester.app.slippage import own_costs_text, run_slippage, slippage_text
 from backtester.app.specs import ChosenSpecs, choose_specs, specs_of
 from backtester.app.wiring import Plan
+from backtester.audit.run_store import Assumption
 from backtester.config.fees import bnb_discount_bps, entry_tier_bps, tier_bps
 from backtester.config.run_config import RunConfig, Section
 from backtester.config.venue_rules import venue_rules
@@ -63,7 +65,7 @@ class PlannedRun(NamedTuple):
 
     plan: Plan
     signal_ms: tuple[int, ...]
-    assumptions: tuple[str, ...]
+    assumptions: Sequence[Assumption]
 
 
 def plan_run(
@@ -89,7 +91,9 @@ def plan_run(
         settlements=funding.settlements,
     )
     lengths = sorted({timeframe_ms(name) for _, _, timeframes in strategies for name in timeframes})
-    return PlannedRun(plan, tuple(lengths), (*_assumptions(resolved, rates, models), *funding.notes, *notes))
+    return PlannedRun(
+        plan, tuple(lengths), assumptions_in_force(config, (*_notes(resolved, rates, models), *funding.notes, *notes))
+    )
 
 
 def _specs_at_start(resolved: ResolvedRun, specs: SymbolSpecs | None) -> ChosenSpecs:
@@ -161,7 +165,7 @@ def _scaled(fees: FeeModel, factor: Decimal) -> FeeModel:
     return fees if factor == 1 else ScaledFees(fees, factor)
 
 
-def _assumptions(
+def _notes(
     resolved: ResolvedRun,
     rates: Mapping[str, tuple[Decimal, Decimal, str]],
     models: Models,
@@ -173,8 +177,6 @@ def _assumptions(
         lines.append("candles are a synthetic sample, not a market")
     for key, stored in resolved.joined:
         lines.append(f"{key}: bars of {config.run.execution_timeframe} are joined from stored candles of {stored}")
-    if config.data.gap_policy == "flat":
-        lines.append("where a bar is missing, one is put in that is flat at the last close and has no volume")
     if models.fees is not None:
         lines.append(f"fees of {type(models.fees).__name__}, handed over in Python")
     else:
@@ -184,19 +186,6 @@ def _assumptions(
     lines.append(f"half of a spread of {sim.spread_bps} bps and slippage {slippage} on taker fills")
     lines += [f"{key}: {own_costs_text(sim.symbols[key])}" for key in rates if key in sim.symbols]
     lines.append(latency_text(config))
-    if sim.cost_factor != 1:
-        lines.append(f"spread, slippage and fees are multiplied by {sim.cost_factor}")
-    if sim.latency_factor != 1:
-        lines.append(f"latencies are multiplied by {sim.latency_factor}")
-    if sim.path != "worst":
-        lines.append(f"where the order of events inside a bar decides, the path is {sim.path}")
-    share = f"at most {sim.participation_bps} bps of a bar's volume" if sim.participation_bps else "no cap on the share of volume"
-    through = "limits fill when the price trades through them"
-    when = {
-        "probabilistic": f"{through}, and with a chance of {sim.touch_fill_frac} when it touches them",
-        "queue": f"{through}, and at their price once what stood ahead ({sim.queue_ahead_frac} of a bar) has traded",
-    }.get(sim.limit_fill, f"limits fill when the price trades {sim.limit_fill} them")
-    lines.append(f"{when}; {share}")
     return tuple(lines)
 
 

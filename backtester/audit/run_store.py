@@ -70,6 +70,14 @@ class StrategyRecord(msgspec.Struct, kw_only=True):
     """sha256 of the files that a strategy file imported from its own directory."""
 
 
+class Assumption(msgspec.Struct, kw_only=True, frozen=True):
+    """Something that a reader of the result must know: `setting` is what changes it, as `--set` takes it, or empty."""
+
+    what: str
+    rule: str
+    setting: str = ""
+
+
 class Manifest(msgspec.Struct, kw_only=True):
     """What ran, on what, and how it ended. `end_reason` is `end_of_data`, `bankrupt`, or what stopped the run.
 
@@ -101,7 +109,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     data_path: str = ""
     strategy_sha256: str = ""
     config_sha256: str = ""
-    assumptions: list[str] = []
+    assumptions: list[Assumption] = []
     handed_over: list[str] = []
     git_sha: str | None = None
     git_dirty: bool | None = None

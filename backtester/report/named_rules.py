@@ -1,4 +1,4 @@
-"""Which rule of docs/simulation.md an event follows: the heading there and the first cell of the row."""
+"""Which rule of docs/simulation.md an event follows: the part of the table there and the first cell of the row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FEES, _CASH, _END = "Fees", "Positions and cash", "The end"
 
 
 class Rule(NamedTuple):
-    """A rule by its place: heading, and the row's first cell; a heading alone where it is told in prose."""
+    """A rule by its place in the table of assumptions: part, and the row's first cell; a part alone where it is all of it."""
 
     section: str
     row: str = ""
@@ -28,14 +28,14 @@ class Rule(NamedTuple):
             lines = PAGE.read_text(encoding="utf-8").splitlines()
         except OSError:
             return None
-        heading = f"## {self.section}"
+        heading = f"| **{self.section}** | | | |"
         if heading not in lines:
             return None
         first = lines.index(heading)
         if not self.row:
             return first + 1
         for number, text in enumerate(lines[first + 1 :], start=first + 2):
-            if text.startswith("## "):
+            if not text.startswith("|") or text.startswith("| **"):
                 return None
             if text.startswith(f"| {self.row} |"):
                 return number

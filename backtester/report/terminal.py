@@ -170,7 +170,7 @@ def _what(facts: RunFacts) -> Section:
                 f"{counts.candles:,} of {run.execution_timeframe}, {gaps}, fingerprint {manifest.data_fingerprint[:_SHORT]}",
             ),
             *([Row("code", f"{(manifest.git_sha or '')[:_SHORT]} WITH UNCOMMITTED CHANGES", "warn")] if manifest.git_dirty else []),
-            *(Row("rules", text, "warn") for text in manifest.assumptions if "instrument rules" in text),
+            *(Row("rules", one.rule, "warn") for one in manifest.assumptions if "instrument rules" in one.rule),
             *([Row("ended", _END_WORDS.get(manifest.end_reason, manifest.end_reason), "bad")] if _ended_early(manifest) else []),
         ),
     )
@@ -230,13 +230,13 @@ def _costs(facts: RunFacts) -> Section:
             f"half of a {_bps(sim.spread_bps)} bps spread, {_bps(sim.slippage_bps)} bps slippage{model} on taker fills",
         ),
     ]
-    charged = [text for text in facts.manifest.assumptions if "funding settlements" in text]
+    charged = [one.rule for one in facts.manifest.assumptions if "funding settlements" in one.rule]
     if charged:
         assumed = any("assumed" in text for text in charged)
         paid = facts.summary["funding"]
         words = f"{abs(paid):,.2f} {facts.quote} {'received' if paid < 0 else 'paid'}"
         rows.append(Row("funding", words + (", partly assumed" if assumed else ""), "warn" if assumed else ""))
-    if any("funding not charged" in text for text in facts.manifest.assumptions):
+    if any("funding not charged" in one.rule for one in facts.manifest.assumptions):
         rows.append(Row("funding", "not charged" + (" everywhere: see the assumptions in the manifest" if charged else ""), "warn"))
     return Section("Costs", tuple(rows))
 

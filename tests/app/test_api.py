@@ -147,7 +147,7 @@ def test_own_cost_models_are_used_and_named_as_assumptions(columns):
     first = result.fills.row(0, named=True)
     assert float(first["price"]) == pytest.approx(opens[first["time_ms"] // 60_000 * 60_000] * 1.01, abs=0.1)
     assert first["fee"] == (first["price"] * first["qty"] * Decimal("0.0007")).quantize(Decimal("1e-8"), rounding="ROUND_UP")
-    said = " ".join(result.manifest.assumptions)
+    said = " ".join(one.rule for one in result.manifest.assumptions)
     assert "Dear" in said
     assert "Odd" in said
     assert result.manifest.handed_over == ["candles", "a slippage model", "a fee model"]

@@ -17,7 +17,7 @@ def charged(**settings: Any) -> RunResult:
 
 
 def fee_line(result: RunResult) -> str:
-    (line,) = [line for line in result.manifest.assumptions if "fees maker" in line]
+    (line,) = [one.rule for one in result.manifest.assumptions if "fees maker" in one.rule]
     return line
 
 

@@ -90,7 +90,7 @@ def test_flat_puts_bars_in_on_which_nothing_is_filled_and_leaves_the_fingerprint
     counts = manifest("flat")["counts"]
     assert (counts["candles"], counts["gaps"], counts["filled"]) == (1440, 3, 211)
     assert manifest("flat")["data_fingerprint"] == manifest("skip")["data_fingerprint"]
-    assert any("flat at the last close" in text for text in manifest("flat")["assumptions"])
+    assert any("flat at the last close" in one["rule"] for one in manifest("flat")["assumptions"])
     # Sent as the hole begins: either way it is filled on the first bar after it, never on one that was put in.
     (skipped,), (filled,) = fills("skip"), fills("flat")
     assert int(skipped["time_ms"]) >= MONDAY + 110 * MINUTE

@@ -63,7 +63,7 @@ def test_bars_joined_by_the_run_trade_as_bars_that_are_stored(expected, tmp_path
     assert expected.counts["fills"] > 50
     assert result.fills.equals(expected.fills) and result.equity.equals(expected.equity)
     assert result.counts == expected.counts
-    assert any("BTCUSDT: bars of 5m are joined from stored candles of 1m" in line for line in result.manifest.assumptions)
+    assert any("BTCUSDT: bars of 5m are joined from stored candles of 1m" in one.rule for one in result.manifest.assumptions)
 
 
 def test_frames_of_different_lengths_run_on_the_longer(expected, tmp_path):

@@ -137,7 +137,7 @@ def prices(result: dict[str, object]) -> list[Decimal]:
 
 
 def warnings(result: dict[str, object]) -> list[str]:
-    return [text for text in result["assumptions"] if "instrument rules" in text]
+    return [one["rule"] for one in result["assumptions"] if "instrument rules" in one["rule"]]
 
 
 def test_a_run_uses_the_catalogs_rules_before_the_packaged_ones(data, capsys) -> None:
@@ -146,7 +146,7 @@ def test_a_run_uses_the_catalogs_rules_before_the_packaged_ones(data, capsys) ->
     assert code == 0
     assert prices(result)
     assert all(price % 50 == 0 for price in prices(result))
-    assert "BTCUSDT: fees maker 1 bps, taker 7.5 bps (stored with the instrument)" in result["assumptions"]
+    assert "BTCUSDT: fees maker 1 bps, taker 7.5 bps (stored with the instrument)" in [one["rule"] for one in result["assumptions"]]
     assert warnings(result) == []
 
 

@@ -113,7 +113,7 @@ def test_a_spot_run_holds_what_it_bought_and_cannot_go_short(tmp_path, two_marke
     )
     summary = json.loads(bt_here(*asked, "--symbols", "BTCUSDT", cwd=tmp_path).stdout)
     assert set(summary["refusals_by_reason"]) == {"SHORT_SPOT"}
-    assert not any("funding" in line for line in summary["assumptions"])
+    assert not any("funding not charged" in one["rule"] for one in summary["assumptions"])
     run = tmp_path / "runs/one"
     (fill,) = rows_of(run, "fills.csv")
     last = rows_of(run, "equity.csv")[-1]

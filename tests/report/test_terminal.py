@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from backtester.audit.run_store import Counts, Manifest, Timings
+from backtester.audit.run_store import Assumption, Counts, Manifest, Timings
 from backtester.config.run_config import DataSection, RunConfig, RunSection, SimSection, StrategySection
 from backtester.report.terminal import ProgressLine, RunFacts, print_sections, print_table, run_sections
 
@@ -29,7 +29,7 @@ def facts(*, source: str = "catalog", **changes) -> RunFacts:
         digest="d" * 64,
         data_fingerprint="f" * 64,
         symbols=["BTCUSDT"],
-        assumptions=["funding not charged"],
+        assumptions=[Assumption(what="this run", rule="funding not charged")],
         counts=Counts(candles=2880, gaps=changes.pop("gaps", 0)),
         timings=Timings(load_s=0.5, run_s=0.5, report_s=1.0),
     )

@@ -82,7 +82,7 @@ def test_where_a_recording_lies_decides_nothing(tmp_path: Path) -> None:
         settings = {"sim.latency_model": "recorded", "sim.latency_file": str(file)}
         result = run("sma_extended", symbols=["BTCUSDT"], start="2025-01-01", end="2025-01-06", settings=settings)
         digests.append((result.digest, result.manifest.config_sha256))
-        assert any("latency as recorded in" in line for line in result.manifest.assumptions)
+        assert any("latency as recorded in" in one.rule for one in result.manifest.assumptions)
     assert digests[0] == digests[1]
     plain = run("sma_extended", symbols=["BTCUSDT"], start="2025-01-01", end="2025-01-06")
     assert plain.digest != digests[0][0]

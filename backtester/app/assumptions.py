@@ -1,0 +1,118 @@
+"""The assumptions in force in a run, for its manifest: what, by which rule, by which setting.
+
+docs/simulation.md has them all in one table. A key of the configuration that changes how orders meet the market stands there, in
+the column "Change it", and here; tests/architecture/test_assumptions.py holds both against the configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from backtester.audit.run_store import Assumption
+from backtester.config.run_config import RunConfig
+
+ASSUMED: Mapping[str, tuple[str, str]] = {
+    "data.gap_policy": ("bars that are missing", "{value}"),
+    "sim.order_latency_ms": ("order on its way", "arrives {value} ms after the decision"),
+    "sim.cancel_latency_ms": ("cancel on its way", "arrives {value} ms after the decision"),
+    "sim.response_latency_ms": ("report on its way", "reaches the strategy {value} ms after the event"),
+    "sim.latency_jitter_ms": ("chance in latency", "0 to {value} ms more on each leg, drawn from the seed"),
+    "sim.latency_model": ("latencies that differ", "{value}"),
+    "sim.latency_spread_frac": ("width of drawn latencies", "{value} of the leg, where they are drawn"),
+    "sim.latency_file": ("recorded latencies", "{value}"),
+    "sim.latency_factor": ("latency", "each leg x {value}"),
+    "sim.spread_bps": ("spread", "a taker pays half of {value} bps"),
+    "sim.slippage_bps": ("slippage", "a taker pays {value} bps"),
+    "sim.slippage_model": ("slippage model", "{value}"),
+    "sim.slippage_ticks": ("slippage in ticks", "{value}, where the model is ticks"),
+    "sim.slippage_jitter_bps": ("chance in slippage", "0 to {value} bps more, drawn from the seed"),
+    "sim.impact_half_life": ("lasting impact", "halves every {value}, where the model has any"),
+    "sim.symbols": ("costs of single symbols", "{value}"),
+    "sim.cost_factor": ("costs", "spread, slippage and fees x {value}"),
+    "sim.limit_fill": ("resting limit", "{value}"),
+    "sim.touch_fill_frac": ("chance of a touched limit", "{value} a bar, where limits fill by chance"),
+    "sim.queue_ahead_frac": ("queue before a limit", "{value} of a bar's volume, where limits queue"),
+    "sim.path": ("order of events inside a bar", "{value}"),
+    "sim.participation_bps": ("size", "at most {value} bps of a bar's volume; 0 is no cap"),
+    "sim.remainder": ("what a bar's share leaves of a market order", "{value}"),
+    "sim.work_bars": ("market order at work", "at later opens, for at most {value} bars"),
+    "sim.funding": ("funding", "{value}"),
+    "sim.funding_hole": ("hole in the funding series", "{value}"),
+    "account.leverage": ("leverage", "{value}"),
+    "risk.price_collar_bps": ("price collar", "a limit may be {value} bps through the mark"),
+    "risk.max_open_orders": ("orders that work", "at most {value}"),
+    "risk.max_position_notional": ("value of a position", "at most {value}"),
+    "risk.daily_loss_limit": ("daily loss", "a fraction of {value} of equity at 00:00 UTC ends trading for the day"),
+    "risk.daily_loss_action": ("after the daily loss", "{value}"),
+    "risk.orders_per_second": ("orders a second", "at most {value}"),
+    "risk.order_burst": ("orders at once", "at most {value}, where orders a second are limited"),
+    "end.close": ("open positions at the end", "{value}"),
+}
+"""What and rule by key; `{value}` is the value, or what a word means (`MEANINGS`)."""
+
+MEANINGS: Mapping[tuple[str, str], str] = {
+    ("data.gap_policy", "skip"): "nothing happens there",
+    ("data.gap_policy", "flat"): "one is put in that is flat at the last close and has no volume",
+    ("data.gap_policy", "fail"): "the run does not start",
+    ("sim.limit_fill", "through"): "fills when a bar trades through it by a tick",
+    ("sim.limit_fill", "touch"): "fills when a bar reaches it",
+    ("sim.limit_fill", "probabilistic"): "fills when a bar trades through it, by chance when a bar touches it",
+    ("sim.limit_fill", "queue"): "fills when a bar trades through it, or once what stood ahead of it has traded at its price",
+    ("sim.latency_model", "constant"): "each leg is always the same",
+    ("sim.latency_file", ""): "none",
+    ("sim.symbols", ""): "no symbol has costs of its own",
+    ("sim.path", "worst"): "the worse for the trader, stop before target",
+    ("sim.path", "best"): "the better for the trader",
+    ("sim.remainder", "carry"): "works on at later opens",
+    ("sim.remainder", "cancel"): "ends",
+    ("sim.funding", "stored"): "charged at the stored settlements",
+    ("sim.funding", "off"): "not charged",
+    ("sim.funding_hole", "fail"): "the run does not start",
+    ("sim.funding_hole", "charge"): "1 bp per 8 hours against the position",
+    ("risk.daily_loss_action", "halt"): "entries end and are refused",
+    ("risk.daily_loss_action", "flatten"): "entries end and are refused, positions are closed",
+    ("end.close", "true"): "closed at the last closes with a taker's costs",
+    ("end.close", "false"): "stay open, marked at the last close",
+}
+
+FEE_KEYS = ("sim.maker_bps", "sim.taker_bps", "sim.fee_bps", "sim.fee_tier", "sim.bnb_discount")
+"""The settings of fees, whose rule is told for each symbol with where it is from."""
+
+_LEFT_OUT = ("off", "false", "")
+
+
+def assumptions_in_force(config: RunConfig, notes: Sequence[str]) -> list[Assumption]:
+    """One assumption for each key of `ASSUMED`, as the run has it, then the `notes` about its own data and costs."""
+    found = [_of_key(config, key, *said) for key, said in ASSUMED.items()]
+    for note in notes:
+        is_fee = "fees maker" in note or note.startswith("fees of")
+        found.append(
+            Assumption(what="fees" if is_fee else "this run", rule=note, setting=_text_of(config, FEE_KEYS) if is_fee else "")
+        )
+    return found
+
+
+def _of_key(config: RunConfig, key: str, what: str, rule: str) -> Assumption:
+    value = _value(config, key)
+    said = "no limit" if value == "off" and key != "sim.funding" else rule.format(value=MEANINGS.get((key, value), value))
+    return Assumption(what=what, rule=said, setting=f"{key}={value}")
+
+
+def _text_of(config: RunConfig, keys: Sequence[str]) -> str:
+    """The settings among `keys` that are given, as `--set` takes them; the names of all where none is."""
+    given = [f"{key}={value}" for key in keys if (value := _value(config, key)) not in _LEFT_OUT]
+    return ", ".join(given or keys)
+
+
+def _value(config: RunConfig, key: str) -> str:
+    """The value as `--set` takes it."""
+    section, _, name = key.partition(".")
+    value = getattr(getattr(config, section), name)
+    if value is None:
+        return "off"
+    if isinstance(value, Mapping):
+        return ", ".join(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
