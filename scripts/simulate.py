@@ -64,13 +64,23 @@ from backtester.domain.orders import (
     OrderRejected,
     SanitizedOrder,
 )
+from backtester.domain.run_events import ControlAction, ControlEvent
 from backtester.domain.settlement import FundingPaid
+from backtester.domain.timeframe import iso_text
 from backtester.domain.venue_rules import GENERIC, VenueRules
 from backtester.sim.sim_models import FixedSlippage, SymbolFees
 
 MINUTE_MS = 60_000
 START_MS = 1_736_121_600_000
 TICK = Decimal("0.1")
+
+
+LASTING = {
+    ControlAction.DRAWDOWN_HALT,
+    ControlAction.DRAWDOWN_FLATTEN,
+    ControlAction.KILL_HALT,
+    ControlAction.KILL_FLATTEN,
+}
 
 
 class World(NamedTuple):
@@ -122,10 +132,32 @@ def world_of(seed: int) -> World:
         run=RunSection(seed=seed),
         sim=SimSection(**sim),
         account=AccountSection(starting_cash=Decimal(draw.choice(["300", "10000", "1000000"])), snapshot_every="10m"),
-        risk=RiskSection(price_collar_bps=draw.choice([None, Decimal(500)]), daily_loss_limit=draw.choice([None, Decimal("0.2")])),
+        risk=_risk(seed, symbols, count),
     )
     rules = draw.choice([GENERIC, *venue_table().values()])
     return World(seed, bars, specs, config, rules, (Decimal(draw.choice(["-1", "0", "2"])), Decimal(draw.choice(["0", "5"]))))
+
+
+def _risk(seed: int, symbols: list[str], count: int) -> RiskSection:
+    """Rails that bite: each is on in some of the worlds."""
+    draw = random.Random(3 * seed + 2)
+    action: Any = draw.choice(["halt", "flatten"])
+    moment_ms = START_MS + draw.randint(0, count) * MINUTE_MS + draw.choice([0, 125, 30_000])
+    rails: dict[str, Any] = {
+        "price_collar_bps": draw.choice([None, Decimal(500)]),
+        "daily_loss_limit": draw.choice([None, Decimal("0.2")]),
+        "daily_loss_action": action,
+        "max_drawdown": draw.choice([None, None, Decimal("0.05")]),
+        "max_drawdown_action": action,
+        "max_leverage": draw.choice([None, None, Decimal("0.5")]),
+        "max_symbol_exposure": draw.choice([None, None, Decimal("0.3")]),
+        "max_total_exposure": draw.choice([None, None, Decimal("0.6")]),
+        "kill_switch": draw.choice(["halt", "flatten"]),
+        "kill_at": draw.choice([None, None, None, iso_text(moment_ms)]),
+    }
+    if len(symbols) > 1 and draw.random() < 0.3:
+        rails |= {"max_correlated_exposure": Decimal("0.4"), "correlated_groups": (tuple(symbols[:2]),)}
+    return RiskSection(**rails)
 
 
 def _bars(draw: random.Random, count: int) -> CandleColumns:
@@ -308,6 +340,31 @@ def check(world: World, happened: Happened) -> None:
     check_positions(world, happened, orders)
     check_share(world, orders, fills)
     check_ledger(world, happened)
+    check_halts(happened)
+
+
+def check_halts(happened: Happened) -> None:
+    """Under a switch that is not armed again nothing new opens a position; where all is closed, only what cannot trade stays."""
+    held: dict[str, int] = defaultdict(int)
+    halted = flattened = False
+    closing: set[str] = set()
+    for message in happened.messages:
+        if isinstance(message, Fill):
+            held[message.symbol] += message.qty_lots * message.side.sign
+        elif isinstance(message, ControlEvent):
+            halted |= message.action in LASTING
+            flattened |= message.action in {ControlAction.DRAWDOWN_FLATTEN, ControlAction.KILL_FLATTEN}
+        elif isinstance(message, SanitizedOrder):
+            if message.order_id.startswith("risk-"):
+                require(message.qty_lots > 0 and message.reduce_only, "a switch only closes", message)
+            elif halted:
+                within = message.qty_lots <= -held[message.symbol] * message.side.sign
+                require(message.reduce_only or within, "nothing opens while entries are halted", message, held[message.symbol])
+        elif isinstance(message, OrderCanceled) and message.reason in {RejectReason.END_OF_RUN, RejectReason.BANKRUPT}:
+            closing.add(message.symbol)
+    if flattened:
+        left = {symbol for symbol, lots in held.items() if lots}
+        require(left <= closing, "what was closed stays closed", held)
 
 
 def check_amendment(amended: OrderAmended, done: int) -> None:
