@@ -109,11 +109,12 @@ class RiskGate:
             return self._order(intent)
         if isinstance(intent, CancelAllIntent):
             working = self._orders.working(strategy_id=intent.strategy_id, symbol=intent.symbol or None)
-            return [self._halting.cancel_message(row.order_id, intent.strategy_id, row.symbol) for row in working]
+            own = [row for row in working if not self._halting.is_own(row.order_id)]
+            return [self._halting.cancel_message(row.order_id, intent.strategy_id, row.symbol) for row in own]
         if isinstance(intent, PositionExitsIntent):
             return self._exits(intent)
         if isinstance(intent, AmendOrderIntent):
-            outcome = self.amendments.sanitized(intent)
+            outcome = self._is_ours(intent) or self.amendments.sanitized(intent)
             if isinstance(outcome, Refusal):
                 return (*self._told(intent.symbol, outcome), *self._refuse(intent, outcome))
             return (on(T_ORDERS_SANITIZED, outcome),)
@@ -139,10 +140,18 @@ class RiskGate:
         names = (intent.order_id, intent.strategy_id, intent.symbol)
         return (on(T_ORDERS_SANITIZED, SanitizedExits(self._clock.now_ms, *names, side, target, stop)),)
 
+    def _is_ours(self, intent: CancelOrderIntent | AmendOrderIntent) -> Refusal | None:
+        if self._halting.is_own(intent.order_id):
+            return Refusal(RejectReason.HALTED, f"order {intent.order_id!r} closes a position for a switch of [risk]")
+        return None
+
     def _cancel(self, intent: CancelOrderIntent) -> Sequence[Published]:
         if self._orders.owner(intent.order_id) != intent.strategy_id:
             detail = f"order {intent.order_id!r} is not working: filled, ended or never sent"
             return self._refuse(intent, Refusal(RejectReason.UNKNOWN_ORDER, detail))
+        ours = self._is_ours(intent)
+        if ours is not None:
+            return self._refuse(intent, ours)
         return (self._halting.cancel_message(intent.order_id, intent.strategy_id, intent.symbol),)
 
     def _order(self, intent: OrderIntent) -> Sequence[Published]:

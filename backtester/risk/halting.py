@@ -37,8 +37,8 @@ class Halting:
         self._clock = clock
         self._reasons: list[RejectReason] = []
         self._sent_count = 0
-        self._closing: dict[tuple[str, str], str] = {}
-        """By strategy and symbol, the order that is closing all of it."""
+        self._own: dict[str, tuple[str, str] | None] = {}
+        """Working orders that close for a switch; with strategy and symbol where all of that holding is closed by it."""
         self._ending: dict[str, str] = {}
         """Entries that are being cancelled; with a reason where positions were closed: what they still fill is closed as well."""
         self.is_watching = False
@@ -46,7 +46,7 @@ class Halting:
 
     @property
     def _has_business(self) -> bool:
-        return bool(self._reasons or self._ending or self._closing)
+        return bool(self._reasons or self._ending or self._own)
 
     @property
     def reason(self) -> RejectReason | None:
@@ -58,6 +58,10 @@ class Halting:
         """The reason as a sentence."""
         until = "next UTC day" if self._reasons[0] is RejectReason.DAILY_LOSS else "end of the run"
         return f"entries are halted until the {until}"
+
+    def is_own(self, order_id: str) -> bool:
+        """Whether the order closes for a switch, so that no strategy may cancel or amend it."""
+        return order_id in self._own
 
     def on_control(self, event: ControlEvent) -> Sequence[Published]:
         """Entries are cancelled and refused; with flatten, positions are closed too. A new day ends a daily halt only."""
@@ -108,19 +112,17 @@ class Halting:
     def on_end(self, order_id: str) -> None:
         """The order can fill nothing any more."""
         self._ending.pop(order_id, None)
-        for holding, closing_id in tuple(self._closing.items()):
-            if closing_id == order_id:
-                del self._closing[holding]
+        self._own.pop(order_id, None)
         self.is_watching = self._has_business
 
     def close_all(self, *, owner: str, reason: str) -> list[Published]:
         """Market orders that close every position that is not being closed by one; their ids start with `owner`."""
         published = []
         for strategy_id, symbol, lots in self._account.holdings():
-            if (strategy_id, symbol) not in self._closing:
+            if (strategy_id, symbol) not in self._own.values():
                 reduces = lots == self._account.lots[symbol]
                 published.append(self._close(strategy_id, symbol, lots, owner=owner, reason=reason, reduce_only=reduces))
-                self._closing[strategy_id, symbol] = f"{owner}-{self._sent_count}"
+                self._own[f"{owner}-{self._sent_count}"] = (strategy_id, symbol)
         return published
 
     def cancel_message(self, order_id: str, strategy_id: str, symbol: str) -> Published:
@@ -134,6 +136,7 @@ class Halting:
 
     def _close(self, strategy_id: str, symbol: str, lots: int, *, owner: str, reason: str, reduce_only: bool) -> Published:
         self._sent_count += 1
+        self._own[f"{owner}-{self._sent_count}"] = None
         order = SanitizedOrder(
             time_ms=self._clock.now_ms,
             order_id=f"{owner}-{self._sent_count}",

@@ -155,3 +155,25 @@ def test_leverage_of_an_account_is_that_of_all_its_derivatives() -> None:
 def test_settings_that_cannot_be_meant_are_refused_before_the_run(risk: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         TwoMarkets(**risk).told("")
+
+
+def test_an_amendment_is_judged_by_what_it_adds() -> None:
+    orders = f"""
+        00:01 a:{A} buy 4 at 90
+        00:02 amend a qty 6
+        00:02 amend a at 99
+        00:03 amend a qty 5
+    """
+    assert TwoMarkets(max_symbol_exposure=D("0.5")).told(orders) == expect(
+        """
+        00:02 max_symbol_exposure
+        00:02 a refused MAX_SYMBOL_EXPOSURE
+        """
+    )
+    orders = f"00:01 a:{A} buy 5 at 90\n00:02 amend a at 99\n00:03 amend a at 101"
+    assert TwoMarkets(max_symbol_exposure=D("0.5")).told(orders) == expect(
+        """
+        00:03 max_symbol_exposure
+        00:03 a refused MAX_SYMBOL_EXPOSURE
+        """
+    )

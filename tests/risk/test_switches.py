@@ -107,6 +107,20 @@ def test_two_switches_at_one_instant_close_a_position_once() -> None:
     )
 
 
+def test_no_strategy_can_stop_what_a_switch_closes() -> None:
+    risk = {"kill_switch": "flatten", "kill_at": "2025-01-06T00:03:30"}
+    orders = "00:01 in buy 10\n00:04 cancel all\n00:04 cancel risk-1\n00:04 amend risk-1 qty 1"
+    assert outcome(HILL, orders, risk, order_latency_ms=59_000) == expect(
+        """
+        00:01:59 in buy 10 @ 100 taker
+        00:03:30 kill_flatten
+        00:04 risk-1 refused HALTED
+        00:04 risk-1 refused HALTED
+        00:04:29 risk-1 sell 10 @ 145 taker
+        """
+    )
+
+
 @pytest.mark.parametrize(
     ("action", "told"),
     [
