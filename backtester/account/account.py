@@ -58,7 +58,7 @@ class Account:
         self._traded_lots: dict[str, int] = dict.fromkeys(specs, 0)
         self._daily_loss = daily_loss.as_integer_ratio() if daily_loss is not None else None
         self._flatten = flatten
-        self._drawdown = DrawdownRail(drawdown, equity=start) if drawdown is not None else None
+        self._drawdown = DrawdownRail(drawdown, equity=books.starting_cash) if drawdown is not None else None
         self._drawdown_flatten = drawdown_flatten
         self._kill_flatten = kill_flatten
         self._killed = False
