@@ -160,18 +160,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         leverage=int(config.account.leverage),
     )
     positions = {strategy_id: PositionTable(dict.fromkeys(specs, Decimal(0))) for strategy_id, _, _ in plan.strategies}
-    account = Account(
-        books=books,
-        specs=specs,
-        positions=positions,
-        clock=clock,
-        routes=routes,
-        daily_loss=config.risk.daily_loss_limit,
-        flatten=config.risk.daily_loss_action == "flatten",
-        drawdown=config.risk.max_drawdown,
-        drawdown_flatten=config.risk.max_drawdown_action == "flatten",
-        kill_flatten=config.risk.kill_switch == "flatten",
-    )
+    account = _account(config.risk, books, specs, positions=positions, clock=clock, routes=routes)
     working = WorkingOrders(specs=specs)
     risk = RiskGate(specs=specs, limits=_limits(plan), account=books, orders=working, marks=marks, clock=clock, rules=plan.rules)
     latency = run_latency(config, clock)
@@ -216,6 +205,29 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         on_progress=on_progress,
     )
     return Engine(loop, bus, clock, account, orders, risk, venue, plan)
+
+
+def _account(
+    risk: RiskSection,
+    books: Books,
+    specs: Mapping[str, SymbolSpec],
+    *,
+    positions: dict[str, PositionTable],
+    clock: Clock,
+    routes: Routes,
+) -> Account:
+    return Account(
+        books=books,
+        specs=specs,
+        positions=positions,
+        clock=clock,
+        routes=routes,
+        daily_loss=risk.daily_loss_limit,
+        flatten=risk.daily_loss_action == "flatten",
+        drawdown=risk.max_drawdown,
+        drawdown_flatten=risk.max_drawdown_action == "flatten",
+        kill_flatten=risk.kill_switch == "flatten",
+    )
 
 
 def _subscribe(bus: Bus, journal: Journal, risk: RiskGate, orders: OrderManager, account: Account, mailbox: Mailbox) -> None:
