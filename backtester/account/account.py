@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from backtester.account.books import Books
+from backtester.account.drawdown import DrawdownRail
 from backtester.account.guard import equity_bands
 from backtester.account.ledger import FEES, FUNDING, TRADING, WALLET, Ledger
 from backtester.account.postings import fill_postings, funding_cause, funding_postings, start_postings
@@ -20,7 +21,7 @@ from backtester.domain.settlement import FundingPaid, Settlement
 from backtester.domain.timeframe import DAY_MS
 from backtester.domain.vocabulary import Side
 from backtester.engine.clock import Clock
-from backtester.engine.routes import Routes
+from backtester.engine.routes import ALWAYS, Routes
 from backtester.engine.topics import T_ACCOUNT_SNAPSHOT, T_CONTROL, T_FUNDING, Published, on
 
 ZERO = Decimal(0)
@@ -42,6 +43,9 @@ class Account:
         routes: Routes,
         daily_loss: Decimal | None = None,
         flatten: bool = False,
+        drawdown: Decimal | None = None,
+        drawdown_flatten: bool = False,
+        kill_flatten: bool = False,
     ) -> None:
         self.books = books
         self.ledger = Ledger()
@@ -54,6 +58,10 @@ class Account:
         self._traded_lots: dict[str, int] = dict.fromkeys(specs, 0)
         self._daily_loss = daily_loss.as_integer_ratio() if daily_loss is not None else None
         self._flatten = flatten
+        self._drawdown = DrawdownRail(drawdown, equity=books.starting_cash) if drawdown is not None else None
+        self._drawdown_flatten = drawdown_flatten
+        self._kill_flatten = kill_flatten
+        self._killed = False
         self._halted_today = False
         self._checked_day = -1
         self._stake = 0
@@ -93,7 +101,7 @@ class Account:
     def _after_change(self, *, closed: bool) -> Sequence[Published]:
         """Equity is another now: every band is to be set again; the floors are looked at where nothing else would."""
         books = self.books
-        if not self._shorts and not self._day_floor and books.cash > self._stake:
+        if not self._shorts and not self._day_floor and books.cash > self._stake and self._drawdown is None:
             if self._routes.books:
                 self._routes.clear_books()
             return ()
@@ -102,7 +110,7 @@ class Account:
                 self._routes.enter_books(other, self.on_bar)
             else:
                 self._routes.leave_books(other)
-        return self._watch() if closed and books.cash <= self._day_floor else ()
+        return self._watch() if self._drawdown is not None or (closed and books.cash <= self._day_floor) else ()
 
     def on_settlement(self, settlement: Settlement) -> Sequence[Published]:
         """Funding is in wallet and ledger: -signed size x mark x rate, rounded down to a money unit; nothing where nothing is held.
@@ -152,6 +160,14 @@ class Account:
             published.append(self._control(ControlAction.DAILY_LOSS_REARM, "new UTC day"))
         return published
 
+    def on_kill(self) -> Sequence[Published]:
+        """The kill switch is thrown, once: entries end, and positions are closed where it is set to."""
+        if self._killed:
+            return ()
+        self._killed = True
+        action = ControlAction.KILL_FLATTEN if self._kill_flatten else ControlAction.KILL_HALT
+        return (self._control(action, "the kill switch was thrown"),)
+
     def on_snapshot_due(self) -> Sequence[Published]:
         """The snapshot to publish now; the first of each UTC day checks the invariants before."""
         day = self._clock.now_ms // DAY_MS
@@ -176,19 +192,25 @@ class Account:
     def _watch(self) -> Sequence[Published]:
         """Equity against the floors, and new bands around the marks."""
         equity = self.books.equity()
-        published: Sequence[Published] = ()
         if equity <= 0:
             self.bankrupt = True
-            published = (self._control(ControlAction.BANKRUPT, "equity is used up"),)
-        elif self._day_floor and not self._halted_today and equity <= self._day_floor:
+            return (self._control(ControlAction.BANKRUPT, "equity is used up"),)
+        published = []
+        if self._day_floor and not self._halted_today and equity <= self._day_floor:
             self._halted_today = True
             action = ControlAction.DAILY_LOSS_FLATTEN if self._flatten else ControlAction.DAILY_LOSS_HALT
-            published = (self._control(action, f"the day's floor is {decimal_from_money(self._day_floor)}"),)
+            published.append(self._control(action, f"the day's floor is {decimal_from_money(self._day_floor)}"))
+        drawdown = self._drawdown
+        if drawdown is not None and drawdown.is_reached(equity):
+            self._drawdown = None
+            action = ControlAction.DRAWDOWN_FLATTEN if self._drawdown_flatten else ControlAction.DRAWDOWN_HALT
+            detail = f"the peak was {decimal_from_money(drawdown.peak)}, the floor is {decimal_from_money(drawdown.floor)}"
+            published.append(self._control(action, detail))
         floor = 0 if self._halted_today else self._day_floor
         books = self.books
         bands = equity_bands(slack=equity - floor, lots_by_symbol=books.lots, marks=books.marks, lot_e8=books.lot_e8)
         for symbol, band in bands.items():
-            self._routes.enter_books(symbol, self.on_bar, band)
+            self._routes.enter_books(symbol, self.on_bar, band if self._drawdown is None else ALWAYS)
         return published
 
     def _control(self, action: ControlAction, detail: str) -> Published:

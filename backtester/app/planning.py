@@ -200,6 +200,7 @@ def settings_text(config: RunConfig) -> dict[str, str]:
                 flat[f"{name}.{key}"] = str(value)
     if config.sim.latency_file:  # what stands in it decides, not where it lies
         flat["sim.latency_file"] = recorded_series(Path(config.sim.latency_file))[1]
+    flat.pop("risk.kill_file", None)  # where a file lies decides nothing
     if config.data.gap_policy == "flat":  # the others leave the candles as they are
         flat["data.gap_policy"] = config.data.gap_policy
     for index, section in enumerate(config.strategies):

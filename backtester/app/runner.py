@@ -12,6 +12,7 @@ from time import perf_counter
 import msgspec
 
 from backtester import __version__
+from backtester.app.kill_file import KillFile
 from backtester.app.logging import RunLog
 from backtester.app.market_data import MarketData, open_market_data
 from backtester.app.planning import Models, PlannedRun, plan_run, settings_text, strategy_names
@@ -75,11 +76,14 @@ def execute(
             on_gaps(gaps)
         feed = _open(market, planned)
         record = RunRecord(_manifest(resolved, planned, run_id, handed_over=_handed_over(resolved, specs, models)), output=output)
+        kill_file = KillFile(path) if (path := resolved.config.risk.kill_file) is not None else None
         try:
             record.open(dump_toml(resolved.config), changes=uncommitted_changes() if record.manifest.git_dirty else "")
             _log_start(record.log, resolved, record.manifest, gaps)
-            engine = build(planned.plan, feed=feed, journal=record.journal, on_progress=_reporter(progress, resolved))
+            engine = build(planned.plan, feed=feed, journal=record.journal, on_progress=_reporter(progress, resolved, kill_file))
             signals.finish(engine.loop)
+            if kill_file is not None:
+                kill_file.guard(engine.loop)
             loaded_s = perf_counter()
             reason = _run(resolved, engine, feed)
             record.journal.close()
@@ -206,10 +210,18 @@ def _close_out(engine: Engine) -> None:
     bus.drain()
 
 
-def _reporter(progress: OnProgress | None, resolved: ResolvedRun) -> Callable[[int, int], None] | None:
-    if progress is None:
+def _reporter(progress: OnProgress | None, resolved: ResolvedRun, kill_file: KillFile | None) -> Callable[[int, int], None] | None:
+    """What is to be done whenever the loop yields."""
+    if progress is None and kill_file is None:
         return None
-    return lambda now_ms, candles: progress(Progress(now_ms, resolved.start_ms, resolved.end_ms, candles))
+
+    def report(now_ms: int, candles: int) -> None:
+        if kill_file is not None:
+            kill_file.look()
+        if progress is not None:
+            progress(Progress(now_ms, resolved.start_ms, resolved.end_ms, candles))
+
+    return report
 
 
 def _handed_over(resolved: ResolvedRun, specs: SymbolSpecs | None, models: Models) -> list[str]:

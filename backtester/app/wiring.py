@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from backtester.account.account import Account
 from backtester.account.books import Books
 from backtester.app.latency import run_latency
-from backtester.config.run_config import RunConfig
+from backtester.config.run_config import RiskSection, RunConfig
+from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import money_from_decimal
 from backtester.domain.settlement import Settlement
-from backtester.domain.timeframe import timeframe_ms
+from backtester.domain.timeframe import parse_time_ms, timeframe_ms
 from backtester.domain.venue_rules import VenueRules
 from backtester.domain.vocabulary import Liquidity
 from backtester.engine.bus import Bus
@@ -47,7 +48,7 @@ from backtester.engine.topics import (
 from backtester.execution.order_manager import OrderManager
 from backtester.execution.working_orders import WorkingOrders
 from backtester.risk.gate import RiskGate
-from backtester.risk.limits import RiskLimits
+from backtester.risk.limits import ExposureLimits, RiskLimits
 from backtester.sim.intrabar import Intrabar
 from backtester.sim.limit_fill import TouchFill
 from backtester.sim.liquidity import BarLiquidity
@@ -101,7 +102,7 @@ TOPOLOGY: tuple[TopologyRow, ...] = (
     ),
     TopologyRow(T_FILLS.name, "Fill", ("execution (venue)",), ("audit", "risk", "execution", "account", "strategy (on_fill)")),
     TopologyRow(T_ACCOUNT_SNAPSHOT.name, "AccountSnapshot", ("account",), ("audit",)),
-    TopologyRow(T_CONTROL.name, "ControlEvent", ("account",), ("audit", "risk")),
+    TopologyRow(T_CONTROL.name, "ControlEvent", ("account", "risk"), ("audit", "risk")),
     TopologyRow(T_LOG.name, "LogEvent", ("strategy",), ("audit",)),
     TopologyRow(T_RUN.name, "RunStarted | RunEnded", ("app",), ("audit",)),
     TopologyRow(T_ORDERS_TRIGGERED.name, "OrderTriggered", ("execution (venue)",), ("audit", "execution")),
@@ -159,15 +160,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         leverage=int(config.account.leverage),
     )
     positions = {strategy_id: PositionTable(dict.fromkeys(specs, Decimal(0))) for strategy_id, _, _ in plan.strategies}
-    account = Account(
-        books=books,
-        specs=specs,
-        positions=positions,
-        clock=clock,
-        routes=routes,
-        daily_loss=config.risk.daily_loss_limit,
-        flatten=config.risk.daily_loss_action == "flatten",
-    )
+    account = _account(config.risk, books, specs, positions=positions, clock=clock, routes=routes)
     working = WorkingOrders(specs=specs)
     risk = RiskGate(specs=specs, limits=_limits(plan), account=books, orders=working, marks=marks, clock=clock, rules=plan.rules)
     latency = run_latency(config, clock)
@@ -208,9 +201,33 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         end_ms=plan.end_ms,
         snapshot_every_ms=timeframe_ms(config.account.snapshot_every),
         settlements=plan.settlements,
+        kill_at_ms=None if config.risk.kill_at is None else parse_time_ms(config.risk.kill_at, what="risk.kill_at"),
         on_progress=on_progress,
     )
     return Engine(loop, bus, clock, account, orders, risk, venue, plan)
+
+
+def _account(
+    risk: RiskSection,
+    books: Books,
+    specs: Mapping[str, SymbolSpec],
+    *,
+    positions: dict[str, PositionTable],
+    clock: Clock,
+    routes: Routes,
+) -> Account:
+    return Account(
+        books=books,
+        specs=specs,
+        positions=positions,
+        clock=clock,
+        routes=routes,
+        daily_loss=risk.daily_loss_limit,
+        flatten=risk.daily_loss_action == "flatten",
+        drawdown=risk.max_drawdown,
+        drawdown_flatten=risk.max_drawdown_action == "flatten",
+        kill_flatten=risk.kill_switch == "flatten",
+    )
 
 
 def _subscribe(bus: Bus, journal: Journal, risk: RiskGate, orders: OrderManager, account: Account, mailbox: Mailbox) -> None:
@@ -272,6 +289,22 @@ def _limits(plan: Plan) -> RiskLimits:
         leverage=int(plan.config.account.leverage),
         fee_bps={symbol: max(_rate_bps(plan.fees, symbol, liquidity) for liquidity in Liquidity) for symbol in plan.specs},
         market_bps=(sim.spread_bps + sim.slippage_bps) * sim.cost_factor,
+        exposure=_exposure(risk, plan.specs),
+    )
+
+
+def _exposure(risk: RiskSection, symbols: Mapping[str, SymbolSpec]) -> ExposureLimits:
+    if bool(risk.correlated_groups) is (risk.max_correlated_exposure is None):
+        raise ConfigError("risk.correlated_groups and risk.max_correlated_exposure go together: give both or neither")
+    for symbol in (name for group in risk.correlated_groups for name in group):
+        if symbol not in symbols:
+            raise ConfigError(f"risk.correlated_groups: {symbol} is not a symbol of this run ({', '.join(symbols)})")
+    return ExposureLimits(
+        max_leverage=risk.max_leverage,
+        max_symbol=risk.max_symbol_exposure,
+        max_total=risk.max_total_exposure,
+        max_correlated=risk.max_correlated_exposure,
+        groups=risk.correlated_groups,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from backtester.domain.errors import ConfigError
-from backtester.domain.timeframe import timeframe_ms
+from backtester.domain.timeframe import parse_time_ms, timeframe_ms
 
 MAX_BPS = Decimal(10_000)
 MAX_FACTOR = 100
@@ -227,24 +227,52 @@ class AccountSection(Section, frozen=True, kw_only=True):
         timeframe_ms(self.snapshot_every)
 
 
+_FRACTIONS = ("daily_loss_limit", "max_drawdown")
+_AMOUNTS = (
+    "price_collar_bps",
+    "max_position_notional",
+    "orders_per_second",
+    "max_leverage",
+    "max_symbol_exposure",
+    "max_total_exposure",
+    "max_correlated_exposure",
+)
+
+
 class RiskSection(Section, frozen=True, kw_only=True):
-    """[risk]: rails. An absent value switches that rail off."""
+    """[risk]: rails. An absent value switches that rail off. Exposure and leverage are multiples of equity."""
 
     price_collar_bps: Decimal | None = Decimal(500)
     max_open_orders: int | None = None
     max_position_notional: Decimal | None = None
     daily_loss_limit: Decimal | None = None
     daily_loss_action: Literal["halt", "flatten"] = "halt"
+    max_drawdown: Decimal | None = None
+    max_drawdown_action: Literal["halt", "flatten"] = "halt"
+    max_leverage: Decimal | None = None
+    max_symbol_exposure: Decimal | None = None
+    max_total_exposure: Decimal | None = None
+    max_correlated_exposure: Decimal | None = None
+    correlated_groups: tuple[tuple[str, ...], ...] = ()
+    kill_switch: Literal["halt", "flatten"] = "halt"
+    kill_at: str | None = None
+    kill_file: str | None = None
     orders_per_second: Decimal | None = None
     order_burst: int = 100
 
     def __post_init__(self) -> None:
-        self._make_exact("price_collar_bps", "max_position_notional", "daily_loss_limit", "orders_per_second")
-        for key in ("price_collar_bps", "max_position_notional", "orders_per_second"):
+        self._make_exact(*_FRACTIONS, *_AMOUNTS)
+        for key in _AMOUNTS:
             _check_amount(f"risk.{key}", getattr(self, key), off=", or 'off'")
-        limit = self.daily_loss_limit
-        fraction = limit is None or (limit.is_finite() and 0 < limit < 1)
-        _check(fraction, "risk.daily_loss_limit is a fraction between 0 and 1 (0.02 means 2 %), or 'off'", limit)
+        for key in _FRACTIONS:
+            limit = getattr(self, key)
+            fraction = limit is None or (limit.is_finite() and 0 < limit < 1)
+            _check(fraction, f"risk.{key} is a fraction between 0 and 1 (0.02 means 2 %), or 'off'", limit)
+        if self.kill_at is not None:
+            parse_time_ms(self.kill_at, what="risk.kill_at")
+        _check(self.kill_file != "", "risk.kill_file must name a file, or be 'off'", self.kill_file)
+        for group in self.correlated_groups:
+            _check(len(set(group)) == len(group) > 1, "risk.correlated_groups are lists of two or more symbols, each once", group)
         _check(
             self.max_open_orders is None or self.max_open_orders >= 1,
             "risk.max_open_orders must be at least 1, or 'off'",

@@ -15,7 +15,7 @@ import msgspec
 from backtester.config.layers import OFF, SECTIONS
 from backtester.config.run_config import RunConfig, Section
 
-_NO_RESULT = (("data", "data_path"), ("run", "output"), ("sim", "latency_file"), ("engine", "routing"))
+_NO_RESULT = (("data", "data_path"), ("run", "output"), ("sim", "latency_file"), ("engine", "routing"), ("risk", "kill_file"))
 _FILE = re.compile(r"(?P<path>.*\.py)(?P<cls>:[^:/\\]+)?", re.DOTALL)
 
 

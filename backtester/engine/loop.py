@@ -27,6 +27,7 @@ YIELD_S = 0.02
 """Wall time between two yields to asyncio's own work; never per event."""
 
 NEW_DAY = object()
+KILL = object()
 
 
 class Loop:
@@ -52,6 +53,7 @@ class Loop:
         end_ms: int,
         snapshot_every_ms: int,
         settlements: Sequence[Settlement] = (),
+        kill_at_ms: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self._feed = feed
@@ -72,6 +74,8 @@ class Loop:
         self._snapshot_every_ms = snapshot_every_ms
         self._on_progress = on_progress
         self._settlements = iter(settlements)
+        self._kill_at_ms = kill_at_ms
+        self._kill = False
         self._warming = True
         self._stop = False
         self.discarded_count = 0
@@ -81,6 +85,12 @@ class Loop:
         """Finish the tick that is running, then end the run as interrupted. Safe to call from a signal handler."""
         self._stop = True
         self._schedule.hold()
+
+    def request_kill(self) -> None:
+        """Throw the kill switch at the run's start or, while it goes on, one millisecond after the tick at which the loop next
+        looks (every few hundred). Safe to call from a signal handler.
+        """
+        self._kill = True
 
     async def run(self) -> str:
         """Deliver the whole feed; returns the reason of the end: `data`, `bankrupt` or `interrupted`.
@@ -147,6 +157,9 @@ class Loop:
                         return
             for each in self._deciders:
                 each.fold_history()
+            if self._kill and not self._warming:
+                self._kill = False
+                schedule.hook(clock.now_ms + 1, hook_class=HOOK_DAY, item=KILL)
             now_s = perf_counter()
             if now_s - yielded_s > YIELD_S:
                 yielded_s = now_s
@@ -290,6 +303,10 @@ class Loop:
         self._clock.advance(self._start_ms)
         if self._account.has_daily_floor:
             self._schedule.hook(self._start_ms // DAY_MS * DAY_MS + DAY_MS, hook_class=HOOK_DAY, item=NEW_DAY)
+        if self._kill:
+            self._kill, self._kill_at_ms = False, self._start_ms
+        if self._kill_at_ms is not None:
+            self._schedule.hook(max(self._kill_at_ms, self._start_ms), hook_class=HOOK_DAY, item=KILL)
         self._await_settlement()
 
     # -- hooks -------------------------------------------------------------------------------------------------------
@@ -307,6 +324,9 @@ class Loop:
                 self._bus.post(self._account.on_day())
                 self._bus.drain()
                 schedule.hook(time_ms // DAY_MS * DAY_MS + DAY_MS, hook_class=HOOK_DAY, item=NEW_DAY)
+            elif item is KILL:
+                self._bus.post(self._account.on_kill())
+                self._bus.drain()
             elif hook_class == HOOK_DAY:
                 self._bus.post(self._account.on_settlement(item))
                 self._bus.drain()

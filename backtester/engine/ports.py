@@ -61,6 +61,9 @@ class BooksPort(Protocol):
     def on_day(self) -> Sequence[Published]:
         """A UTC day begins."""
 
+    def on_kill(self) -> Sequence[Published]:
+        """The kill switch is thrown."""
+
     def on_settlement(self, settlement: Settlement) -> Sequence[Published]:
         """Funding is settled now, on what is held."""
 

@@ -59,6 +59,13 @@ class WorkingOrders:
         opposite = held_lots * record.order.side.sign < 0
         return not (record.order.reduce_only or (opposite and record.open_lots <= abs(held_lots)))
 
+    def entries(self) -> Iterator[tuple[str, Side, int, int]]:
+        """(symbol, side, open lots, limit or trigger in ticks, 0 for a market order) of working orders that are not reduce-only."""
+        for record in self.records.values():
+            order = record.order
+            if not order.reduce_only:
+                yield order.symbol, order.side, record.open_lots, order.price_ticks or order.trigger_ticks
+
     def entry_lots(self, symbol: str, side: Side) -> int:
         """Open lots of all working orders of this side that may open a position (not reduce-only)."""
         return sum(

@@ -33,8 +33,8 @@ class Reserve(Protocol):
 class EntryRails(Protocol):
     """The rails of an order that opens."""
 
-    def __call__(self, spec: SymbolSpec, side: Side, rounded: Rounded, more_lots: int) -> Refusal | None:
-        """The first that is broken by an order as rounded, which opens `more_lots` than before."""
+    def __call__(self, spec: SymbolSpec, side: Side, rounded: Rounded, more_lots: int, more_value: int) -> Refusal | None:
+        """The first that is broken by an order as rounded, which opens `more_lots` and `more_value` (money units) than before."""
 
 
 class Amendments:
@@ -78,7 +78,8 @@ class Amendments:
         more = changed.qty_lots - order.qty_lots
         if not is_only_smaller(changed, order) and self._opening_lots(changed, open_lots + more):
             rounded = Rounded(changed.qty_lots, changed.price_ticks, changed.trigger_ticks if waits else 0)
-            broken = self._entry_rails(spec, order.side, rounded, more)
+            more_value = self._value(changed, open_lots + more) - self._value(order, open_lots)
+            broken = self._entry_rails(spec, order.side, rounded, more, more_value)
             need = self._need(changed, open_lots + more, waits=waits) if broken is None else broken
             if isinstance(need, Refusal):
                 return need
@@ -98,6 +99,12 @@ class Amendments:
             return 0
         held = self._account.lots[order.symbol]
         return max(0, open_lots - (abs(held) if held * order.side.sign < 0 else 0))
+
+    def _value(self, order: SanitizedOrder, lots: int) -> int:
+        """Money units of `lots` at the order's limit or trigger, else at the mark."""
+        spec = self._specs[order.symbol]
+        ticks = order.price_ticks or order.trigger_ticks
+        return lots * spec.lot_e8 * (ticks * spec.tick_e8 or price_e8(self._marks[order.symbol]))
 
     def _need(self, changed: SanitizedOrder, open_lots: int, *, waits: bool) -> int | Refusal:
         """Money units to hold for what is open of an amended order; what is held for it already counts as free."""

@@ -38,8 +38,9 @@ from backtester.domain.run_events import ControlEvent
 from backtester.domain.venue_rules import GENERIC, VenueRules
 from backtester.domain.vocabulary import ExitSize, Market, RejectReason, Side, TimeInForce
 from backtester.engine.clock import Clock
-from backtester.engine.topics import T_ORDERS_REFUSED, T_ORDERS_SANITIZED, Published, on
+from backtester.engine.topics import T_CONTROL, T_ORDERS_REFUSED, T_ORDERS_SANITIZED, Published, on
 from backtester.risk.amending import Amendments
+from backtester.risk.exposure import ExposureRails
 from backtester.risk.halting import Halting
 from backtester.risk.limits import RiskLimits
 from backtester.risk.order_rate import TokenBucket
@@ -84,6 +85,9 @@ class RiskGate:
         self._clock = clock
         self._rounding = OrderRounding()
         self._halting = Halting(account=account, orders=orders, clock=clock)
+        self._exposure: ExposureRails | None = None
+        if limits.exposure.any:
+            self._exposure = ExposureRails(limits=limits.exposure, specs=specs, account=account, orders=orders, marks=marks)
         rate = limits.orders_per_second_e8
         self._bucket = TokenBucket(per_second_e8=rate, burst=limits.order_burst, now_ms=clock.now_ms) if rate is not None else None
         self.amendments = Amendments(
@@ -106,13 +110,14 @@ class RiskGate:
             return self._order(intent)
         if isinstance(intent, CancelAllIntent):
             working = self._orders.working(strategy_id=intent.strategy_id, symbol=intent.symbol or None)
-            return [self._halting.cancel_message(row.order_id, intent.strategy_id, row.symbol) for row in working]
+            own = [row for row in working if not self._halting.is_own(row.order_id)]
+            return [self._halting.cancel_message(row.order_id, intent.strategy_id, row.symbol) for row in own]
         if isinstance(intent, PositionExitsIntent):
             return self._exits(intent)
         if isinstance(intent, AmendOrderIntent):
-            outcome = self.amendments.sanitized(intent)
+            outcome = self._is_ours(intent) or self.amendments.sanitized(intent)
             if isinstance(outcome, Refusal):
-                return self._refuse(intent, outcome)
+                return (*self._told(intent.symbol, outcome), *self._refuse(intent, outcome))
             return (on(T_ORDERS_SANITIZED, outcome),)
         return self._cancel(intent)
 
@@ -136,10 +141,18 @@ class RiskGate:
         names = (intent.order_id, intent.strategy_id, intent.symbol)
         return (on(T_ORDERS_SANITIZED, SanitizedExits(self._clock.now_ms, *names, side, target, stop)),)
 
+    def _is_ours(self, intent: CancelOrderIntent | AmendOrderIntent) -> Refusal | None:
+        if self._halting.is_own(intent.order_id):
+            return Refusal(RejectReason.HALTED, f"order {intent.order_id!r} closes a position for a switch of [risk]")
+        return None
+
     def _cancel(self, intent: CancelOrderIntent) -> Sequence[Published]:
         if self._orders.owner(intent.order_id) != intent.strategy_id:
             detail = f"order {intent.order_id!r} is not working: filled, ended or never sent"
             return self._refuse(intent, Refusal(RejectReason.UNKNOWN_ORDER, detail))
+        ours = self._is_ours(intent)
+        if ours is not None:
+            return self._refuse(intent, ours)
         return (self._halting.cancel_message(intent.order_id, intent.strategy_id, intent.symbol),)
 
     def _order(self, intent: OrderIntent) -> Sequence[Published]:
@@ -174,8 +187,10 @@ class RiskGate:
             opening_lots = rounded.qty_lots - abs(held) if opposite else rounded.qty_lots
             outcome = self._opening(intent, rounded, spec, opening_lots=opening_lots)
             if isinstance(outcome, Refusal):
-                return self._refuse(intent, outcome)
+                return (*self._told(intent.symbol, outcome), *self._refuse(intent, outcome))
             hold = outcome
+            if self._exposure is not None:
+                self._exposure.has_begun(intent.symbol, None)
             self.reservations.hold(intent.order_id, amount=hold, lots=rounded.qty_lots)
         return ((T_ORDERS_SANITIZED, self._sanitized(intent, rounded, spec, hold)),)
 
@@ -259,20 +274,27 @@ class RiskGate:
         count = self._orders.count() + bool(rounded.oco_trigger_ticks)  # which is two
         if limits.max_open_orders is not None and count >= limits.max_open_orders:
             return Refusal(RejectReason.MAX_OPEN_ORDERS, f"{limits.max_open_orders} orders are working already")
-        return self._position_and_rate(spec, side, rounded.qty_lots, price_e8_=price_e8_)
+        value = rounded.qty_lots * spec.lot_e8 * price_e8_
+        return self._position_and_rate(spec, side, rounded.qty_lots, value, price_e8_=price_e8_)
 
-    def _position_and_rate(self, spec: SymbolSpec, side: Side, more_lots: int, *, price_e8_: int) -> Refusal | None:
+    def _position_and_rate(
+        self, spec: SymbolSpec, side: Side, more_lots: int, more_value: int, *, price_e8_: int
+    ) -> Refusal | None:
         limits = self._limits
         if limits.max_position is not None:
             held = self._account.lots[spec.symbol]
             after = held * side.sign + self._orders.entry_lots(spec.symbol, side) + more_lots
             if after * spec.lot_e8 * price_e8_ > limits.max_position:
                 return Refusal(RejectReason.MAX_POSITION, "the position, with what works, would exceed risk.max_position_notional")
+        if self._exposure is not None and more_value > 0:
+            broken = self._exposure.broken(spec.symbol, side, value=more_value)
+            if broken is not None:
+                return broken
         if self._bucket is not None and not self._bucket.take(self._clock.now_ms):
             return Refusal(RejectReason.ORDER_RATE, "orders come faster than risk.orders_per_second allows")
         return None
 
-    def _amended_rails(self, spec: SymbolSpec, side: Side, rounded: Rounded, more_lots: int) -> Refusal | None:
+    def _amended_rails(self, spec: SymbolSpec, side: Side, rounded: Rounded, more_lots: int, more_value: int) -> Refusal | None:
         """The first rail that a working order breaks which is to open more, or elsewhere, than it did."""
         halted = self._halting.reason
         if halted is not None:
@@ -282,7 +304,7 @@ class RiskGate:
         broken = check_opening_size(rounded, spec=spec, price_e8=order_e8)
         if broken is None and not rounded.waits and limits.collar_e8 is not None:
             broken = check_collar(side=side, price_e8=order_e8, mark_e8=mark_e8, collar_e8=limits.collar_e8)
-        return broken or self._position_and_rate(spec, side, more_lots, price_e8_=order_e8)
+        return broken or self._position_and_rate(spec, side, more_lots, more_value, price_e8_=order_e8)
 
     def _reserve(
         self, spec: SymbolSpec, rounded: Rounded, opening_lots: int, *, order_e8: int, is_limit: bool, side: Side
@@ -314,6 +336,13 @@ class RiskGate:
             detail = f"needs {need // 10**14 / 100:.2f}, free is {free // 10**14 / 100:.2f} {spec.quote}"
             return Refusal(RejectReason.INSUFFICIENT, detail)
         return need
+
+    def _told(self, symbol: str, refusal: Refusal) -> Sequence[Published]:
+        """What the journal is told when an exposure rail begins to refuse."""
+        action = self._exposure.has_begun(symbol, refusal) if self._exposure is not None else None
+        if action is None:
+            return ()
+        return (on(T_CONTROL, ControlEvent(time_ms=self._clock.now_ms, action=action, detail=refusal.detail)),)
 
     def _refuse(self, intent: AnyIntent, refusal: Refusal) -> Sequence[Published]:
         message = OrderRefused(

@@ -14,10 +14,15 @@ from backtester.risk.readers import AccountReader, OrderReader
 _HALTS = {
     ControlAction.DAILY_LOSS_HALT: (RejectReason.DAILY_LOSS, False),
     ControlAction.DAILY_LOSS_FLATTEN: (RejectReason.DAILY_LOSS, True),
+    ControlAction.DRAWDOWN_HALT: (RejectReason.MAX_DRAWDOWN, False),
+    ControlAction.DRAWDOWN_FLATTEN: (RejectReason.MAX_DRAWDOWN, True),
+    ControlAction.KILL_HALT: (RejectReason.KILL_SWITCH, False),
+    ControlAction.KILL_FLATTEN: (RejectReason.KILL_SWITCH, True),
 }
 """By switch: why entries are refused from then on, and whether positions are closed."""
 
-_UNTIL = {RejectReason.DAILY_LOSS: "until the next UTC day"}
+_GRAVITY = (RejectReason.KILL_SWITCH, RejectReason.MAX_DRAWDOWN, RejectReason.DAILY_LOSS)
+"""Which reason is given where several hold: what lasts longest, first."""
 
 
 class Halting:
@@ -32,10 +37,16 @@ class Halting:
         self._clock = clock
         self._reasons: list[RejectReason] = []
         self._sent_count = 0
+        self._own: dict[str, tuple[str, str] | None] = {}
+        """Working orders that close for a switch; with strategy and symbol where all of that holding is closed by it."""
         self._ending: dict[str, str] = {}
         """Entries that are being cancelled; with a reason where positions were closed: what they still fill is closed as well."""
         self.is_watching = False
         """Whether fills matter: `on_fill` need not be called otherwise."""
+
+    @property
+    def _has_business(self) -> bool:
+        return bool(self._reasons or self._ending or self._own)
 
     @property
     def reason(self) -> RejectReason | None:
@@ -45,19 +56,24 @@ class Halting:
     @property
     def detail(self) -> str:
         """The reason as a sentence."""
-        return f"entries are halted {_UNTIL.get(self._reasons[0], 'until the run ends')}"
+        until = "next UTC day" if self._reasons[0] is RejectReason.DAILY_LOSS else "end of the run"
+        return f"entries are halted until the {until}"
+
+    def is_own(self, order_id: str) -> bool:
+        """Whether the order closes for a switch, so that no strategy may cancel or amend it."""
+        return order_id in self._own
 
     def on_control(self, event: ControlEvent) -> Sequence[Published]:
         """Entries are cancelled and refused; with flatten, positions are closed too. A new day ends a daily halt only."""
         if event.action is ControlAction.DAILY_LOSS_REARM:
             self._reasons = [reason for reason in self._reasons if reason is not RejectReason.DAILY_LOSS]
-            self.is_watching = bool(self._reasons or self._ending)
+            self.is_watching = self._has_business
             return ()
         if event.action not in _HALTS:
             return ()
         reason, flatten = _HALTS[event.action]
         if reason not in self._reasons:
-            self._reasons.append(reason)
+            self._reasons = [known for known in _GRAVITY if known is reason or known in self._reasons]
         self.is_watching = True
         held = dict.fromkeys(self._account.lots, 0) if flatten else self._account.lots
         entries = [row for row in self._orders.working() if self._orders.is_entry(row.order_id, held_lots=held[row.symbol])]
@@ -80,22 +96,34 @@ class Halting:
                 if not ends and self._orders.is_entry(row.order_id, held_lots=after):
                     published.append(self._cancel(row, ""))
         if reason:
-            reduces = after * fill.side.sign > 0
-            close = self._close(fill.strategy_id, fill.symbol, lots, owner="risk", reason=reason, reduce_only=reduces)
-            published.append(close)
+            published += self._close_late(fill, after=after, reason=reason)
         return published
+
+    def _close_late(self, fill: Fill, *, after: int, reason: str) -> Sequence[Published]:
+        """What the fill has opened beyond what is being closed; `after` is the account's position with the fill."""
+        sign = fill.side.sign
+        own = next((n for name, symbol, n in self._account.holdings() if (name, symbol) == (fill.strategy_id, fill.symbol)), 0)
+        opened = min(fill.qty_lots, own * sign + fill.qty_lots)
+        if opened <= 0:
+            return ()
+        reduces = after * sign >= opened
+        return (self._close(fill.strategy_id, fill.symbol, sign * opened, owner="risk", reason=reason, reduce_only=reduces),)
 
     def on_end(self, order_id: str) -> None:
         """The order can fill nothing any more."""
         self._ending.pop(order_id, None)
-        self.is_watching = bool(self._reasons or self._ending)
+        self._own.pop(order_id, None)
+        self.is_watching = self._has_business
 
     def close_all(self, *, owner: str, reason: str) -> list[Published]:
-        """Market orders that close every position; their ids start with `owner`."""
-        return [
-            self._close(strategy_id, symbol, lots, owner=owner, reason=reason, reduce_only=lots == self._account.lots[symbol])
-            for strategy_id, symbol, lots in self._account.holdings()
-        ]
+        """Market orders that close every position that is not being closed by one; their ids start with `owner`."""
+        published = []
+        for strategy_id, symbol, lots in self._account.holdings():
+            if (strategy_id, symbol) not in self._own.values():
+                reduces = lots == self._account.lots[symbol]
+                published.append(self._close(strategy_id, symbol, lots, owner=owner, reason=reason, reduce_only=reduces))
+                self._own[f"{owner}-{self._sent_count}"] = (strategy_id, symbol)
+        return published
 
     def cancel_message(self, order_id: str, strategy_id: str, symbol: str) -> Published:
         """The request to cancel an order, passed by Risk."""
@@ -108,6 +136,7 @@ class Halting:
 
     def _close(self, strategy_id: str, symbol: str, lots: int, *, owner: str, reason: str, reduce_only: bool) -> Published:
         self._sent_count += 1
+        self._own[f"{owner}-{self._sent_count}"] = None
         order = SanitizedOrder(
             time_ms=self._clock.now_ms,
             order_id=f"{owner}-{self._sent_count}",

@@ -4,8 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import NamedTuple
 
 from backtester.domain.money import PRICE_ONE, ceil_div, e8_from_decimal
+
+
+class ExposureLimits(NamedTuple):
+    """Caps of what is held and may come to be held, as multiples of equity; None is no cap."""
+
+    max_leverage: Decimal | None = None
+    max_symbol: Decimal | None = None
+    max_total: Decimal | None = None
+    max_correlated: Decimal | None = None
+    groups: tuple[tuple[str, ...], ...] = ()
+    """Symbols that move together: `max_correlated` caps each group."""
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is capped."""
+        caps = (self.max_leverage, self.max_symbol, self.max_total, self.max_correlated if self.groups else None)
+        return any(cap is not None for cap in caps)
+
+
+NO_CAPS = ExposureLimits()
 
 
 class RiskLimits:
@@ -22,6 +43,7 @@ class RiskLimits:
         leverage: int = 1,
         fee_bps: Mapping[str, Decimal] | None = None,
         market_bps: Decimal = Decimal(0),
+        exposure: ExposureLimits = NO_CAPS,
     ) -> None:
         self.collar_e8 = _bps_e8(collar_bps) if collar_bps is not None else None
         self.max_open_orders = max_open_orders
@@ -31,6 +53,7 @@ class RiskLimits:
         self.leverage = leverage
         self.fee_e8 = {symbol: _bps_e8(bps) for symbol, bps in (fee_bps or {}).items()}
         self.market_e8 = _bps_e8(market_bps)
+        self.exposure = exposure
 
 
 def _bps_e8(bps: Decimal) -> int:

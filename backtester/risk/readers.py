@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from backtester.domain.orders import OpenOrder, SanitizedOrder
@@ -16,6 +16,12 @@ class AccountReader(Protocol):
 
     def free_cash(self) -> int:
         """Money units that new orders may use, before reservations."""
+
+    def equity(self) -> int:
+        """Money units: cash plus what open positions are worth at the marks."""
+
+    def unrealised(self) -> int:
+        """Money units: profit of the open positions at the marks."""
 
     def holdings(self) -> Sequence[tuple[str, str, int]]:
         """(strategy_id, symbol, signed lots) of every open position of a strategy."""
@@ -38,6 +44,9 @@ class OrderReader(Protocol):
 
     def is_entry(self, order_id: str, *, held_lots: int) -> bool:
         """Whether the working order was not sent as reduce-only and would open or enlarge, were `held_lots` the position."""
+
+    def entries(self) -> Iterator[tuple[str, Side, int, int]]:
+        """(symbol, side, open lots, limit or trigger in ticks, 0 for a market order) of working orders that are not reduce-only."""
 
     def entry_lots(self, symbol: str, side: Side) -> int:
         """Open lots of all working orders of this side that may open a position."""

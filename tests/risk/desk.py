@@ -13,7 +13,7 @@ from backtester.domain.money import money_from_decimal
 from backtester.domain.orders import OrderRefused, SanitizedCancel, SanitizedOrder
 from backtester.domain.vocabulary import Market
 from backtester.engine.clock import Clock
-from backtester.engine.topics import T_ORDERS_REFUSED, T_ORDERS_SANITIZED
+from backtester.engine.topics import T_CONTROL, T_ORDERS_REFUSED, T_ORDERS_SANITIZED
 from backtester.execution.working_orders import OrderRecord, WorkingOrders
 from backtester.risk.gate import RiskGate
 from backtester.risk.limits import RiskLimits
@@ -65,6 +65,8 @@ class Desk:
         intent = msgspec.structs.replace(intent, strategy_id="s", time_ms=self.clock.now_ms, **facts)
         outcomes = []
         for topic, message in self.gate.on_intent(intent):
+            if topic is T_CONTROL:
+                continue
             if isinstance(message, OrderRefused):
                 assert topic is T_ORDERS_REFUSED
                 assert message.detail

@@ -12,11 +12,15 @@ from backtester.domain.intents import LimitOrderIntent, MarketOrderIntent
 from backtester.domain.orders import SanitizedOrder
 from backtester.domain.run_events import ControlAction, ControlEvent
 from backtester.domain.vocabulary import Side, TimeInForce
+from backtester.risk.limits import NO_CAPS, ExposureLimits
 from tests.risk.desk import Desk, spot
 from tests.sim.small_run import A, spec
 
 D = Decimal
 MAY_REFUSE_A_WAY_OUT = {"ok", "TICK", "LOT_STEP", "MIN_QTY"}
+
+
+NOTHING_MORE = ExposureLimits(D("0.001"), D("0.001"), D("0.001"), D("0.001"), ((A,),))
 
 
 @st.composite
@@ -42,13 +46,15 @@ def desks(draw: st.DrawFn) -> Desk:
         max_open_orders=draw(st.sampled_from((None, 1))),
         max_position_notional=draw(st.sampled_from((None, D(1)))),
         orders_per_second=draw(st.sampled_from((None, D("0.001")))),
+        exposure=draw(st.sampled_from((NO_CAPS, NOTHING_MORE))),
         order_burst=1,
     )
     if draw(st.booleans()):
         for qty in draw(st.lists(st.sampled_from((1, 2)), max_size=3)):
             desk.send("buy 1 at 60", qty=qty)
     if draw(st.booleans()):
-        desk.gate.on_control(ControlEvent(time_ms=1_000, action=ControlAction.DAILY_LOSS_HALT, detail=""))
+        switch = draw(st.sampled_from((ControlAction.DAILY_LOSS_HALT, ControlAction.DRAWDOWN_HALT, ControlAction.KILL_HALT)))
+        desk.gate.on_control(ControlEvent(time_ms=1_000, action=switch, detail=""))
     return desk
 
 

@@ -18,7 +18,8 @@ SEEDS = 10_000 if os.environ.get("BT_NIGHTLY") else 200
 
 @pytest.fixture(scope="module")
 def simulate() -> ModuleType:
-    """The script as a module."""
+    """The script as a module, with what stands beside it."""
+    sys.path.insert(0, str(SCRIPT.parent))
     spec = importlib.util.spec_from_file_location("simulate", SCRIPT)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

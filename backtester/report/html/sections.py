@@ -182,11 +182,19 @@ def assumptions(manifest: Manifest) -> str:
     if not found:
         return "<p>The manifest names none.</p>"
     if len(found) <= _ASSUMPTIONS_SHOWN:
-        return listed(found)
-    general = [text for text in found if text.partition(":")[0] not in manifest.symbols]
-    of_symbols = [text for text in found if text.partition(":")[0] in manifest.symbols]
+        return listed(_told(one) for one in found)
+    general = [_told(one) for one in found if not _is_of_symbol(one, manifest)]
+    of_symbols = [_told(one) for one in found if _is_of_symbol(one, manifest)]
     more = f"<details><summary>And {len(of_symbols)} of single symbols</summary>{listed(of_symbols)}</details>"
     return listed(general) + (more if of_symbols else "")
+
+
+def _told(one: Assumption) -> str:
+    return f"{one.what}: {one.rule}" + (f" ({one.setting})" if one.setting else "")
+
+
+def _is_of_symbol(one: Assumption, manifest: Manifest) -> bool:
+    return any(symbol in one.what for symbol in manifest.symbols)
 
 
 def gaps(data: ReportData) -> str:

@@ -1,0 +1,281 @@
+"""The random worlds of `simulate.py`: symbols, venues, costs, rails and a strategy that sends anything, all decided by a seed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from backtester import (
+    AmendOrderIntent,
+    CancelAllIntent,
+    CancelOrderIntent,
+    Candle,
+    ExitSize,
+    LimitOrderIntent,
+    Market,
+    MarketOrderIntent,
+    OcoOrderIntent,
+    OpenOrder,
+    PositionExitsIntent,
+    RejectReason,
+    Side,
+    StopOrderIntent,
+    Strategy,
+    SymbolSpec,
+    TakeProfitOrderIntent,
+    TimeInForce,
+    TrailingStopIntent,
+)
+from backtester.app.wiring import Engine, Plan, build
+from backtester.audit.journal import MemoryJournal
+from backtester.config.run_config import AccountSection, EngineSection, RiskSection, RunConfig, RunSection, SimSection
+from backtester.config.venue_rules import venue_table
+from backtester.data.columns import CandleColumns
+from backtester.data.feed import CandleFeed, SymbolStream
+from backtester.domain.orders import (
+    Fill,
+)
+from backtester.domain.timeframe import iso_text
+from backtester.domain.venue_rules import GENERIC, VenueRules
+from backtester.sim.sim_models import FixedSlippage, SymbolFees
+
+MINUTE_MS = 60_000
+START_MS = 1_736_121_600_000
+TICK = Decimal("0.1")
+
+
+class World(NamedTuple):
+    """Everything that a seed decides."""
+
+    seed: int
+    bars: dict[str, CandleColumns]
+    specs: dict[str, SymbolSpec]
+    config: RunConfig
+    rules: VenueRules
+    fees: tuple[Decimal, Decimal]
+
+
+class Happened(NamedTuple):
+    """One run of a world."""
+
+    engine: Engine
+    messages: list[Any]
+    lines: list[tuple[int, bytes]]
+    """(time_ms, JSON) of every event."""
+    digest: str
+
+
+def world_of(seed: int) -> World:
+    """The world of a seed; the same on every machine."""
+    draw = random.Random(seed)
+    market = draw.choice([Market.LINEAR, Market.LINEAR, Market.SPOT])
+    symbols = ["AAAUSDT", "BBBUSDT", "CCCUSDT"][: draw.randint(1, 3)]
+    count = draw.randint(40, 120)
+    bars = {symbol: _bars(draw, count) for symbol in symbols}
+    specs = {symbol: _spec(symbol, market, draw) for symbol in symbols}
+    sim: dict[str, Any] = {
+        "spread_bps": Decimal(draw.choice(["0", "1", "20"])),
+        "slippage_bps": Decimal(draw.choice(["0", "1", "15"])),
+        "participation_bps": Decimal(draw.choice(["0", "1000", "100"])),
+        "order_latency_ms": draw.choice([0, 125, 30_000, 60_000, 90_000]),
+        "cancel_latency_ms": draw.choice([0, 125, 61_000]),
+        "response_latency_ms": draw.choice([0, 125, 59_999]),
+        "latency_jitter_ms": draw.choice([0, 0, 400]),
+        "limit_fill": draw.choice(["through", "touch"]),
+        "remainder": draw.choice(["carry", "cancel"]),
+        "work_bars": draw.choice([1, 60]),
+    }
+    config = RunConfig(
+        run=RunSection(seed=seed),
+        sim=SimSection(**sim),
+        account=AccountSection(starting_cash=Decimal(draw.choice(["300", "10000", "1000000"])), snapshot_every="10m"),
+        risk=_risk(seed, symbols, count),
+    )
+    rules = draw.choice([GENERIC, *venue_table().values()])
+    return World(seed, bars, specs, config, rules, (Decimal(draw.choice(["-1", "0", "2"])), Decimal(draw.choice(["0", "5"]))))
+
+
+def _risk(seed: int, symbols: list[str], count: int) -> RiskSection:
+    """Rails that bite: each is on in some of the worlds."""
+    draw = random.Random(3 * seed + 2)
+    action: Any = draw.choice(["halt", "flatten"])
+    moment_ms = START_MS + draw.randint(0, count) * MINUTE_MS + draw.choice([0, 125, 30_000])
+    rails: dict[str, Any] = {
+        "price_collar_bps": draw.choice([None, Decimal(500)]),
+        "daily_loss_limit": draw.choice([None, Decimal("0.2")]),
+        "daily_loss_action": action,
+        "max_drawdown": draw.choice([None, None, Decimal("0.05")]),
+        "max_drawdown_action": action,
+        "max_leverage": draw.choice([None, None, Decimal("0.5")]),
+        "max_symbol_exposure": draw.choice([None, None, Decimal("0.3")]),
+        "max_total_exposure": draw.choice([None, None, Decimal("0.6")]),
+        "kill_switch": draw.choice(["halt", "flatten"]),
+        "kill_at": draw.choice([None, None, None, iso_text(moment_ms)]),
+    }
+    if len(symbols) > 1 and draw.random() < 0.3:
+        rails |= {"max_correlated_exposure": Decimal("0.4"), "correlated_groups": (tuple(symbols[:2]),)}
+    return RiskSection(**rails)
+
+
+def _bars(draw: random.Random, count: int) -> CandleColumns:
+    """Bars on a grid of half ticks' doubles: walks, leaps, flats, bars without volume, and minutes left out."""
+    rows: list[tuple[int, float, float, float, float, float]] = []
+    price = draw.choice([20, 1000, 50_000])
+    for minute in range(count):
+        if draw.random() < 0.04:
+            continue
+        leap = draw.choice([0, 0, 0, 0, 0, 0, 1]) * draw.randint(-price // 8, price // 8)
+        open_ = max(10, price + leap)
+        reach = max(1, open_ // draw.choice([20, 200, 2000]))
+        high, low = open_ + draw.randint(0, reach), max(5, open_ - draw.randint(0, reach))
+        close = draw.randint(low, high)
+        volume = draw.choice([0, 1, 10, 1000]) * draw.random()
+        rows.append((START_MS + minute * MINUTE_MS, open_ / 10, high / 10, low / 10, close / 10, volume))
+        price = close
+    if not rows:
+        rows.append((START_MS, 2.0, 2.0, 2.0, 2.0, 1.0))
+    columns = list(zip(*rows, strict=True))
+    return CandleColumns(np.array(columns[0], dtype=np.int64), *(np.array(column, dtype=np.float64) for column in columns[1:]))
+
+
+def _spec(symbol: str, market: Market, draw: random.Random) -> SymbolSpec:
+    return SymbolSpec(
+        symbol=symbol,
+        exchange="simulated",
+        market=market,
+        base=symbol[:3],
+        quote="USDT",
+        tick_size=TICK,
+        lot_size=Decimal("0.001"),
+        min_qty=Decimal("0.001"),
+        min_notional=Decimal(draw.choice([0, 5])),
+    )
+
+
+class _Anything(Strategy):
+    """Sends anything, decided by the seed and by what it has seen: random orders of every kind."""
+
+    seed: ClassVar[int]
+
+    def on_start(self) -> None:
+        self.draw = random.Random(self.seed * 2 + 1)
+
+    def on_candle(self, candle: Candle) -> list[Any]:
+        return list(self._intents(candle)) if self.draw.random() < 0.5 else []
+
+    def on_fill(self, fill: Fill) -> list[Any]:
+        if self.draw.random() < 0.3:
+            side = fill.side.opposite
+            price = float(fill.price) * (0.97 if side is Side.SELL else 1.03)
+            return [StopOrderIntent(symbol=fill.symbol, side=side, qty=fill.qty, trigger_price=round(price, 2), reduce_only=True)]
+        return []
+
+    def _intents(self, candle: Candle) -> Iterator[Any]:
+        draw, symbol, close = self.draw, candle.symbol, candle.close
+        for _ in range(draw.randint(1, 3)):
+            side = draw.choice([Side.BUY, Side.SELL])
+            qty = draw.choice([0.001, 0.01, 0.5, 3.0, 40.0]) * draw.random()
+            off = close * (1 + draw.choice([-0.1, -0.01, -0.002, 0, 0.002, 0.01, 0.1]))
+            facts: dict[str, Any] = {"symbol": symbol, "side": side, "qty": qty, "reduce_only": draw.random() < 0.3}
+            good_till_ms = self.ctx.now_ms + draw.randint(-1000, 20 * MINUTE_MS)
+            dated: dict[str, Any] = {"tif": TimeInForce.GTD, "good_till_ms": good_till_ms} if draw.random() < 0.2 else {}
+            exits: dict[str, Any] = {"take_profit": close * 1.02, "stop_loss": close * 0.98} if draw.random() < 0.3 else {}
+            closing: dict[str, Any] = {"close_on_trigger": True} if draw.random() < 0.2 else {}
+            if closing and draw.random() < 0.5:
+                closing["qty"] = None
+            waiting = {**facts, **closing}
+            kind = draw.randint(0, 10)
+            if exits:
+                exits["exit_size"] = draw.choice(list(ExitSize))
+            if kind == 0 and draw.random() < 0.3:
+                yield MarketOrderIntent(symbol=symbol, side=side, quote_qty=close * qty)
+            elif kind == 0:
+                yield MarketOrderIntent(**facts, **exits, tif=draw.choice([TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK]))
+            elif kind in {1, 2}:
+                tif: dict[str, Any] = {} if dated else {"tif": draw.choice([TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK])}
+                yield LimitOrderIntent(**facts, **exits, price=off, post_only=draw.random() < 0.3, **dated, **tif)
+            elif kind == 3:
+                yield StopOrderIntent(**waiting, trigger_price=off, price=draw.choice([None, off, close]), **dated)
+            elif kind == 4:
+                yield TakeProfitOrderIntent(**waiting, trigger_price=off, price=draw.choice([None, off]), **dated)
+            elif kind == 5:
+                activation = draw.choice([None, off])
+                yield TrailingStopIntent(
+                    **waiting, distance=close * draw.choice([0.002, 0.02]), activation_price=activation, **dated
+                )
+            elif kind == 6:
+                orders = self.ctx.open_orders()
+                if orders:
+                    chosen = draw.choice(orders)
+                    yield CancelOrderIntent(symbol=chosen.symbol, order_id=chosen.order_id)
+            elif kind == 7:
+                orders = self.ctx.open_orders()
+                if orders:
+                    yield self._amended(draw.choice(orders), off)
+            elif kind == 8:
+                away = close * draw.choice([0.002, 0.02]) * side.sign
+                stop = draw.choice([None, close + 2 * away])
+                yield OcoOrderIntent(**facts, price=close - away, trigger_price=close + away, stop_price=stop, **dated)
+            elif kind == 9:
+                near, far = draw.choice([None, close * 0.98]), draw.choice([None, close * 1.02])
+                yield PositionExitsIntent(symbol=symbol, take_profit=near, stop_loss=far)
+                yield PositionExitsIntent(symbol=symbol, take_profit=far, stop_loss=near)
+            elif draw.random() < 0.2:
+                yield CancelAllIntent()
+
+    def _amended(self, order: OpenOrder, off: float) -> AmendOrderIntent:
+        draw = self.draw
+        return AmendOrderIntent(
+            order_id=order.order_id,
+            qty=draw.choice([None, order.qty / 2, order.qty * 2, order.filled_qty or None]),
+            price=draw.choice([None, off]) if order.price else None,
+            trigger_price=draw.choice([None, off]) if order.trigger_price else None,
+        )
+
+
+def anything(seed: int) -> type[Strategy]:
+    """The strategy of a seed."""
+    return type("Anything", (_Anything,), {"seed": seed})
+
+
+def run(world: World, *, bars: dict[str, CandleColumns] | None = None, routing: str = "interest") -> Happened:
+    """The world's run."""
+    tables = bars or world.bars
+    config = RunConfig(
+        run=world.config.run,
+        sim=world.config.sim,
+        account=world.config.account,
+        risk=world.config.risk,
+        engine=EngineSection(routing=routing),  # type: ignore[arg-type] # one of the two words
+    )
+    first_ms = min(int(table.start_ms[0]) for table in tables.values())
+    end_ms = max(int(table.start_ms[-1]) for table in tables.values()) + MINUTE_MS
+    plan = Plan(
+        config=config,
+        specs=world.specs,
+        strategies=[("s", anything(world.seed)(), ("1m",))],
+        feed_start_ms=first_ms,
+        start_ms=first_ms,
+        end_ms=end_ms,
+        slippage=FixedSlippage(config.sim.slippage_bps),
+        fees=SymbolFees(dict.fromkeys(tables, world.fees)),
+        rules=dict.fromkeys(tables, world.rules),
+    )
+    streams = [SymbolStream(symbol, iter([table]), symbol) for symbol, table in tables.items()]
+    feed = CandleFeed(streams, execution_ms=MINUTE_MS, signal_ms=(MINUTE_MS,), start_ms=first_ms, end_ms=end_ms)
+    journal = MemoryJournal()
+    engine = build(plan, feed=feed, journal=journal)
+    reason = asyncio.run(engine.loop.run())
+    engine.loop.expire_orders(RejectReason.BANKRUPT if reason == "bankrupt" else RejectReason.END_OF_RUN)
+    engine.loop.end_strategies()
+    engine.account.check()
+    journal.close()
+    lines = list(journal.lines())
+    messages = [line.event() for line in lines]
+    stamped = [(message.time_ms, line.raw) for line, message in zip(lines, messages, strict=True)]
+    return Happened(engine, messages, stamped, journal.digest())
