@@ -9,6 +9,7 @@ from backtester.account.books import Books
 from backtester.account.drawdown import DrawdownRail
 from backtester.account.guard import equity_bands
 from backtester.account.ledger import FEES, FUNDING, TRADING, WALLET, Ledger
+from backtester.account.liquidations import Liquidations
 from backtester.account.postings import fill_postings, funding_cause, funding_postings, start_postings
 from backtester.domain.candle import Candle
 from backtester.domain.errors import LedgerImbalanceError, require
@@ -46,11 +47,14 @@ class Account:
         drawdown: Decimal | None = None,
         drawdown_flatten: bool = False,
         kill_flatten: bool = False,
+        uses_last: bool = True,
     ) -> None:
         self.books = books
         self.ledger = Ledger()
         self.ledger.post(books.quote, start_postings(books.starting_cash), cause="start")
         self.bankrupt = False
+        self.liquidations: Liquidations | None = None
+        """Set in a run with leverage above 1."""
         self._specs = specs
         self._positions = positions
         self._clock = clock
@@ -62,6 +66,8 @@ class Account:
         self._drawdown_flatten = drawdown_flatten
         self._kill_flatten = kill_flatten
         self._killed = False
+        self._uses_last = uses_last
+        """Whether equity goes by the last prices, which bands are set around."""
         self._halted_today = False
         self._checked_day = -1
         self._stake = 0
@@ -100,8 +106,10 @@ class Account:
 
     def _after_change(self, *, closed: bool) -> Sequence[Published]:
         """Equity is another now: every band is to be set again; the floors are looked at where nothing else would."""
-        books = self.books
-        if not self._shorts and not self._day_floor and books.cash > self._stake and self._drawdown is None:
+        books, liquidations = self.books, self.liquidations
+        if liquidations is not None:
+            liquidations.arm()
+        elif not self._shorts and not self._day_floor and books.cash > self._stake and self._drawdown is None:
             if self._routes.books:
                 self._routes.clear_books()
             return ()
@@ -150,6 +158,10 @@ class Account:
     def on_bar(self, bar: Candle) -> Sequence[Published]:
         """Nothing, unless equity at this close has reached a floor; called when the close has left its band."""
         return self._watch() if self.books.lots[bar.symbol] else ()
+
+    def on_margin(self, bars: Sequence[Candle], *, at_open: bool) -> Sequence[Published]:
+        """Stops and liquidations that these bars bring to positions short of margin; nothing where there is no such position."""
+        return self.liquidations.on_bars(bars, at_open=at_open) if self.liquidations is not None else ()
 
     def on_day(self) -> Sequence[Published]:
         """A UTC day begins: the daily loss is counted from here, and the rail is armed again."""
@@ -206,6 +218,8 @@ class Account:
             action = ControlAction.DRAWDOWN_FLATTEN if self._drawdown_flatten else ControlAction.DRAWDOWN_HALT
             detail = f"the peak was {decimal_from_money(drawdown.peak)}, the floor is {decimal_from_money(drawdown.floor)}"
             published.append(self._control(action, detail))
+        if not self._uses_last:
+            return published
         floor = 0 if self._halted_today else self._day_floor
         books = self.books
         bands = equity_bands(slack=equity - floor, lots_by_symbol=books.lots, marks=books.marks, lot_e8=books.lot_e8)

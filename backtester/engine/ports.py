@@ -64,6 +64,9 @@ class BooksPort(Protocol):
     def on_kill(self) -> Sequence[Published]:
         """The kill switch is thrown."""
 
+    def on_margin(self, bars: Sequence[Candle], *, at_open: bool) -> Sequence[Published]:
+        """What these bars (or their opens only) do to positions that may be liquidated; called until it is nothing."""
+
     def on_settlement(self, settlement: Settlement) -> Sequence[Published]:
         """Funding is settled now, on what is held."""
 

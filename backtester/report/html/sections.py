@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from backtester.audit.run_store import CONFIG_NAME, Manifest
+from backtester.audit.run_store import CONFIG_NAME, Assumption, Manifest
 from backtester.domain.timeframe import DAY_MS, iso_text
 from backtester.report.html.tables import Cell, amount, facts, groups_table, listed, months_table, percent, table
 from backtester.report.report_data import GapLine, ReportData
@@ -190,11 +190,12 @@ def assumptions(manifest: Manifest) -> str:
 
 
 def _told(one: Assumption) -> str:
-    return f"{one.what}: {one.rule}" + (f" ({one.setting})" if one.setting else "")
+    said = one.rule if one.what == "this run" else f"{one.what}: {one.rule}"
+    return said + (f" ({one.setting})" if one.setting else "")
 
 
 def _is_of_symbol(one: Assumption, manifest: Manifest) -> bool:
-    return any(symbol in one.what for symbol in manifest.symbols)
+    return one.rule.partition(":")[0] in manifest.symbols
 
 
 def gaps(data: ReportData) -> str:
