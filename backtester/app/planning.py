@@ -96,7 +96,9 @@ def plan_run(
     )
     lengths = sorted({timeframe_ms(name) for _, _, timeframes in strategies for name in timeframes})
     return PlannedRun(
-        plan, tuple(lengths), assumptions_in_force(config, (*_notes(resolved, rates, models), *funding.notes, *margin.notes, *notes))
+        plan,
+        tuple(lengths),
+        assumptions_in_force(config, (*_notes(resolved, rates, models), *funding.notes, *margin.notes, *notes)),
     )
 
 

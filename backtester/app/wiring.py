@@ -16,8 +16,8 @@ from backtester.account.mark_prices import SeriesMarks
 from backtester.app.latency import run_latency
 from backtester.app.margin import MarginPlan
 from backtester.config.run_config import RiskSection, RunConfig
-from backtester.domain.errors import ConfigError
 from backtester.data.mark_bars import MarkBars
+from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import money_from_decimal
 from backtester.domain.settlement import Settlement
@@ -163,7 +163,9 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
     margin_marks = marks if stored is None else SeriesMarks(reader=stored, last=marks, clock=clock)
     books = _books(plan, margin_marks if plan.margin.marks_equity else marks)
     positions = {strategy_id: PositionTable(dict.fromkeys(specs, Decimal(0))) for strategy_id, _, _ in plan.strategies}
-    account = _account(config.risk, books, specs, positions=positions, clock=clock, routes=routes, uses_last=not plan.margin.marks_equity)
+    account = _account(
+        config.risk, books, specs, positions=positions, clock=clock, routes=routes, uses_last=not plan.margin.marks_equity
+    )
     working = WorkingOrders(specs=specs)
     risk = RiskGate(specs=specs, limits=_limits(plan), account=books, orders=working, marks=marks, clock=clock, rules=plan.rules)
     latency = run_latency(config, clock)

@@ -171,7 +171,8 @@ def _intent_text(intent: Intent) -> str:
     kind = fields["type"].replace("_", " ")
     rest = {name: value for name, value in fields.items() if name not in _STAMPED and value not in _SAYS_NOTHING}
     side = fields["side"]
-    return f"{intent.order_id}: {kind}, {side} {fields['qty']} {intent.symbol}{_facts(rest)}"
+    size = f" {fields['qty']}" if "qty" in fields else ""  # by value, or as much as the position
+    return f"{intent.order_id}: {kind}, {side}{size} {intent.symbol}{_facts(rest)}"
 
 
 def _order_text(order: SanitizedOrder) -> str:
