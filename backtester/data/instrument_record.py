@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from backtester.domain.instruments import LeverageTier, PriceBand
+from backtester.domain.instruments import PriceBand
 from backtester.domain.money import CALCULATION
+from backtester.domain.tiers import LeverageTier
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -22,7 +22,8 @@ from backtester.data.object_store import is_remote, shown
 from backtester.data.partial_file import write_whole
 from backtester.data.series import LIVE, series_of
 from backtester.domain.errors import ConfigError, DataError, DataQualityError, StorageError
-from backtester.domain.instruments import LeverageTier, SymbolSpec
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.tiers import LeverageTier
 from backtester.domain.timeframe import iso_text
 from backtester.domain.vocabulary import Market
 

@@ -10,6 +10,7 @@ import msgspec
 
 from backtester.domain.errors import ConfigError
 from backtester.domain.money import e8_from_decimal
+from backtester.domain.tiers import LeverageTier
 from backtester.domain.timeframe import iso_text
 from backtester.domain.vocabulary import Market
 
@@ -22,19 +23,6 @@ _WHOLE = {
     "max_notional": "max_notional_e8",
 }
 """The same numbers in whole 1e-8, filled in on construction."""
-
-
-class LeverageTier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Margin of positions whose value is in (floor, cap]; values in the quote asset, or in the coin that settles.
-
-    Maintenance margin is `value * maintenance_rate - deduction`: the deduction makes it continuous from tier to tier.
-    """
-
-    floor: Decimal
-    cap: Decimal
-    maintenance_rate: Decimal
-    max_leverage: Decimal
-    deduction: Decimal | None = None
 
 
 class PriceBand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

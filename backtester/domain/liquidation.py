@@ -14,7 +14,7 @@ import msgspec
 from backtester.domain.calculation import decimal_of, finite, not_negative, positive, signed_size
 from backtester.domain.errors import DomainError
 from backtester.domain.margin import contract_value, leverage_of, value_after_loss
-from backtester.domain.tiers import MarginTier, TierTable
+from backtester.domain.tiers import LeverageTier, TierTable
 from backtester.domain.vocabulary import Market, Word
 
 
@@ -32,7 +32,7 @@ class Liquidation(msgspec.Struct, frozen=True):
     reach: Reach
     price: Decimal | None = None
     value: Decimal | None = None
-    tier: MarginTier | None = None
+    tier: LeverageTier | None = None
 
 
 class LiquidationCost(msgspec.Struct, frozen=True):
@@ -75,21 +75,35 @@ def liquidation(*, market: Market, signed_qty: Decimal, entry: Decimal, wallet: 
     (at,) = positive(entry=entry)
     (margin,) = finite(wallet=wallet)
     entry_value = contract_value(market, qty=size, price=at)
-    loses_as_value_falls = sign > 0 if market is Market.LINEAR else sign < 0
+    falls = sign > 0 if market is Market.LINEAR else sign < 0
+    reach, value, tier = liquidation_value(entry_value=entry_value, margin=margin, loses_as_value_falls=falls, tiers=tiers)
+    if reach is not Reach.AT_PRICE:
+        return Liquidation(reach)
+    price = price_at_value(market, qty=size, value=value)
+    return Liquidation(Reach.AT_PRICE, decimal_of(price), decimal_of(value), tier)
+
+
+def liquidation_value(
+    *, entry_value: Fraction, margin: Fraction, loses_as_value_falls: bool, tiers: TierTable
+) -> tuple[Reach, Fraction, LeverageTier]:
+    """(reach, value, tier) where margin + profit equals the maintenance margin of the value, exact; see `liquidation`.
+
+    Value and tier mean something only where the reach is AT_PRICE.
+    """
+    value, tier = entry_value, tiers.tiers[0]
     if loses_as_value_falls and margin >= entry_value:
-        return Liquidation(Reach.NEVER)
+        return Reach.NEVER, value, tier
     if not loses_as_value_falls and margin + entry_value <= 0:
-        return Liquidation(Reach.ALWAYS)
-    for index, tier in enumerate(tiers.tiers):
-        rate, deduction = Fraction(tier.maintenance_frac), Fraction(tier.deduction)
+        return Reach.ALWAYS, value, tier
+    for tier in tiers.tiers:
+        rate, deduction = Fraction(tier.maintenance_frac), Fraction(tier.deduction or 0)
         if loses_as_value_falls:
             value = (entry_value - margin - deduction) / (1 - rate)
         else:
             value = (entry_value + margin + deduction) / (1 + rate)
-        if index + 1 == len(tiers.tiers) or value <= Fraction(tiers.tiers[index + 1].floor):
+        if tier is tiers.tiers[-1] or tier.cap is None or value <= Fraction(tier.cap):
             break
-    price = price_at_value(market, qty=size, value=value)
-    return Liquidation(Reach.AT_PRICE, decimal_of(price), decimal_of(value), tier)
+    return Reach.AT_PRICE, value, tier
 
 
 def isolated_liquidation(

@@ -13,16 +13,24 @@ from backtester.domain.errors import DomainError
 from backtester.domain.money import ceil_div
 
 
-class MarginTier(msgspec.Struct, frozen=True):
-    """One tier: position values above `floor` up to the next tier's floor, in the settle coin.
+class LeverageTier(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    rename={"maintenance_frac": "maintenance_rate", "leverage_max": "max_leverage"},
+):
+    """One tier: position values in (floor, cap], in the coin that settles. It is stored under the venues' words for two fields.
 
-    Maintenance margin = value x `maintenance_frac` - `deduction`. `leverage_max` is None where the venue names none.
+    Maintenance margin = value x `maintenance_frac` - `deduction`, which leaves no jump from tier to tier. `leverage_max` is
+    None where the venue names none, `cap` where nothing bounds the tier, `deduction` in an answer that leaves it to the reader.
     """
 
     floor: Decimal
     maintenance_frac: Decimal
-    deduction: Decimal
+    cap: Decimal | None = None
     leverage_max: Decimal | None = None
+    deduction: Decimal | None = None
 
 
 def next_deduction(
@@ -49,17 +57,22 @@ class TierTable:
     """
 
     def __init__(
-        self, *, floors: Sequence[Decimal], maintenance_fracs: Sequence[Decimal], leverages_max: Sequence[Decimal] | None = None
+        self,
+        *,
+        floors: Sequence[Decimal],
+        maintenance_fracs: Sequence[Decimal],
+        leverages_max: Sequence[Decimal | None] | None = None,
+        cap: Decimal | None = None,
     ) -> None:
         if not floors or len(floors) != len(maintenance_fracs) or (leverages_max and len(leverages_max) != len(floors)):
             raise DomainError("a tier table needs as many rates (and leverages) as floors, and at least one of each")
         if not_negative(floor=floors[0])[0]:
             raise DomainError(f"the first tier must start at 0, not at {floors[0]}")
-        tiers: list[MarginTier] = []
+        tiers: list[LeverageTier] = []
+        deduction = Decimal(0)
         for index, (floor, rate) in enumerate(zip(floors, maintenance_fracs, strict=True)):
             if positive(maintenance_frac=rate)[0] >= 1:
                 raise DomainError(f"maintenance_frac must be below 1, was {rate}")
-            deduction = Decimal(0)
             if tiers:
                 before = tiers[-1]
                 if floor <= before.floor or rate < before.maintenance_frac:
@@ -68,12 +81,23 @@ class TierTable:
                     floor=floor,
                     maintenance_frac=rate,
                     maintenance_frac_before=before.maintenance_frac,
-                    deduction_before=before.deduction,
+                    deduction_before=deduction,
                 )
             leverage = leverages_max[index] if leverages_max else None
             if leverage is not None:
                 positive(leverage_max=leverage)
-            tiers.append(MarginTier(floor, rate, deduction, leverage))
+            last = index + 1 == len(floors)
+            tiers.append(
+                LeverageTier(
+                    floor=floor,
+                    maintenance_frac=rate,
+                    cap=cap if last else floors[index + 1],
+                    leverage_max=leverage,
+                    deduction=deduction,
+                )
+            )
+        if cap is not None and cap <= floors[-1]:
+            raise DomainError(f"the last tier must end above its floor {floors[-1]}, not at {cap}")
         self.tiers = tuple(tiers)
         self._ratios = tuple(_ratios(tier) for tier in tiers)
 
@@ -82,12 +106,22 @@ class TierTable:
         """One rate for every value."""
         return cls(floors=(Decimal(0),), maintenance_fracs=(maintenance_frac,))
 
-    def at(self, value: Decimal) -> MarginTier:
+    @classmethod
+    def of(cls, tiers: Sequence[LeverageTier]) -> TierTable:
+        """The table of a venue's tiers, its deductions worked out from floors and rates whatever the answer said."""
+        return cls(
+            floors=tuple(tier.floor for tier in tiers),
+            maintenance_fracs=tuple(tier.maintenance_frac for tier in tiers),
+            leverages_max=tuple(tier.leverage_max for tier in tiers),
+            cap=tiers[-1].cap if tiers else None,
+        )
+
+    def at(self, value: Decimal) -> LeverageTier:
         """The tier of a position value; a value on a floor still belongs to the tier below it."""
         (found,) = not_negative(value=value)
         return self.at_fraction(found)
 
-    def at_fraction(self, value: Fraction) -> MarginTier:
+    def at_fraction(self, value: Fraction) -> LeverageTier:
         """`at` for an exact value."""
         for tier in reversed(self.tiers):
             if value > Fraction(tier.floor):
@@ -102,7 +136,7 @@ class TierTable:
     def maintenance_fraction(self, value: Fraction) -> Fraction:
         """`maintenance` for an exact value, exact."""
         tier = self.at_fraction(value)
-        return value * Fraction(tier.maintenance_frac) - Fraction(tier.deduction)
+        return value * Fraction(tier.maintenance_frac) - Fraction(tier.deduction or 0)
 
     def maintenance_by_slices(self, value: Decimal) -> Decimal:
         """Sum over tiers of (part of the value inside the tier) x its rate; always equal to `maintenance`. Golden D03."""
@@ -137,11 +171,11 @@ class TierTable:
         return most is None or asked <= Fraction(most)
 
 
-def _ratios(tier: MarginTier) -> tuple[int, int, int, int, int]:
+def _ratios(tier: LeverageTier) -> tuple[int, int, int, int, int]:
     """(floor, its denominator, rate, deduction, their common denominator) as whole numbers, money in units of 1e-16."""
     one = 10**16
     floor = Fraction(tier.floor) * one
-    rate, deduction = Fraction(tier.maintenance_frac), Fraction(tier.deduction) * one
+    rate, deduction = Fraction(tier.maintenance_frac), Fraction(tier.deduction or 0) * one
     denominator = rate.denominator * deduction.denominator
     return (
         floor.numerator,

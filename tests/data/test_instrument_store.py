@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from backtester.data.instrument_record import Fees, Funding, InstrumentAnswer, InstrumentRecord, Rules
 from backtester.data.instrument_store import InstrumentStore
 from backtester.domain.errors import ConfigError, DataError, DataQualityError, StorageError
-from backtester.domain.instruments import LeverageTier, SymbolSpecs
+from backtester.domain.instruments import SymbolSpecs
+from backtester.domain.tiers import LeverageTier
 
 DAY_MS = 86_400_000
 PLACE = ("bybit", "linear", "BTCUSDT")
@@ -45,7 +46,7 @@ def test_what_was_stored_is_read_as_rules_of_the_engine(tmp_path) -> None:
         "BTCUSDT",
         rules=rules(max_qty=Decimal(1190), max_market_qty=Decimal(500), settle="USDT", status="Trading", listed_ms=5),
         leverage_tiers=(
-            LeverageTier(floor=Decimal(0), cap=Decimal(2_000_000), maintenance_rate=Decimal("0.005"), max_leverage=Decimal(100)),
+            LeverageTier(floor=Decimal(0), cap=Decimal(2_000_000), maintenance_frac=Decimal("0.005"), leverage_max=Decimal(100)),
         ),
         fees=Fees(maker_bps=Decimal(1), taker_bps=Decimal(6)),
         funding=Funding(interval_h=8),

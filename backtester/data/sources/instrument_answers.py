@@ -20,8 +20,9 @@ from backtester.data.instrument_record import (
     positive,
 )
 from backtester.domain.errors import DomainError, SchemaMismatchError
-from backtester.domain.instruments import LeverageTier, PriceBand
+from backtester.domain.instruments import PriceBand
 from backtester.domain.money import CALCULATION
+from backtester.domain.tiers import LeverageTier
 
 Json = Mapping[str, Any]
 
@@ -138,8 +139,8 @@ def binance_brackets(row: Json) -> InstrumentRecord:
         LeverageTier(
             floor=_must(one, "notionalFloor" if "notionalFloor" in one else "qtyFloor"),
             cap=_must(one, "notionalCap" if "notionalCap" in one else "qtyCap"),
-            maintenance_rate=_must(one, "maintMarginRatio"),
-            max_leverage=_must(one, "initialLeverage"),
+            maintenance_frac=_must(one, "maintMarginRatio"),
+            leverage_max=_must(one, "initialLeverage"),
             deduction=number(one.get("cum")),
         )
         for one in row["brackets"]
@@ -254,10 +255,10 @@ def _bybit_tiers(group: Json) -> InstrumentRecord:
             rate = CALCULATION.divide(rate, Decimal(100))  # older answers write per cent: initial margin 1 at leverage 100
         tiers.append(
             LeverageTier(
-                floor=tiers[-1].cap if tiers else Decimal(0),
+                floor=(tiers[-1].cap or Decimal(0)) if tiers else Decimal(0),
                 cap=_must(row, "riskLimitValue"),
-                maintenance_rate=number(rate) or Decimal(0),
-                max_leverage=leverage,
+                maintenance_frac=number(rate) or Decimal(0),
+                leverage_max=leverage,
                 deduction=number(row.get("mmDeduction")),
             )
         )
@@ -309,7 +310,7 @@ def _must(row: Json, name: str) -> Decimal:
 
 
 def _rising(tiers: list[LeverageTier]) -> tuple[LeverageTier, ...]:
-    ordered = sorted(tiers, key=lambda tier: tier.cap)
+    ordered = sorted(tiers, key=lambda tier: tier.floor)
     if not ordered or any(later.floor != earlier.cap for earlier, later in zip(ordered, ordered[1:], strict=False)):
         raise ValueError("its tiers do not join")
     return tuple(ordered)

@@ -123,13 +123,13 @@ def test_leverage_brackets_join_from_zero_up() -> None:
     assert (len(answer.records), answer.notes, answer.time_ms) == (349, (), NOW_MS)
     tiers = one(answer, "BTCUSDT").leverage_tiers
     assert tiers is not None
-    assert (tiers[0].floor, tiers[0].cap, tiers[0].maintenance_rate) == (Decimal(0), Decimal(50_000), Decimal("0.004"))
-    assert (tiers[2].deduction, tiers[2].max_leverage) == (Decimal(950), Decimal(75))
+    assert (tiers[0].floor, tiers[0].cap, tiers[0].maintenance_frac) == (Decimal(0), Decimal(50_000), Decimal("0.004"))
+    assert (tiers[2].deduction, tiers[2].leverage_max) == (Decimal(950), Decimal(75))
     for record in answer.records:
         held = record.leverage_tiers or ()
         for lower, higher in zip(held, held[1:], strict=False):
             # The deduction is what makes the maintenance margin continuous where two tiers meet.
-            jump = higher.floor * (higher.maintenance_rate - lower.maintenance_rate) - (higher.deduction - lower.deduction)
+            jump = higher.floor * (higher.maintenance_frac - lower.maintenance_frac) - (higher.deduction - lower.deduction)
             assert abs(jump) < 1, (record.symbol, lower, higher)
     assert one(answer, "BTCUSDT_241227").leverage_tiers is not None
 
@@ -151,7 +151,7 @@ def test_the_venues_own_brackets_and_funding_info_are_read() -> None:
         }
     ]
     (tier,) = one(read(brackets, "binance", "linear"), "ETHUSDT").leverage_tiers or ()
-    assert (tier.cap, tier.maintenance_rate, tier.max_leverage) == (Decimal(10_000), Decimal("0.0065"), Decimal(75))
+    assert (tier.cap, tier.maintenance_frac, tier.leverage_max) == (Decimal(10_000), Decimal("0.0065"), Decimal(75))
     funding = [
         {"symbol": "LAYERUSDT", "adjustedFundingRateCap": "0.02", "adjustedFundingRateFloor": "-0.02", "fundingIntervalHours": 1}
     ]
@@ -240,8 +240,8 @@ def test_risk_limits_are_read_as_fractions_whether_told_so_or_in_per_cent(mainte
     ]
     body = {"retCode": 0, "result": {"category": "linear", "list": rows[::-1]}, "time": 5}
     low, high = one(read(body, "bybit", "linear"), "BTCUSDT").leverage_tiers or ()
-    assert (low.floor, low.cap, low.maintenance_rate, low.deduction) == (Decimal(0), Decimal(2_000_000), Decimal("0.005"), None)
-    assert (high.floor, high.maintenance_rate, high.max_leverage, high.deduction) == (
+    assert (low.floor, low.cap, low.maintenance_frac, low.deduction) == (Decimal(0), Decimal(2_000_000), Decimal("0.005"), None)
+    assert (high.floor, high.maintenance_frac, high.leverage_max, high.deduction) == (
         Decimal(2_000_000),
         Decimal("0.01"),
         Decimal(50),
