@@ -8,6 +8,7 @@ from decimal import Decimal
 from backtester.account.books import Books
 from backtester.account.guard import equity_bands
 from backtester.account.ledger import FEES, FUNDING, TRADING, WALLET, Ledger
+from backtester.account.liquidations import Liquidations
 from backtester.account.postings import fill_postings, funding_cause, funding_postings, start_postings
 from backtester.domain.candle import Candle
 from backtester.domain.errors import LedgerImbalanceError, require
@@ -42,11 +43,14 @@ class Account:
         routes: Routes,
         daily_loss: Decimal | None = None,
         flatten: bool = False,
+        uses_last: bool = True,
     ) -> None:
         self.books = books
         self.ledger = Ledger()
         self.ledger.post(books.quote, start_postings(books.starting_cash), cause="start")
         self.bankrupt = False
+        self.liquidations: Liquidations | None = None
+        """Set in a run with leverage above 1."""
         self._specs = specs
         self._positions = positions
         self._clock = clock
@@ -54,6 +58,8 @@ class Account:
         self._traded_lots: dict[str, int] = dict.fromkeys(specs, 0)
         self._daily_loss = daily_loss.as_integer_ratio() if daily_loss is not None else None
         self._flatten = flatten
+        self._uses_last = uses_last
+        """Whether equity goes by the last prices, which bands are set around."""
         self._halted_today = False
         self._checked_day = -1
         self._stake = 0
@@ -92,8 +98,10 @@ class Account:
 
     def _after_change(self, *, closed: bool) -> Sequence[Published]:
         """Equity is another now: every band is to be set again; the floors are looked at where nothing else would."""
-        books = self.books
-        if not self._shorts and not self._day_floor and books.cash > self._stake:
+        books, liquidations = self.books, self.liquidations
+        if liquidations is not None:
+            liquidations.arm()
+        elif not self._shorts and not self._day_floor and books.cash > self._stake:
             if self._routes.books:
                 self._routes.clear_books()
             return ()
@@ -143,6 +151,10 @@ class Account:
         """Nothing, unless equity at this close has reached a floor; called when the close has left its band."""
         return self._watch() if self.books.lots[bar.symbol] else ()
 
+    def on_margin(self, bars: Sequence[Candle], *, at_open: bool) -> Sequence[Published]:
+        """Stops and liquidations that these bars bring to positions short of margin; nothing where there is no such position."""
+        return self.liquidations.on_bars(bars, at_open=at_open) if self.liquidations is not None else ()
+
     def on_day(self) -> Sequence[Published]:
         """A UTC day begins: the daily loss is counted from here, and the rail is armed again."""
         was_halted, self._halted_today = self._halted_today, False
@@ -184,6 +196,8 @@ class Account:
             self._halted_today = True
             action = ControlAction.DAILY_LOSS_FLATTEN if self._flatten else ControlAction.DAILY_LOSS_HALT
             published = (self._control(action, f"the day's floor is {decimal_from_money(self._day_floor)}"),)
+        if not self._uses_last:
+            return published
         floor = 0 if self._halted_today else self._day_floor
         books = self.books
         bands = equity_bands(slack=equity - floor, lots_by_symbol=books.lots, marks=books.marks, lot_e8=books.lot_e8)

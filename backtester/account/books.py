@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
+from backtester.account.margins import Margins
 from backtester.domain.account import AccountSnapshot, PositionView
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import decimal_from_e8, decimal_from_money, price_e8, size_from_e8
@@ -27,7 +28,6 @@ class Books:
         starting_cash: int,
         quote: str,
         marks: Mapping[str, float],
-        leverage: int = 1,
     ) -> None:
         self.quote = quote
         self.starting_cash = starting_cash
@@ -41,7 +41,8 @@ class Books:
         self.marks = marks
         self.lot_e8 = {symbol: spec.lot_e8 for symbol, spec in specs.items()}
         self.spot = {symbol: spec.market is Market.SPOT for symbol, spec in specs.items()}
-        self._leverage = leverage
+        self.margins: Margins | None = None
+        """Set in a run with leverage above 1."""
 
     def mark_value(self, symbol: str) -> int:
         """Money units of one lot at the mark; 0 before the first close."""
@@ -69,13 +70,15 @@ class Books:
     def free_cash(self) -> int:
         """What new orders may use before reservations: wallet less the margin of open positions and less open losses.
 
-        Open profits do not count: the conservative side of what venues allow.
+        Open profits do not count: the conservative side of what venues allow. Without leverage the margin is the entry value.
         """
+        if self.margins is not None:
+            return self.margins.free_cash(self.cash)
         margin = 0
         profit = 0
         for symbol, lots in self.lots.items():
             if lots and not self.spot[symbol]:
-                margin += -(-abs(self.cost[symbol]) // self._leverage)
+                margin += abs(self.cost[symbol])
                 profit += lots * self.mark_value(symbol) - self.cost[symbol]
         return self.cash - margin + min(0, profit)
 
@@ -99,6 +102,7 @@ class Books:
                 equity += value if self.spot[symbol] else profit
                 views.append(self._view(symbol, lots, mark_e8, profit))
         cash = decimal_from_money(self.cash)
+        margins = self.margins.totals() if self.margins is not None else ()
         return AccountSnapshot(
             time_ms,
             cash,
@@ -108,6 +112,7 @@ class Books:
             decimal_from_money(self.fees),
             decimal_from_money(exposure) if views else NOTHING,
             tuple(views),
+            *map(decimal_from_money, margins),
         )
 
     def position(self, symbol: str) -> Decimal:
@@ -122,4 +127,11 @@ class Books:
             decimal_from_e8((2 * abs(self.cost[symbol]) + size_e8) // (2 * size_e8)),
             decimal_from_e8(mark_e8),
             decimal_from_money(profit),
+            self._liquidation_price(symbol) if self.margins is not None else None,
         )
+
+    def _liquidation_price(self, symbol: str) -> Decimal | None:
+        if self.margins is None or symbol not in self.margins.terms:
+            return None
+        price = self.margins.liquidation_price_e8(symbol, cash=self.cash)
+        return None if price is None else decimal_from_e8(price)

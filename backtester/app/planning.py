@@ -11,6 +11,7 @@ import msgspec
 
 from backtester.app.funding import stored_funding
 from backtester.app.latency import latency_text, recorded_series
+from backtester.app.margin import plan_margin
 from backtester.app.market_data import MarketData
 from backtester.app.resolve import ResolvedRun
 from backtester.app.slippage import own_costs_text, run_slippage, slippage_text
@@ -76,6 +77,8 @@ def plan_run(
     warm_up_ms = max(strategy.warmup_bars * timeframe_ms(timeframes[0]) for _, strategy, timeframes in strategies)
     rates = {key: _rates(config, spec) for key, spec in chosen.items()}
     funding = stored_funding(config, resolved.refs, start_ms=resolved.start_ms, end_ms=resolved.end_ms)
+    fees = _scaled(models.fees or SymbolFees({key: rate[:2] for key, rate in rates.items()}), config.sim.cost_factor)
+    margin = plan_margin(config, resolved.refs, chosen, fees, start_ms=resolved.start_ms, end_ms=resolved.end_ms)
     plan = Plan(
         config=config,
         specs=chosen,
@@ -84,12 +87,13 @@ def plan_run(
         start_ms=resolved.start_ms,
         end_ms=resolved.end_ms,
         slippage=models.slippage or run_slippage(config, chosen, market, start_ms=resolved.start_ms, end_ms=resolved.end_ms),
-        fees=_scaled(models.fees or SymbolFees({key: rate[:2] for key, rate in rates.items()}), config.sim.cost_factor),
+        fees=fees,
         rules={key: venue_rules(spec.exchange, spec.market.value) for key, spec in chosen.items()},
         settlements=funding.settlements,
+        margin=margin,
     )
     lengths = sorted({timeframe_ms(name) for _, _, timeframes in strategies for name in timeframes})
-    return PlannedRun(plan, tuple(lengths), (*_assumptions(resolved, rates, models), *funding.notes, *notes))
+    return PlannedRun(plan, tuple(lengths), (*_assumptions(resolved, rates, models), *funding.notes, *margin.notes, *notes))
 
 
 def _specs_at_start(resolved: ResolvedRun, specs: SymbolSpecs | None) -> ChosenSpecs:
@@ -104,7 +108,7 @@ def _specs_at_start(resolved: ResolvedRun, specs: SymbolSpecs | None) -> ChosenS
 
 def strategy_ids(resolved: ResolvedRun) -> tuple[str, ...]:
     """The ids that the run's strategies get, in order; one that is taken gets a number."""
-    taken = ["risk", "end"]  # whose orders the engine itself numbers
+    taken = ["risk", "end", "liq"]  # whose orders the engine itself numbers
     own = len(taken)
     for section, loaded in zip(resolved.config.strategies, resolved.strategies, strict=True):
         base = section.strategy_id or loaded.strategy_id
@@ -211,6 +215,9 @@ def settings_text(config: RunConfig) -> dict[str, str]:
                 flat[f"{name}.{key}"] = str(value)
     if config.sim.latency_file:  # what stands in it decides, not where it lies
         flat["sim.latency_file"] = recorded_series(Path(config.sim.latency_file))[1]
+    if config.account.leverage_by_symbol:
+        rows = sorted(config.account.leverage_by_symbol.items())
+        flat["account.leverage_by_symbol"] = ", ".join(f"{symbol} = {leverage}" for symbol, leverage in rows)
     if config.data.gap_policy == "flat":  # the others leave the candles as they are
         flat["data.gap_policy"] = config.data.gap_policy
     for index, section in enumerate(config.strategies):

@@ -49,8 +49,6 @@ def resolve(config: RunConfig, *, data_explicit: bool, strategies: Sequence[Load
     Raises:  ConfigError - unknown strategy or parameter, several markets, reversed dates, impossible timeframe.
              DataUnavailableError - a symbol that is not stored, or nothing in the range.
     """
-    if config.account.leverage > 1:
-        raise ConfigError(f"account.leverage is {config.account.leverage}: leverage above 1 comes later; use 1")
     loaded = tuple(load_strategy(section.name) for section in config.strategies) if strategies is None else tuple(strategies)
     config = _with_symbols(config, loaded)
     config = _with_source(config, data_explicit=data_explicit)

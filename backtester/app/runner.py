@@ -37,7 +37,9 @@ from backtester.domain.money import money_from_decimal
 from backtester.domain.run_events import ControlAction, ControlEvent, RunEnded, RunStarted
 from backtester.domain.vocabulary import RejectReason
 from backtester.engine.loop import Loop
+from backtester.engine.ports import MarketDataSource
 from backtester.engine.topics import T_CONTROL, T_RUN
+from backtester.report.marked_feed import MarkedFeed
 from backtester.report.results import MemoryFiles, Results, write_results
 
 OnProgress = Callable[[Progress], None]
@@ -121,7 +123,7 @@ def _written(
     results = write_results(
         record.journal.lines(),
         open_file=record.run_dir.whole_file if record.run_dir is not None else files.whole_file,
-        feed=_open(market, planned),
+        feed=_open_marked(market, planned),
         specs=planned.plan.specs,
         starting_cash=money_from_decimal(resolved.config.account.starting_cash),
         start_ms=planned.plan.start_ms,
@@ -144,6 +146,13 @@ def _complete(manifest: Manifest, reason: str, engine: Engine, feed: CandleFeed,
 def _open(market: MarketData, planned: PlannedRun) -> CandleFeed:
     plan = planned.plan
     return market.open(signal_ms=planned.signal_ms, start_ms=plan.feed_start_ms, end_ms=plan.end_ms)
+
+
+def _open_marked(market: MarketData, planned: PlannedRun) -> MarketDataSource:
+    """The candles a second time, closing at the prices that equity goes by."""
+    feed, margin = _open(market, planned), planned.plan.margin
+    marks = margin.open_marks() if margin.marks_equity else None
+    return feed if marks is None else MarkedFeed(feed, marks.close_at)
 
 
 def _run(resolved: ResolvedRun, engine: Engine, feed: CandleFeed) -> str:

@@ -10,8 +10,13 @@ from msgspec.structs import replace
 
 from backtester.account.account import Account
 from backtester.account.books import Books
+from backtester.account.liquidations import Liquidations
+from backtester.account.margins import Margins
+from backtester.account.mark_prices import SeriesMarks
 from backtester.app.latency import run_latency
+from backtester.app.margin import MarginPlan
 from backtester.config.run_config import RunConfig
+from backtester.data.mark_bars import MarkBars
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import money_from_decimal
 from backtester.domain.settlement import Settlement
@@ -32,6 +37,7 @@ from backtester.engine.topics import (
     T_CONTROL,
     T_FILLS,
     T_FUNDING,
+    T_LIQUIDATIONS,
     T_LOG,
     T_ORDERS_ACK,
     T_ORDERS_AMENDED,
@@ -108,6 +114,7 @@ TOPOLOGY: tuple[TopologyRow, ...] = (
     TopologyRow(T_ORDERS_ATTACHED.name, "OrderAttached", ("execution (venue)",), ("audit", "execution")),
     TopologyRow(T_FUNDING.name, "FundingPaid", ("account",), ("audit",)),
     TopologyRow(T_ORDERS_AMENDED.name, "OrderAmended", ("execution (venue)",), ("audit", "risk", "execution")),
+    TopologyRow(T_LIQUIDATIONS.name, "LiquidationOrder", ("account",), ("audit", "execution", "execution (venue)")),
 )
 
 
@@ -124,8 +131,9 @@ class Plan(NamedTuple):
     slippage: SlippageModel | SymbolSlippage
     fees: FeeModel
     rules: Mapping[str, VenueRules] = {}
-    settlements: Sequence[Settlement] = ()
     """Venue rules by symbol; a symbol without is treated as on a venue of which nothing is known."""
+    settlements: Sequence[Settlement] = ()
+    margin: MarginPlan = MarginPlan()
 
 
 class Engine(NamedTuple):
@@ -150,13 +158,14 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
     schedule = Schedule(bus=bus, clock=clock)
     routes = Routes(symbols=specs, broadcast=config.engine.routing == "broadcast")
     marks: dict[str, float] = {}
+    stored = plan.margin.open_marks()
+    margin_marks = marks if stored is None else SeriesMarks(reader=stored, last=marks, clock=clock)
     quote = next(iter(specs.values())).quote
     books = Books(
         specs=specs,
         starting_cash=money_from_decimal(config.account.starting_cash),
         quote=quote,
-        marks=marks,
-        leverage=int(config.account.leverage),
+        marks=margin_marks if plan.margin.marks_equity else marks,
     )
     positions = {strategy_id: PositionTable(dict.fromkeys(specs, Decimal(0))) for strategy_id, _, _ in plan.strategies}
     account = Account(
@@ -167,6 +176,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         routes=routes,
         daily_loss=config.risk.daily_loss_limit,
         flatten=config.risk.daily_loss_action == "flatten",
+        uses_last=not plan.margin.marks_equity,
     )
     working = WorkingOrders(specs=specs)
     risk = RiskGate(specs=specs, limits=_limits(plan), account=books, orders=working, marks=marks, clock=clock, rules=plan.rules)
@@ -190,10 +200,15 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         rules=plan.rules,
         may_trigger=risk.hold_at_trigger,
         may_amend=risk.amendments.hold,
+        covers_fill=risk.covers_fill if plan.margin.terms else None,
+    )
+    _put_on_margin(
+        plan=plan, books=books, account=account, venue=venue, clock=clock, routes=routes, stored=stored, marks=margin_marks
     )
     orders = OrderManager(gateway=venue, working=working)
-    routes.open_to_all(venue=venue.on_bar, books=account.on_bar)
-    _subscribe(bus, journal, risk, orders, account, Mailbox(schedule=schedule, response_ms=latency.response_ms))
+    routes.open_to_all(venue=venue.on_bar, books=account.on_bar, margin=bool(plan.margin.terms))
+    mailbox = Mailbox(schedule=schedule, response_ms=latency.response_ms)
+    _subscribe(bus=bus, journal=journal, risk=risk, orders=orders, venue=venue, account=account, mailbox=mailbox)
     loop = Loop(
         feed=feed,
         bus=bus,
@@ -213,7 +228,44 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
     return Engine(loop, bus, clock, account, orders, risk, venue, plan)
 
 
-def _subscribe(bus: Bus, journal: Journal, risk: RiskGate, orders: OrderManager, account: Account, mailbox: Mailbox) -> None:
+def _put_on_margin(
+    *,
+    plan: Plan,
+    books: Books,
+    account: Account,
+    venue: SimulatedVenue,
+    clock: Clock,
+    routes: Routes,
+    stored: MarkBars | None,
+    marks: Mapping[str, float],
+) -> None:
+    """In a run with leverage above 1 the account has margins and is liquidated; any other knows nothing of it."""
+    margin = plan.margin
+    if not margin.terms:
+        return
+    margins = Margins(terms=margin.terms, specs=plan.specs, mode=margin.mode, lots=books.lots, cost=books.cost, marks=marks)
+    books.margins = margins
+    account.liquidations = Liquidations(
+        margins=margins,
+        books=books,
+        specs=plan.specs,
+        clock=clock,
+        routes=routes,
+        stops_before=venue.stops_before,
+        series=stored,
+    )
+
+
+def _subscribe(
+    *,
+    bus: Bus,
+    journal: Journal,
+    risk: RiskGate,
+    orders: OrderManager,
+    venue: SimulatedVenue,
+    account: Account,
+    mailbox: Mailbox,
+) -> None:
     bus.observe(journal.append)
     bus.subscribe(T_ORDERS_INTENT, risk.on_intent)
     bus.subscribe(T_ORDERS_SANITIZED, orders.on_sanitized)
@@ -234,6 +286,8 @@ def _subscribe(bus: Bus, journal: Journal, risk: RiskGate, orders: OrderManager,
     bus.subscribe(T_FILLS, account.on_fill)
     bus.subscribe(T_FILLS, mailbox.on_fill)
     bus.subscribe(T_CONTROL, risk.on_control)
+    bus.subscribe(T_LIQUIDATIONS, orders.on_liquidation)
+    bus.subscribe(T_LIQUIDATIONS, venue.on_liquidation)
 
 
 def _touch_fill(plan: Plan) -> TouchFill | None:
@@ -269,7 +323,7 @@ def _limits(plan: Plan) -> RiskLimits:
         max_position_notional=risk.max_position_notional,
         orders_per_second=risk.orders_per_second,
         order_burst=risk.order_burst,
-        leverage=int(plan.config.account.leverage),
+        margin=plan.margin.terms,
         fee_bps={symbol: max(_rate_bps(plan.fees, symbol, liquidity) for liquidity in Liquidity) for symbol in plan.specs},
         market_bps=(sim.spread_bps + sim.slippage_bps) * sim.cost_factor,
     )

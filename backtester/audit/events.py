@@ -26,6 +26,7 @@ from backtester.domain.intents import (
 from backtester.domain.message import Message
 from backtester.domain.orders import (
     Fill,
+    LiquidationOrder,
     OrderAck,
     OrderAmended,
     OrderAttached,
@@ -60,6 +61,7 @@ _Recorded = (
     | AccountSnapshot
     | ControlEvent
     | FundingPaid
+    | LiquidationOrder
     | LogEvent
     | RunStarted
     | RunEnded

@@ -213,17 +213,23 @@ class SimSection(Section, frozen=True, kw_only=True):
 
 
 class AccountSection(Section, frozen=True, kw_only=True):
-    """[account]: money at the start, in the quote asset."""
+    """[account]: money at the start, in the quote asset; leverage and margin of derivatives; the price that equity goes by."""
 
     starting_cash: Decimal = Decimal(10000)
     leverage: Decimal = Decimal(1)
+    leverage_by_symbol: dict[str, Decimal] = {}
+    margin: Literal["cross", "isolated"] = "cross"
+    mark: Literal["last", "mark", "index"] = "last"
     snapshot_every: str = "1h"
 
     def __post_init__(self) -> None:
         self._make_exact("starting_cash", "leverage")
         _check_amount("account.starting_cash", self.starting_cash)
-        whole = self.leverage.is_finite() and self.leverage >= 1
-        _check(whole, "account.leverage must be at least 1", self.leverage)
+        by_symbol = {symbol: _exact(f"account.leverage_by_symbol.{symbol}", x) for symbol, x in self.leverage_by_symbol.items()}
+        msgspec.structs.force_setattr(self, "leverage_by_symbol", by_symbol)
+        named = [("leverage", self.leverage), *((f"leverage_by_symbol.{symbol}", x) for symbol, x in by_symbol.items())]
+        for key, leverage in named:
+            _check(leverage.is_finite() and 1 <= leverage <= 1000, f"account.{key} must be between 1 and 1000", leverage)
         timeframe_ms(self.snapshot_every)
 
 

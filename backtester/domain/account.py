@@ -9,20 +9,25 @@ import msgspec
 from backtester.domain.message import Message
 
 
-class PositionView(msgspec.Struct, frozen=True, gc=False):
-    """One open position; `qty` is signed, prices in quote."""
+class PositionView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One open position; `qty` is signed, prices in quote.
+
+    A mark that reaches `liquidation_price` liquidates it, cross: while the other positions' marks stay; None where none does.
+    """
 
     symbol: str
     qty: Decimal
     avg_entry: Decimal
     mark: Decimal
     unrealised_pnl: Decimal
+    liquidation_price: Decimal | None = None
 
 
-class AccountSnapshot(Message, frozen=True, gc=False, tag="account_snapshot"):
+class AccountSnapshot(Message, frozen=True, gc=False, tag="account_snapshot", omit_defaults=True):
     """Balances at `time_ms`: equity = cash + unrealised (derivatives) or cash + sum(qty * mark) (spot), quote, exact.
 
-    `exposure` is the gross value of open positions at the marks.
+    `exposure` is the gross value of open positions at the marks. `initial_margin` (at the entries) and `maintenance_margin` (at the
+    marks) are those of a run with leverage above 1, None in any other.
     """
 
     cash: Decimal
@@ -32,3 +37,5 @@ class AccountSnapshot(Message, frozen=True, gc=False, tag="account_snapshot"):
     fees: Decimal
     exposure: Decimal
     positions: tuple[PositionView, ...]
+    initial_margin: Decimal | None = None
+    maintenance_margin: Decimal | None = None

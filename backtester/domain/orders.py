@@ -93,6 +93,23 @@ class OrderAttached(Message, frozen=True, gc=False, tag="order_attached"):
     order: SanitizedOrder
 
 
+class LiquidationOrder(Message, frozen=True, gc=False, tag="liquidation_order"):
+    """The venue takes over (part of) a position whose margin is used up: `order` trades whole at `price_ticks`.
+
+    `mark` is the price that has reached `liquidation_price` (None: no price of this symbol alone liquidates). `gap_loss` is what
+    closing where the bar began would have cost beyond `price_ticks`: the insurance fund bears it. The symbol's orders end; with
+    `is_cross` the entries of all symbols do.
+    """
+
+    order: SanitizedOrder
+    price_ticks: int
+    mark: Decimal
+    liquidation_price: Decimal | None
+    gap_loss: Decimal
+    is_cross: bool
+    inside_bar: bool
+
+
 class OrderTriggered(Message, frozen=True, gc=False, tag="order_triggered"):
     """The price has reached the trigger of a waiting order: from `time_ms` on it is a market or a limit order."""
 

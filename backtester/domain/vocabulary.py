@@ -146,12 +146,14 @@ class RejectReason(Word):
     USER = "USER"
     END_OF_RUN = "END_OF_RUN"
     BANKRUPT = "BANKRUPT"
+    LIQUIDATION = "LIQUIDATION"
 
 
 class FillNote(Word):
-    """Why a fill did not happen at the bar in which its order arrived."""
+    """Why a fill did not happen at the bar in which its order arrived; of a liquidation, that the market was beyond its price."""
 
     NONE = ""
     GAP = "gap"
     ZERO_VOLUME = "zero_volume"
     CARRIED = "carried"
+    GAP_LOSS = "gap_loss"

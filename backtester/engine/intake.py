@@ -123,7 +123,7 @@ class Intake:
             number = self._counts.get(strategy_id, 0) + 1
             self._counts[strategy_id] = number
             return f"{strategy_id}-{number}"
-        if order_id.rpartition("-")[2].isdigit() and order_id.rpartition("-")[0] in (strategy_id, "risk", "end"):
+        if order_id.rpartition("-")[2].isdigit() and order_id.rpartition("-")[0] in (strategy_id, "risk", "end", "liq"):
             raise StrategyError(f"{strategy_id}.{hook}: order ids of the form {order_id!r} are the engine's; choose another")
         return order_id
 

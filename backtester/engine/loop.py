@@ -217,6 +217,10 @@ class Loop:
         bus, schedule = self._bus, self._schedule
         arrivals, hooks = schedule.arrivals, schedule.hooks
         if arrivals and arrivals[0][0] <= time_ms:
+            if self._routes.margin:
+                self._check_margin_at_open(time_ms)
+                if self._account.bankrupt:
+                    return
             for item, cause, depth in schedule.take_arrivals(time_ms):
                 bus.resume(cause, depth)
                 bus.post(self._venue.on_arrival(item), cause=cause, depth=depth)
@@ -231,6 +235,8 @@ class Loop:
     def _meet(self, bars: Sequence[Candle]) -> None:
         """Stages venue and books: bars that end now meet what has business with them."""
         bus, venue = self._bus, self._routes.venue
+        if self._routes.margin:
+            self._check_margin(bars)
         if venue:
             for bar in bars:
                 route = venue.get(bar.symbol)
@@ -240,6 +246,8 @@ class Loop:
                         bus.post(published)
             if bus.queue:
                 bus.drain()
+            if self._routes.margin:
+                self._check_margin(bars)
         books = self._routes.books
         if books:
             for bar in bars:
@@ -250,6 +258,22 @@ class Loop:
                         bus.post(published)
             if bus.queue:
                 bus.drain()
+
+    def _check_margin(self, bars: Sequence[Candle], *, at_open: bool = False) -> None:
+        """What a bar beyond its band liquidates has traded, and all that follows is settled."""
+        margin, bus = self._routes.margin, self._bus
+        for bar in bars:
+            band = margin.get(bar.symbol)
+            if band is not None and not (band[0] < bar.low and bar.high < band[1]):
+                while published := self._account.on_margin(bars, at_open=at_open):
+                    bus.post(published)
+                    bus.drain()
+                return
+
+    def _check_margin_at_open(self, time_ms: int) -> None:
+        """Positions that the open of the bars of now has left without margin are gone before anything else arrives."""
+        bars = [self._feed.bar_from(symbol, time_ms) for symbol in self._routes.margin]
+        self._check_margin([bar for bar in bars if bar is not None and bar.start_ms <= time_ms], at_open=True)
 
     def _snapshot(self, time_ms: int) -> None:
         """The account says what it is, on the grid, where its invariants are checked too."""

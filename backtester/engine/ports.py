@@ -61,6 +61,9 @@ class BooksPort(Protocol):
     def on_day(self) -> Sequence[Published]:
         """A UTC day begins."""
 
+    def on_margin(self, bars: Sequence[Candle], *, at_open: bool) -> Sequence[Published]:
+        """What these bars (or their opens only) do to positions that may be liquidated; called until it is nothing."""
+
     def on_settlement(self, settlement: Settlement) -> Sequence[Published]:
         """Funding is settled now, on what is held."""
 

@@ -28,12 +28,16 @@ class Routes:
     def __init__(self, *, symbols: Iterable[str] = (), broadcast: bool = False) -> None:
         self.venue: dict[str, Route] = {}
         self.books: dict[str, Route] = {}
+        self.margin: dict[str, Band] = {}
+        """Symbols with a position that may be liquidated; then they are on `books` too. The margin check has no handler here:
+        it looks at all bars of an instant at once."""
         self._symbols = tuple(symbols)
         self._broadcast = broadcast
 
-    def open_to_all(self, *, venue: BarHandler, books: BarHandler) -> None:
+    def open_to_all(self, *, venue: BarHandler, books: BarHandler, margin: bool = False) -> None:
         """Put both modules on all routes when broadcasting; nothing otherwise."""
         if self._broadcast:
+            self.margin = dict.fromkeys(self._symbols, ALWAYS) if margin else {}
             self.venue = dict.fromkeys(self._symbols, (venue, *ALWAYS))
             self.books = dict.fromkeys(self._symbols, (books, *ALWAYS))
 
@@ -51,6 +55,16 @@ class Routes:
         """Bars of `symbol` go to the account from now on, but those that close within the band."""
         if not self._broadcast:
             self.books[symbol] = (handler, *band)
+
+    def enter_margin(self, symbol: str, band: Band) -> None:
+        """Bars of `symbol` are looked at for liquidations from now on, but those whose whole range is within the band."""
+        if not self._broadcast:
+            self.margin[symbol] = band
+
+    def leave_margin(self, symbol: str) -> None:
+        """No position is left in `symbol` that could be liquidated."""
+        if not self._broadcast:
+            self.margin.pop(symbol, None)
 
     def clear_books(self) -> None:
         """The account has nothing to watch in any symbol."""

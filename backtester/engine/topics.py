@@ -9,6 +9,7 @@ from backtester.domain.candle import Candle
 from backtester.domain.intents import AnyIntent
 from backtester.domain.orders import (
     Fill,
+    LiquidationOrder,
     OrderAck,
     OrderAmended,
     OrderAttached,
@@ -65,6 +66,7 @@ T_ORDERS_TRIGGERED: Topic[OrderTriggered] = Topic("orders.triggered", 12)
 T_ORDERS_ATTACHED: Topic[OrderAttached] = Topic("orders.attached", 13)
 T_FUNDING: Topic[FundingPaid] = Topic("funding", 14)
 T_ORDERS_AMENDED: Topic[OrderAmended] = Topic("orders.amended", 15)
+T_LIQUIDATIONS: Topic[LiquidationOrder] = Topic("orders.liquidation", 16)
 
 TOPICS: tuple[Topic[Any], ...] = (
     T_CANDLES,
@@ -83,4 +85,5 @@ TOPICS: tuple[Topic[Any], ...] = (
     T_ORDERS_ATTACHED,
     T_FUNDING,
     T_ORDERS_AMENDED,
+    T_LIQUIDATIONS,
 )

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from backtester.domain.order_states import TERMINAL, next_status
 from backtester.domain.orders import (
     Fill,
+    LiquidationOrder,
     OrderAck,
     OrderAmended,
     OrderAttached,
@@ -89,6 +90,12 @@ class OrderManager:
             record.order, qty_lots=amended.qty_lots, price_ticks=amended.price_ticks, trigger_ticks=amended.trigger_ticks
         )
         record.open_lots = amended.open_lots
+
+    def on_liquidation(self, liquidation: LiquidationOrder) -> None:
+        """An order that the venue made of a position short of margin is known, and live."""
+        record = OrderRecord(liquidation.order)
+        record.status = next_status(record.status, OrderStatus.LIVE, order_id=liquidation.order.order_id)
+        self._records[liquidation.order.order_id] = record
 
     def on_triggered(self, triggered: OrderTriggered) -> None:
         """The order has been triggered and is live."""

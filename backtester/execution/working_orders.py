@@ -101,4 +101,4 @@ class WorkingOrders:
 def is_engine_id(order_id: str, strategy_id: str) -> bool:
     """Whether `order_id` has the form that the engine stamps: an owner, a dash, a number."""
     head, _, tail = order_id.rpartition("-")
-    return tail.isdigit() and head in (strategy_id, "risk", "end")
+    return tail.isdigit() and head in (strategy_id, "risk", "end", "liq")

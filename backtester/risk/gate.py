@@ -232,6 +232,10 @@ class RiskGate:
             broken = self._count_rails(spec, intent.side, rounded, price_e8_=order_e8)
         if broken is not None:
             return broken
+        if limits.margin:
+            broken = self._tier_refusal(spec, intent.side, rounded.qty_lots, order_e8)
+            if broken is not None:
+                return broken
         if rounded.waits and spec.market is not Market.SPOT:
             return 0  # margin is asked for at the trigger (exchange_semantics.md, section 1.1)
         if rounded.oco_trigger_ticks and spec.market is Market.SPOT:  # a buy holds what the dearer of the two may cost
@@ -272,13 +276,10 @@ class RiskGate:
     def _reserve(
         self, spec: SymbolSpec, rounded: Rounded, opening_lots: int, *, order_e8: int, is_limit: bool, side: Side
     ) -> int | Refusal:
-        """notional / leverage + the higher of the two fees on the whole order, from the cash that is free."""
-        limits = self._limits
+        """What the order costs (`_cost`), from the cash that is free."""
         if not is_limit and side is Side.BUY:
-            order_e8 = ceil_div(order_e8 * (PRICE_ONE + limits.market_e8), PRICE_ONE)
-        lot_value = order_e8 * spec.lot_e8
-        fee = ceil_div(rounded.qty_lots * lot_value * max(0, limits.fee_e8.get(spec.symbol, 0)), PRICE_ONE)
-        need = ceil_div(opening_lots * lot_value, limits.leverage) + ceil_div(fee, FEE_STEP) * FEE_STEP
+            order_e8 = ceil_div(order_e8 * (PRICE_ONE + self._limits.market_e8), PRICE_ONE)
+        need = self._cost(spec, side, rounded.qty_lots, opening_lots, order_e8)
         free = self._account.free_cash() - self.reservations.total
         if need > free:
             detail = f"needs {need // 10**14 / 100:.2f}, free is {free // 10**14 / 100:.2f} {spec.quote}"
@@ -287,6 +288,28 @@ class RiskGate:
             more = 2 * FEE_STEP * min(rounded.qty_lots, _PARTS_MAX) if is_limit else need // 100
             return min(free, need + more)
         return need
+
+    def _cost(self, spec: SymbolSpec, side: Side, lots: int, opening_lots: int, price_e8_: int) -> int:
+        """Notional, or on margin notional / leverage + the fee to close at bankruptcy; and the higher of the two fees on all of it.
+
+        Source: exchange_semantics.md, section 4.2 ("Order cost"); golden D10.
+        """
+        lot_value = price_e8_ * spec.lot_e8
+        fee = ceil_div(lots * lot_value * max(0, self._limits.fee_e8.get(spec.symbol, 0)), PRICE_ONE)
+        opening = opening_lots * lot_value
+        terms = self._limits.margin.get(spec.symbol)
+        if terms is not None:
+            opening = terms.initial(opening) + terms.close_fee(opening, side.sign)
+        return opening + ceil_div(fee, FEE_STEP) * FEE_STEP
+
+    def _tier_refusal(self, spec: SymbolSpec, side: Side, lots: int, price_e8_: int) -> Refusal | None:
+        """MAX_NOTIONAL when the position, with what works, would be in a tier that does not allow the leverage."""
+        terms = self._limits.margin.get(spec.symbol)
+        if terms is None:
+            return None
+        after = self._account.lots[spec.symbol] * side.sign + self._orders.entry_lots(spec.symbol, side) + lots
+        refusal = terms.refusal(max(0, after) * price_e8_ * spec.lot_e8)
+        return Refusal(RejectReason.MAX_NOTIONAL, refusal) if refusal else None
 
     def _refuse(self, intent: AnyIntent, refusal: Refusal) -> Sequence[Published]:
         message = OrderRefused(
@@ -315,12 +338,25 @@ class RiskGate:
         rounded = Rounded(order.qty_lots, order.price_ticks, order.trigger_ticks)
         is_limit = order.price_ticks > 0
         price_e8 = order.price_ticks * spec.tick_e8 if is_limit else price_e8
+        if self._limits.margin and self._tier_refusal(spec, order.side, 0, price_e8) is not None:
+            return False  # it works already, so its own lots are among the entries
         outcome = self._reserve(spec, rounded, opening_lots, order_e8=price_e8, is_limit=is_limit, side=order.side)
         if isinstance(outcome, Refusal):
             return False
         self.reservations.release(order.order_id)
         self.reservations.hold(order.order_id, amount=outcome, lots=order.qty_lots)
         return True
+
+    def covers_fill(self, order: SanitizedOrder, lots: int, price_e8: int) -> bool:
+        """Whether margin is there for a fill of `lots` at this price, now: what the order holds, and what is free beside it."""
+        terms = self._limits.margin.get(order.symbol)
+        held = self._account.lots[order.symbol]
+        opposite = held > 0 if order.side is Side.SELL else held < 0
+        opening_lots = max(0, lots - abs(held)) if opposite else lots
+        if terms is None or not opening_lots:
+            return True
+        need = self._cost(self._specs[order.symbol], order.side, lots, opening_lots, price_e8)
+        return need <= self._account.free_cash() - self.reservations.total + self.reservations.of(order.order_id)
 
     # -- what became of orders ---------------------------------------------------------------------------------------
 

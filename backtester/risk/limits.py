@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
+from backtester.domain.margin_terms import MarginTerms
 from backtester.domain.money import PRICE_ONE, ceil_div, e8_from_decimal
 
 
@@ -19,7 +20,7 @@ class RiskLimits:
         max_position_notional: Decimal | None = None,
         orders_per_second: Decimal | None = None,
         order_burst: int = 100,
-        leverage: int = 1,
+        margin: Mapping[str, MarginTerms] | None = None,
         fee_bps: Mapping[str, Decimal] | None = None,
         market_bps: Decimal = Decimal(0),
     ) -> None:
@@ -28,7 +29,8 @@ class RiskLimits:
         self.max_position = e8_from_decimal(max_position_notional) * PRICE_ONE if max_position_notional is not None else None
         self.orders_per_second_e8 = e8_from_decimal(orders_per_second) if orders_per_second is not None else None
         self.order_burst = order_burst
-        self.leverage = leverage
+        self.margin = margin or {}
+        """Terms of the symbols that are traded on margin; any other is paid for whole."""
         self.fee_e8 = {symbol: _bps_e8(bps) for symbol, bps in (fee_bps or {}).items()}
         self.market_e8 = _bps_e8(market_bps)
 

@@ -209,7 +209,9 @@ class Arrivals:
         lots, over = self._filling.allowed(working, bar)
         if lots:
             ticks = self._filling.taker_ticks(working, bar, lots, over_share=over)
-            paid_lots = lots if working.budget_e8 is None else self._filling.affordable(working, lots, ticks, Liquidity.TAKER)
+            paid_lots = lots
+            if working.budget_e8 is not None or self._filling.covers is not None:
+                paid_lots = self._filling.affordable(working, lots, ticks, Liquidity.TAKER)
             if paid_lots:
                 self._standing.trade(working, bar, paid_lots, ticks, Liquidity.TAKER, reports, over_share=over, bar_fill=False)
             if paid_lots < lots:

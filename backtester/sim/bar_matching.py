@@ -70,6 +70,34 @@ class BarMatching:
         rival = self._standing.rival_of(stop, bar)
         return rival is not None and not self._intrabar.is_stop_first(bar, stop, reference, rival)
 
+    def stops_before(self, bar: Candle, price: float) -> list[Published]:
+        """Market stops that close the position and that the bar reaches before `price`, a liquidation price, have traded.
+
+        The nearest first. One that the bar's open has passed trades there, and only if that is still before `price`.
+        """
+        symbol = bar.symbol
+        side = Side.SELL if self._filling.lots[symbol] > 0 else Side.BUY
+        adverse = bar.low if side is Side.SELL else bar.high
+        found: list[tuple[float, WorkingOrder]] = []
+        for working in self._standing.triggers.waiting(symbol):
+            order, stop = working.order, working.stop_price
+            if order.side is not side or order.price_ticks or not order.order_type.is_stop or not stop:
+                continue
+            if (
+                not self._filling.only_closes(working)
+                or working.meets_from_ms > bar.start_ms
+                or not working.is_triggered_by(adverse)
+                or bar.volume <= 0
+            ):
+                continue
+            reference = min(bar.open, stop) if side is Side.SELL else max(bar.open, stop)
+            if (reference > price) if side is Side.SELL else (reference < price):
+                found.append((reference, working))
+        reports: list[Published] = []
+        for reference, working in sorted(found, key=lambda pair: abs(bar.open - pair[0])):
+            self._trigger(working, bar, reference, reports)
+        return reports
+
     def _trigger(self, working: WorkingOrder, bar: Candle, reference: float, reports: list[Published]) -> None:
         """A waiting order becomes a market order, which trades whole, or a limit order.
 

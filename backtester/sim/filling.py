@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import decimal_from_e8, size_from_e8
-from backtester.domain.orders import Fill
+from backtester.domain.orders import Fill, SanitizedOrder
 from backtester.domain.vocabulary import Liquidity, Side
 from backtester.engine.clock import Clock
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
 from backtester.sim.working_order import WorkingOrder
 
+CoversFill = Callable[[SanitizedOrder, int, int], bool]
+"""Whether margin is there for a fill of so many lots at a price (1e-8 quote)."""
+
 
 class Filling:
     """Trades of one run's orders. `lots` are the holdings that follow from them: what reduce-only orders may close."""
 
     def __init__(
-        self, *, specs: Mapping[str, SymbolSpec], pricing: FillPricing, liquidity: BarLiquidity, clock: Clock, quote: str
+        self,
+        *,
+        specs: Mapping[str, SymbolSpec],
+        pricing: FillPricing,
+        liquidity: BarLiquidity,
+        clock: Clock,
+        quote: str,
+        covers: CoversFill | None = None,
     ) -> None:
+        self.covers = covers
         self.lots: dict[str, int] = dict.fromkeys(specs, 0)
         self._specs = specs
         self._pricing = pricing
@@ -40,10 +51,17 @@ class Filling:
             return lots, left is not None and lots > left
         return (lots if left is None else min(lots, left)), False
 
+    def only_closes(self, working: WorkingOrder) -> bool:
+        """Whether the order can do nothing but reduce the position as it stands."""
+        held = self.lots[working.order.symbol]
+        return working.closes_only or (held * working.order.side.sign < 0 and working.open_lots <= abs(held))
+
     def affordable(self, working: WorkingOrder, lots: int, ticks: int, liquidity: Liquidity) -> int:
-        """A spot buy spends at most what was reserved for it (value and fee)."""
+        """A spot buy spends at most what was reserved for it (value and fee); on margin, all or nothing: is there enough now?"""
         if working.budget_e8 is None:
-            return lots
+            if self.covers is None or working.closes_only:
+                return lots
+            return lots if self.covers(working.order, lots, ticks * working.tick_e8) else 0
         symbol = working.order.symbol
         while lots:
             cost_e8 = self._cost_e8(symbol, ticks, lots, liquidity)

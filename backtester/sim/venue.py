@@ -6,9 +6,17 @@ from collections.abc import Mapping
 
 from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.orders import OrderAck, SanitizedAmend, SanitizedCancel, SanitizedExits, SanitizedOrder
+from backtester.domain.money import PRICE_ONE
+from backtester.domain.orders import (
+    LiquidationOrder,
+    OrderAck,
+    SanitizedAmend,
+    SanitizedCancel,
+    SanitizedExits,
+    SanitizedOrder,
+)
 from backtester.domain.venue_rules import VenueRules
-from backtester.domain.vocabulary import Liquidity, OrderType, RejectReason
+from backtester.domain.vocabulary import FillNote, Liquidity, OrderStatus, OrderType, RejectReason
 from backtester.engine.clock import Clock
 from backtester.engine.routes import Routes
 from backtester.engine.schedule import Schedule
@@ -16,7 +24,7 @@ from backtester.engine.topics import T_ORDERS_ACK, Published, on
 from backtester.sim.amending import MayAmend
 from backtester.sim.arrivals import CLASS_CANCEL, CLASS_LIMIT, CLASS_MARKET, CLASS_STOP, Arrivals, BarSource
 from backtester.sim.bar_matching import BarMatching, MayTrigger
-from backtester.sim.filling import Filling
+from backtester.sim.filling import CoversFill, Filling
 from backtester.sim.intrabar import Intrabar
 from backtester.sim.latency import LatencyModel
 from backtester.sim.limit_fill import TouchFill
@@ -50,6 +58,7 @@ class SimulatedVenue:
         may_trigger: MayTrigger,
         may_amend: MayAmend,
         intrabar: Intrabar | None = None,
+        covers_fill: CoversFill | None = None,
         touch: bool = False,
         touch_fill: TouchFill | None = None,
         carry: bool = True,
@@ -64,7 +73,7 @@ class SimulatedVenue:
         self._marks = marks
         self._touch = touch or touch_fill is not None
         self.intrabar = intrabar or Intrabar(specs=specs)
-        filling = Filling(specs=specs, pricing=pricing, liquidity=liquidity, clock=clock, quote=quote)
+        filling = Filling(specs=specs, pricing=pricing, liquidity=liquidity, clock=clock, quote=quote, covers=covers_fill)
         self._standing = StandingOrders(
             specs=specs,
             filling=filling,
@@ -92,6 +101,7 @@ class SimulatedVenue:
         self._standing.meet = matching.on_bar
         self.on_arrival = arrivals.on_arrival
         self.on_bar = matching.on_bar
+        self.stops_before = matching.stops_before
 
     def send(self, order: SanitizedOrder) -> None:
         """The order arrives after the order latency."""
@@ -132,6 +142,27 @@ class SimulatedVenue:
             order_class=CLASS_CANCEL,
             item=exits,
         )
+
+    def on_liquidation(self, liquidation: LiquidationOrder) -> list[Published]:
+        """The symbol's orders end, cross: entries of other symbols too; then the position, or the part, trades as ordered.
+
+        Orders that are still on their way arrive later, and find out then what margin there is.
+        """
+        order, reports = liquidation.order, list[Published]()
+        for working in tuple(self._standing.by_id.values()):
+            if working.arrived_ms < 0 or working.order.order_id not in self._standing.by_id:
+                continue
+            if working.order.symbol == order.symbol or (liquidation.is_cross and not self._standing.filling.only_closes(working)):
+                self._standing.end(working, RejectReason.LIQUIDATION, reports, status=OrderStatus.CANCELED)
+        working = WorkingOrder(order, symbol_index=self._standing.index[order.symbol], spec=self._specs[order.symbol], touch=False)
+        working.arrived_ms = now_ms = self._clock.now_ms
+        working.note = FillNote.GAP_LOSS if liquidation.gap_loss else FillNote.NONE
+        self._standing.by_id[order.order_id] = working
+        price = liquidation.price_ticks * working.tick_e8 / PRICE_ONE
+        bar = Candle(order.symbol, "", now_ms, now_ms, price, price, price, price, 0.0)
+        taker, ticks, inside = Liquidity.TAKER, liquidation.price_ticks, liquidation.inside_bar
+        self._standing.trade(working, bar, order.qty_lots, ticks, taker, reports, over_share=False, bar_fill=inside)
+        return reports
 
     def expire_all(self, reason: RejectReason) -> list[Published]:
         """Every order that still works ends now, in the order they were sent."""

@@ -93,9 +93,14 @@ class WorkingOrder:
         """Whether a trade at `price` fills this resting limit: through it by a tick, or (touch) at it."""
         return price <= self.through_price if self.order.side is Side.BUY else price >= self.through_price
 
+    @property
+    def stop_price(self) -> float:
+        """The price that triggers this waiting order now; 0 for a trailing stop that is not active yet."""
+        return self.trigger_price if self.trail is None else self.trail.price
+
     def is_triggered_by(self, price: float) -> bool:
         """Whether a trade at `price` triggers this waiting order."""
-        trigger = self.trigger_price if self.trail is None else self.trail.price
+        trigger = self.stop_price
         if not trigger:
             return False
         return price >= trigger if self.rises else price <= trigger

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from backtester.app.resolve import ResolvedRun, resolve
-from backtester.config.run_config import AccountSection, DataSection, RunConfig, RunSection, StrategySection
+from backtester.config.run_config import DataSection, RunConfig, RunSection, StrategySection
 from backtester.config.writing import config_hash, dump_toml
 from backtester.data.catalog import Catalog
 from backtester.data.columns import CandleColumns
@@ -202,14 +202,6 @@ def test_a_null_that_is_not_the_default_is_refused(idle, base):
     store(base, "binance.linear", "BTCUSDT", "1m", "2025-05-01", 60)
     with pytest.raises(ConfigError, match="'cap' cannot be null, its default is 5"):
         run(idle, base, "BTCUSDT", params={"cap": None})
-
-
-def test_leverage_above_one_comes_later(idle, base):
-    config = RunConfig(
-        account=AccountSection(leverage=3), run=RunSection(symbols=("BTCUSDT",)), strategies=(StrategySection(name=str(idle)),)
-    )
-    with pytest.raises(ConfigError, match="leverage above 1 comes later"):
-        resolve(config, data_explicit=False)
 
 
 def test_the_sample_stands_in_only_for_an_empty_catalog_that_nobody_named(idle, base):

@@ -10,7 +10,7 @@ from backtester.app.wiring import TOPOLOGY
 from backtester.engine.topics import TOPICS
 from tests.architecture.source_tree import ROOT, sources
 
-MODULES = {"risk": "risk", "orders": "execution", "account": "account", "mailbox": "strategy"}
+MODULES = {"risk": "risk", "orders": "execution", "venue": "execution", "account": "account", "mailbox": "strategy"}
 """Variable in the wiring's subscriptions -> name in the table."""
 
 

@@ -6,6 +6,7 @@ A bar is `HH:MM open high low close volume` and lasts a minute; a minute without
 or `HH:MM id buy|sell qty oco limit trigger [stop limit or -] [reduce]` or `HH:MM exits id [tp price] [sl price]` or `HH:MM cancel id|all`
 or `HH:MM amend id [qty n] [at price] [stop price]`, sent when the minute before HH:MM has closed.
 Unless a scenario says otherwise: no latency, no costs, no cap on volume, a linear market with ticks of 0.1 and lots of 0.001.
+`account` are keys of [account] such as leverage.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backtester import Candle, Strategy
+from backtester.app.margin import plan_margin
+from backtester.app.market_data import SymbolRef
 from backtester.app.wiring import Engine, Plan, build
 from backtester.config.run_config import AccountSection, EngineSection, RiskSection, RunConfig, RunSection, SimSection
 from backtester.data.columns import CandleColumns
@@ -243,6 +246,7 @@ def small_run(
     venue: VenueRules = GENERIC,
     settlements: Sequence[Settlement] = (),
     seed: int = 42,
+    account: Mapping[str, Any] | None = None,
     **sim: Any,
 ) -> SmallRun:
     """Run orders (or strategies) on bars; `fee_bps` is (maker, taker), `sim` are keys of [sim], `start` ends a warm-up."""
@@ -252,7 +256,7 @@ def small_run(
     config = RunConfig(
         run=RunSection(seed=seed),
         sim=SimSection(**(free | {"participation_bps": 0} | sim)),
-        account=AccountSection(starting_cash=Decimal(cash), snapshot_every=snapshot_every),
+        account=AccountSection(**{"starting_cash": Decimal(cash), "snapshot_every": snapshot_every, **(account or {})}),
         risk=RiskSection(**({"price_collar_bps": None} | dict(risk or {}))),
         engine=EngineSection(routing=routing),  # type: ignore[arg-type] # a wrong word is refused by the section
     )
@@ -265,6 +269,8 @@ def small_run(
     feed_start_ms = min(int(table.start_ms[0]) for table in tables.values())
     end_ms = max(int(table.start_ms[-1]) for table in tables.values()) + MINUTE
     rates = {symbol: (Decimal(fee_bps[0]), Decimal(fee_bps[1])) for symbol in rules}
+    fees = SymbolFees(rates)
+    refs = [SymbolRef(symbol, rule.exchange, rule.market.value, symbol) for symbol, rule in rules.items()]
     plan = Plan(
         config=config,
         specs=rules,
@@ -273,9 +279,10 @@ def small_run(
         start_ms=ms(start) if start else feed_start_ms,
         end_ms=end_ms,
         slippage=FixedSlippage(config.sim.slippage_bps),
-        fees=SymbolFees(rates),
+        fees=fees,
         rules=dict.fromkeys(rules, venue),
         settlements=tuple(settlements),
+        margin=plan_margin(config, refs, rules, fees, start_ms=feed_start_ms, end_ms=end_ms),
     )
     lengths = sorted({timeframe_ms(name) for _, _, names_ in strategies for name in names_})
     feed = CandleFeed(
