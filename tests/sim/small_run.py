@@ -254,7 +254,7 @@ def small_run(
     rules = {rule.symbol: rule for rule in specs or [spec(symbol, market=market) for symbol in tables]}
     free = {"order_latency_ms": 0, "cancel_latency_ms": 0, "response_latency_ms": 0, "spread_bps": 0, "slippage_bps": 0}
     config = RunConfig(
-        run=RunSection(seed=seed),
+        run=RunSection(seed=seed, execution_timeframe="1m"),
         sim=SimSection(**(free | {"participation_bps": 0} | sim)),
         account=AccountSection(**{"starting_cash": Decimal(cash), "snapshot_every": snapshot_every, **(account or {})}),
         risk=RiskSection(**({"price_collar_bps": None} | dict(risk or {}))),
