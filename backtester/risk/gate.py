@@ -232,10 +232,6 @@ class RiskGate:
             broken = self._count_rails(spec, intent.side, rounded, price_e8_=order_e8)
         if broken is not None:
             return broken
-        if limits.margin:
-            broken = self._tier_refusal(spec, intent.side, rounded.qty_lots, order_e8)
-            if broken is not None:
-                return broken
         if rounded.waits and spec.market is not Market.SPOT:
             return 0  # margin is asked for at the trigger (exchange_semantics.md, section 1.1)
         if rounded.oco_trigger_ticks and spec.market is Market.SPOT:  # a buy holds what the dearer of the two may cost
@@ -257,6 +253,10 @@ class RiskGate:
             after = held * side.sign + self._orders.entry_lots(spec.symbol, side) + more_lots
             if after * spec.lot_e8 * price_e8_ > limits.max_position:
                 return Refusal(RejectReason.MAX_POSITION, "the position, with what works, would exceed risk.max_position_notional")
+        if limits.margin:
+            broken = self._tier_refusal(spec, side, more_lots, price_e8_)
+            if broken is not None:
+                return broken
         if self._bucket is not None and not self._bucket.take(self._clock.now_ms):
             return Refusal(RejectReason.ORDER_RATE, "orders come faster than risk.orders_per_second allows")
         return None

@@ -41,9 +41,5 @@ class Reservations:
         if held is not None:
             self.total -= held[0]
 
-    def of(self, order_id: str) -> int:
-        """What is held for an order."""
-        return self._by_order.get(order_id, (0, 0))[0]
-
     def __len__(self) -> int:
         return len(self._by_order)
