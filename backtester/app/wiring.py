@@ -160,13 +160,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
     marks: dict[str, float] = {}
     stored = plan.margin.open_marks()
     margin_marks = marks if stored is None else SeriesMarks(reader=stored, last=marks, clock=clock)
-    quote = next(iter(specs.values())).quote
-    books = Books(
-        specs=specs,
-        starting_cash=money_from_decimal(config.account.starting_cash),
-        quote=quote,
-        marks=margin_marks if plan.margin.marks_equity else marks,
-    )
+    books = _books(plan, margin_marks if plan.margin.marks_equity else marks)
     positions = {strategy_id: PositionTable(dict.fromkeys(specs, Decimal(0))) for strategy_id, _, _ in plan.strategies}
     account = Account(
         books=books,
@@ -191,7 +185,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         routes=routes,
         clock=clock,
         marks=marks,
-        quote=quote,
+        quote=books.quote,
         intrabar=Intrabar(specs=specs, path=sim.path, seed=config.run.seed),
         touch=sim.limit_fill == "touch",
         touch_fill=_touch_fill(plan),
@@ -226,6 +220,12 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         on_progress=on_progress,
     )
     return Engine(loop, bus, clock, account, orders, risk, venue, plan)
+
+
+def _books(plan: Plan, marks: Mapping[str, float]) -> Books:
+    """The account at its start."""
+    cash = money_from_decimal(plan.config.account.starting_cash)
+    return Books(specs=plan.specs, starting_cash=cash, quote=next(iter(plan.specs.values())).quote, marks=marks)
 
 
 def _put_on_margin(

@@ -20,7 +20,9 @@ TIERS = tuple(
 )
 
 
-def margin_run(bars: str, orders: Any, *, tiers: tuple[LeverageTier, ...] = HALF_PERCENT, **facts: Any) -> SmallRun:
+def margin_run(
+    bars: str | dict[str, str], orders: Any, *, tiers: tuple[LeverageTier, ...] = HALF_PERCENT, **facts: Any
+) -> SmallRun:
     account = {"leverage": 10, "margin": "isolated"} | facts.pop("account", {})
     facts = {"cash": "150", "fee_bps": ("2", "5.5"), "snapshot_every": "1m"} | facts
     run = small_run(bars, orders, specs=facts.pop("specs", None) or [spec(leverage_tiers=tiers)], account=account, **facts)
@@ -157,8 +159,8 @@ def test_cross_profits_of_one_symbol_carry_another_and_isolated_ones_do_not() ->
             return None
 
     specs = [spec(symbol, leverage_tiers=HALF_PERCENT) for symbol in (A, B)]
-    assert len(margin_run(bars, Both, specs=specs, cash="110", account={"margin": "cross"}).fills) == 2  # type: ignore[arg-type]
-    isolated = margin_run(bars, Both, specs=specs, cash="110")  # type: ignore[arg-type]
+    assert len(margin_run(bars, Both, specs=specs, cash="110", account={"margin": "cross"}).fills) == 2
+    isolated = margin_run(bars, Both, specs=specs, cash="110")
     assert [fill.symbol for fill in isolated.fills] == [A, B, A]
 
 
