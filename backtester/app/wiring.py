@@ -222,14 +222,6 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
     return Engine(loop, bus, clock, account, orders, risk, venue, plan)
 
 
-def _pricing(plan: Plan) -> FillPricing:
-    """What fills of the run cost."""
-    sim = plan.config.sim
-    return FillPricing(
-        specs=plan.specs, spread_bps=sim.spread_bps, slippage=plan.slippage, fees=plan.fees, cost_factor=sim.cost_factor
-    )
-
-
 def _books(plan: Plan, marks: Mapping[str, float]) -> Books:
     """The account at its start."""
     cash = money_from_decimal(plan.config.account.starting_cash)
