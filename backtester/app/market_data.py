@@ -52,10 +52,6 @@ class MarketData:
         self._execution_ms = timeframe_ms(config.run.execution_timeframe)
         self._gap_policy = config.data.gap_policy
 
-    def columns(self, symbol: str, *, start_ms: int, end_ms: int) -> Iterator[CandleColumns]:
-        """Execution bars of `symbol` that start in [start_ms, end_ms), in chunks, as they are stored."""
-        return self._readers[symbol](start_ms, end_ms)
-
     def through(self, change: Callable[[str, ColumnsReader], ColumnsReader]) -> MarketData:
         """The same symbols, each read through what `change` makes of its reader."""
         readers = {symbol: change(symbol, read) for symbol, read in self._readers.items()}

@@ -97,7 +97,7 @@ def daily_market(market: MarketData, symbol: str, *, start_ms: int, end_ms: int)
     first_ms = (start_ms // DAY_MS - HISTORY_DAYS - 1) * DAY_MS
     volumes: dict[int, list[float]] = {}
     closes: dict[int, float] = {}
-    for columns in market.columns(symbol, start_ms=first_ms, end_ms=end_ms):
+    for columns in market.read(symbol, first_ms, end_ms):
         for bar_ms, close, volume in zip(columns.start_ms.tolist(), columns.close.tolist(), columns.volume.tolist(), strict=True):
             day = bar_ms // DAY_MS
             volumes.setdefault(day, []).append(volume)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Any, Protocol
 
 import msgspec
 
@@ -23,32 +22,9 @@ from backtester.domain.intents import ORDER_TYPES
 from backtester.domain.money import MONEY_ONE, PRICE_ONE, e8_from_decimal, price_e8
 from backtester.domain.orders import Fill, OrderAck, OrderAttached, OrderCanceled, OrderTriggered, SanitizedOrder
 from backtester.domain.vocabulary import Liquidity, Side
+from backtester.report.trade_facts import Bars
 
 _BPS = 10_000
-
-
-class Bars(Protocol):
-    """Execution bars of one symbol: numpy arrays of equal length, `start_ms` strictly rising."""
-
-    @property
-    def start_ms(self) -> Any:
-        """Starts, UTC epoch milliseconds."""
-
-    @property
-    def open(self) -> Any:
-        """Opens."""
-
-    @property
-    def high(self) -> Any:
-        """Highs."""
-
-    @property
-    def low(self) -> Any:
-        """Lows."""
-
-    @property
-    def close(self) -> Any:
-        """Closes."""
 
 
 class FillCost(msgspec.Struct, frozen=True, kw_only=True):

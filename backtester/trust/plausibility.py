@@ -70,7 +70,7 @@ def _placed(rows: Sequence[Mapping[str, str]], market: MarketData, result: RunRe
     """Each fill with its bar: the one that ends with it, or that contains its time. What meets no bar is left out."""
     symbols = dict.fromkeys(row["symbol"] for row in rows)
     first_ms, last_ms = result.resolved.start_ms - execution_ms, result.resolved.end_ms
-    bars = {symbol: join_columns(*market.columns(symbol, start_ms=first_ms, end_ms=last_ms)) for symbol in symbols}
+    bars = {symbol: join_columns(*market.read(symbol, first_ms, last_ms)) for symbol in symbols}
     for row in rows:
         columns: CandleColumns = bars[row["symbol"]]
         time_ms = int(row["time_ms"])
