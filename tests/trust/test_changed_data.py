@@ -28,7 +28,7 @@ def market(rows: int = 40, seed: int = 1):
 
 
 def read(source, symbol="A", first=0, last=40):
-    return join_columns(*source.columns(symbol, start_ms=first * MINUTE_MS, end_ms=last * MINUTE_MS))
+    return join_columns(*source.read(symbol, first * MINUTE_MS, last * MINUTE_MS))
 
 
 @given(from_row=st.integers(0, 39), seed=st.integers(0, 50))
@@ -60,7 +60,7 @@ def test_only_the_named_symbol_and_stretch_change():
 
 def test_a_shifted_feed_is_the_same_at_other_times():
     source, columns = market()
-    rows = join_columns(*shifted(source, by_ms=SHIFT_MS).columns("A", start_ms=SHIFT_MS, end_ms=SHIFT_MS + 20 * MINUTE_MS))
+    rows = join_columns(*shifted(source, by_ms=SHIFT_MS).read("A", SHIFT_MS, SHIFT_MS + 20 * MINUTE_MS))
     assert np.array_equal(rows.start_ms, columns.start_ms[:20] + SHIFT_MS)
     assert np.array_equal(rows.close, columns.close[:20])
 
