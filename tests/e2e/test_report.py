@@ -95,7 +95,7 @@ def test_the_report_says_what_the_run_directory_says(runs) -> None:
         manifest.data_fingerprint,
         manifest.config_sha256,
         manifest.ledger_hash,
-        *manifest.assumptions,
+        *(one.rule for one in manifest.assumptions),
         f"{metrics['total_return']:+.2%}",
         f"{metrics['fees']:,.2f}",
         f"{metrics['trades']:,}",
