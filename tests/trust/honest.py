@@ -10,7 +10,6 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd
 import polars as pl
 
 from backtester import (
@@ -215,7 +214,7 @@ class Frames(Strategy):
         if len(closes) < 40 or candle.end_ms % HOUR_MS:
             return []
         shifted = pl.DataFrame({"close": closes}).select(pl.col("close").shift(1)).to_series()[-1]
-        mean = pd.Series(closes).rolling(20).mean().iloc[-1]
+        mean = pl.Series(closes).rolling_mean(20)[-1]
         log.info("mean %s at %s", mean, candle.end_ms)
         return entry_or_exit(self, candle.symbol, bool(np.median(closes) < mean and shifted < mean * 1.01))
 
