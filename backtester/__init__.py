@@ -26,14 +26,22 @@ if TYPE_CHECKING:
         TrailingStopIntent,
     )
     from backtester.domain.orders import Fill, OpenOrder, OrderCanceled, OrderRefused, OrderRejected
-    from backtester.domain.vocabulary import ExitSize, Liquidity, Market, OrderType, RejectReason, Side, TimeInForce
+    from backtester.domain.vocabulary import CloseReason, ExitSize, Liquidity, Market, OrderType, RejectReason, Side, TimeInForce
     from backtester.strategy.base import Strategy, StrategyParams
+    from backtester.strategy.execution import POV, TWAP, VWAP, Executions, ExitPlan, ExitRules, PassiveEntry, executing
 
 __all__ = [
+    "POV",
+    "TWAP",
+    "VWAP",
     "AmendOrderIntent",
     "CancelAllIntent",
     "CancelOrderIntent",
     "Candle",
+    "CloseReason",
+    "Executions",
+    "ExitPlan",
+    "ExitRules",
     "ExitSize",
     "Fill",
     "LimitOrderIntent",
@@ -46,6 +54,7 @@ __all__ = [
     "OrderRefused",
     "OrderRejected",
     "OrderType",
+    "PassiveEntry",
     "PositionExitsIntent",
     "RejectReason",
     "RunResult",
@@ -58,6 +67,7 @@ __all__ = [
     "TakeProfitOrderIntent",
     "TimeInForce",
     "TrailingStopIntent",
+    "executing",
     "run",
 ]
 
@@ -68,6 +78,10 @@ _HOME = {
     "CancelAllIntent": "backtester.domain.intents",
     "CancelOrderIntent": "backtester.domain.intents",
     "Candle": "backtester.domain.candle",
+    "CloseReason": "backtester.domain.vocabulary",
+    "Executions": "backtester.strategy.execution",
+    "ExitPlan": "backtester.strategy.execution",
+    "ExitRules": "backtester.strategy.execution",
     "ExitSize": "backtester.domain.vocabulary",
     "Fill": "backtester.domain.orders",
     "LimitOrderIntent": "backtester.domain.intents",
@@ -80,6 +94,8 @@ _HOME = {
     "OrderRefused": "backtester.domain.orders",
     "OrderRejected": "backtester.domain.orders",
     "OrderType": "backtester.domain.vocabulary",
+    "POV": "backtester.strategy.execution",
+    "PassiveEntry": "backtester.strategy.execution",
     "PositionExitsIntent": "backtester.domain.intents",
     "RejectReason": "backtester.domain.vocabulary",
     "RunResult": "backtester.app.result",
@@ -89,9 +105,12 @@ _HOME = {
     "StrategyParams": "backtester.strategy.base",
     "SymbolSpec": "backtester.domain.instruments",
     "SymbolSpecs": "backtester.domain.instruments",
+    "TWAP": "backtester.strategy.execution",
     "TakeProfitOrderIntent": "backtester.domain.intents",
     "TimeInForce": "backtester.domain.vocabulary",
     "TrailingStopIntent": "backtester.domain.intents",
+    "VWAP": "backtester.strategy.execution",
+    "executing": "backtester.strategy.execution",
     "run": "backtester.app.api",
 }
 

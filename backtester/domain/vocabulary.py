@@ -155,6 +155,22 @@ class RejectReason(Word):
     LIQUIDATION = "LIQUIDATION"
 
 
+class CloseReason(Word):
+    """Why a trade ended: what stands in `close_reason` of trades.csv. A strategy's own words may stand there too.
+
+    SIGNAL is any order of the strategy that says nothing else; one that goes on to the other side is a REVERSE.
+    """
+
+    TP_HIT = "TP_HIT"
+    SL_HIT = "SL_HIT"
+    TRAIL = "TRAIL"
+    REVERSE = "REVERSE"
+    TIME_EXIT = "TIME_EXIT"
+    LIQUIDATION = "LIQUIDATION"
+    SIGNAL = "SIGNAL"
+    END = "END"
+
+
 class FillNote(Word):
     """Why a fill did not happen at the bar in which its order arrived; of a liquidation, that the market was beyond its price."""
 

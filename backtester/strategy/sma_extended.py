@@ -12,8 +12,9 @@ from backtester.domain.errors import ConfigError, DomainError
 from backtester.domain.intents import AnyIntent, CancelOrderIntent, MarketOrderIntent
 from backtester.domain.orders import Fill, OrderCanceled, OrderRefused, OrderRejected
 from backtester.domain.timeframe import DAY_MS, timeframe_ms
-from backtester.domain.vocabulary import Market, Side
+from backtester.domain.vocabulary import CloseReason, Market, Side
 from backtester.strategy.base import Strategy, StrategyParams
+from backtester.strategy.execution.exits import ExitRules
 from backtester.strategy.trend_position import TrendPosition
 
 FRACTIONS = ("tp_pct", "sl_pct", "trail_pct", "daily_loss_limit")
@@ -92,6 +93,7 @@ class SMAExtendedStrategy(Strategy):
     def __init__(self, params: StrategyParams | Mapping[str, Any] | None = None) -> None:
         super().__init__(params)
         self.warmup_bars = self.params.slow  # the averages stand on the first candle of the run, where there is data before it
+        self._exits = ExitRules(sl_frac=self.params.sl_pct, tp_frac=self.params.tp_pct, trail_frac=self.params.trail_pct)
         self._positions: dict[str, TrendPosition] = {}
         self._day: int | None = None
         self._day_equity = 0.0
@@ -159,16 +161,11 @@ class SMAExtendedStrategy(Strategy):
 
     def _exit_reason(self, trend: TrendPosition) -> str:
         """The rule that ends the position at this close; empty when none does."""
-        side = 1 if trend.lots > 0 else -1
-        gain = side * (trend.close - trend.avg_entry) / trend.avg_entry
-        setback = side * (trend.best_close - trend.close) / trend.best_close
-        if self.params.sl_pct is not None and gain <= -self.params.sl_pct:
-            return "SL_HIT"
-        if self.params.tp_pct is not None and gain >= self.params.tp_pct:
-            return "TP_HIT"
-        if self.params.trail_pct is not None and setback >= self.params.trail_pct:
-            return "TRAIL"
-        return self._turn_reason() if trend.direction == -side else ""
+        turned = trend.direction == (-1 if trend.lots > 0 else 1)
+        reason = self._exits.reason(trend, close=trend.close, now_ms=self.ctx.now_ms, turned=turned)
+        if reason is None:
+            return ""
+        return self._turn_reason() if reason is CloseReason.REVERSE else reason.value
 
     def _turn_reason(self) -> str:
         return "REVERSE" if self.params.allow_short else "SIGNAL"

@@ -20,7 +20,7 @@ def test_every_public_name_can_be_imported(name: str) -> None:
 
 
 def test_the_lists_of_public_names_are_one_list() -> None:
-    assert sorted(backtester.__all__) == backtester.__all__ == sorted(backtester._HOME)
+    assert sorted(backtester.__all__) == sorted(backtester._HOME)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from backtester.domain.vocabulary import RejectReason
-from backtester.strategy import indicators
+from backtester.strategy import execution, indicators
 from backtester.strategy.base import Strategy
 from backtester.strategy.context import StrategyContext
 from backtester.strategy.registry import load_strategy
+from tests.sim.small_run import small_run
 from tests.support.fake_context import Driver
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -38,7 +39,23 @@ def test_the_example_runs_as_it_is_written(tmp_path):
 def test_every_code_block_executes(block):
     names = {"__name__": "example"}
     exec(compile(block, "docs/writing_a_strategy.md", "exec"), names)
-    assert {"Cross", "average"} & set(names)
+    assert {"Cross", "Patient", "average"} & set(names)
+
+
+def test_the_example_of_executions_enters_patiently_and_leaves_by_its_rules(tmp_path):
+    (tmp_path / "patient.py").write_text(next(block for block in BLOCKS if "class Patient" in block))
+    rising = "\n".join(
+        f"{n // 60:02d}:{n % 60:02d} {p} {p} {p} {p} 100" for n, p in enumerate([*range(100, 165), *[200] * 8, *[150] * 8])
+    )
+    run = small_run(rising, load_strategy(str(tmp_path / "patient.py")).strategy)
+    assert [(fill.side.value, fill.qty, fill.reason) for fill in run.fills] == [("buy", 2, "SIGNAL"), ("sell", 2, "SL_HIT")]
+
+
+def test_every_execution_is_in_its_table():
+    listed = set(re.findall(r"^\| `([A-Z]\w+)\(", section("Large orders and exits"), re.MULTILINE))
+    assert listed == {name for name in execution.__all__ if isinstance(vars(execution)[name], type)} - {
+        "Executions", "ExitPlan", "ExitRules", "HeldPosition",
+    }  # fmt: skip
 
 
 def test_every_hook_is_in_the_table_and_no_other():
