@@ -19,6 +19,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from margin_worlds import broken_margin_rule
 from msgspec.structs import replace
 from worlds import MINUTE_MS, START_MS, Happened, World, run, world_of
 
@@ -35,6 +36,7 @@ from backtester.domain.errors import BacktesterError
 from backtester.domain.money import money_from_decimal
 from backtester.domain.orders import (
     Fill,
+    LiquidationOrder,
     OrderAmended,
     OrderAttached,
     OrderCanceled,
@@ -73,7 +75,7 @@ def check(world: World, happened: Happened) -> None:
     for message in happened.messages:
         if isinstance(message, SanitizedOrder):
             orders[message.order_id] = message
-        elif isinstance(message, OrderAttached):
+        elif isinstance(message, (OrderAttached, LiquidationOrder)):
             orders[message.order.order_id] = message.order
         elif isinstance(message, OrderAmended):
             check_amendment(message, sum(fill.qty_lots for fill in fills[message.order_id]))
@@ -84,6 +86,7 @@ def check(world: World, happened: Happened) -> None:
             check_price(world, orders[message.order_id], message)
     check_life(happened, orders, fills)
     check_positions(world, happened, orders)
+    check_margin(world, happened)
     check_share(world, orders, fills)
     check_ledger(world, happened)
     check_halts(happened)
@@ -141,6 +144,8 @@ def check_life(happened: Happened, orders: dict[str, SanitizedOrder], fills: dic
 
 def check_price(world: World, order: SanitizedOrder, fill: Fill) -> None:
     """A taker trades inside the bar, but for costs, never beyond a limit; a maker at its limit, when the bar trades through it."""
+    if order.reason == "LIQUIDATION":
+        return  # a settlement and not a trade: see check_margin
     tick_e8 = world.specs[fill.symbol].tick_e8
     if order.price_ticks:
         better = fill.price_ticks <= order.price_ticks if order.side is Side.BUY else fill.price_ticks >= order.price_ticks
@@ -181,6 +186,14 @@ def check_positions(world: World, happened: Happened, orders: dict[str, Sanitize
     require(not happened.engine.risk.reservations.total, "nothing stays reserved", happened.engine.risk.reservations.total)
     if world.specs[next(iter(world.specs))].market is Market.SPOT:
         require(books.cash >= 0, "a spot account is not overdrawn", books.cash)
+
+
+def check_margin(world: World, happened: Happened) -> None:
+    """Liquidations happen when they must, and cost what they may."""
+    cash = money_from_decimal(world.config.account.starting_cash)
+    plan = happened.engine.plan.margin
+    broken = broken_margin_rule(happened.messages, plan=plan, specs=world.specs, bars=world.bars, cash=cash)
+    require(not broken, *map(str, broken or ("",)))
 
 
 def check_ledger(world: World, happened: Happened) -> None:

@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from margin_worlds import leverage_of, tiers_of
+from msgspec.structs import replace
 
 from backtester import (
     AmendOrderIntent,
@@ -31,6 +33,8 @@ from backtester import (
     TimeInForce,
     TrailingStopIntent,
 )
+from backtester.app.margin import plan_margin
+from backtester.app.market_data import SymbolRef
 from backtester.app.wiring import Engine, Plan, build
 from backtester.audit.journal import MemoryJournal
 from backtester.config.run_config import AccountSection, EngineSection, RiskSection, RunConfig, RunSection, SimSection
@@ -77,7 +81,7 @@ def world_of(seed: int) -> World:
     symbols = ["AAAUSDT", "BBBUSDT", "CCCUSDT"][: draw.randint(1, 3)]
     count = draw.randint(40, 120)
     bars = {symbol: _bars(draw, count) for symbol in symbols}
-    specs = {symbol: _spec(symbol, market, draw) for symbol in symbols}
+    specs = {symbol: replace(_spec(symbol, market, draw), leverage_tiers=tiers_of(seed)) for symbol in symbols}
     sim: dict[str, Any] = {
         "spread_bps": Decimal(draw.choice(["0", "1", "20"])),
         "slippage_bps": Decimal(draw.choice(["0", "1", "15"])),
@@ -90,10 +94,11 @@ def world_of(seed: int) -> World:
         "remainder": draw.choice(["carry", "cancel"]),
         "work_bars": draw.choice([1, 60]),
     }
+    leverage = leverage_of(seed, symbols) if market is Market.LINEAR else {}
     config = RunConfig(
-        run=RunSection(seed=seed),
+        run=RunSection(seed=seed, execution_timeframe="1m"),
         sim=SimSection(**sim),
-        account=AccountSection(starting_cash=Decimal(draw.choice(["300", "10000", "1000000"])), snapshot_every="10m"),
+        account=AccountSection(starting_cash=Decimal(draw.choice(["300", "10000", "1000000"])), snapshot_every="10m", **leverage),
         risk=_risk(seed, symbols, count),
     )
     rules = draw.choice([GENERIC, *venue_table().values()])
@@ -255,6 +260,8 @@ def run(world: World, *, bars: dict[str, CandleColumns] | None = None, routing: 
     )
     first_ms = min(int(table.start_ms[0]) for table in tables.values())
     end_ms = max(int(table.start_ms[-1]) for table in tables.values()) + MINUTE_MS
+    fees = SymbolFees(dict.fromkeys(tables, world.fees))
+    refs = [SymbolRef(symbol, spec.exchange, spec.market.value, symbol) for symbol, spec in world.specs.items()]
     plan = Plan(
         config=config,
         specs=world.specs,
@@ -263,8 +270,9 @@ def run(world: World, *, bars: dict[str, CandleColumns] | None = None, routing: 
         start_ms=first_ms,
         end_ms=end_ms,
         slippage=FixedSlippage(config.sim.slippage_bps),
-        fees=SymbolFees(dict.fromkeys(tables, world.fees)),
+        fees=fees,
         rules=dict.fromkeys(tables, world.rules),
+        margin=plan_margin(config, refs, world.specs, fees, start_ms=first_ms, end_ms=end_ms),
     )
     streams = [SymbolStream(symbol, iter([table]), symbol) for symbol, table in tables.items()]
     feed = CandleFeed(streams, execution_ms=MINUTE_MS, signal_ms=(MINUTE_MS,), start_ms=first_ms, end_ms=end_ms)

@@ -35,6 +35,7 @@ class JournalTally:
         self.events = 0
         self.orders = 0
         self.fills = 0
+        self.liquidations = 0
         self.refusals_by_reason: dict[str, int] = {}
         self.waiting = WaitingOrders()
 
@@ -52,6 +53,8 @@ class JournalTally:
                 self.fills += 1
             elif line.topic == "orders.sanitized":
                 self.orders += line.raw.startswith(b'{"type":"sanitized_order"')
+            elif line.topic == "orders.liquidation":
+                self.liquidations += 1
             elif line.topic in {"orders.refused", "orders.rejected"}:
                 reason = _decode_reason(line.raw).reason
                 self.refusals_by_reason[reason] = self.refusals_by_reason.get(reason, 0) + 1
@@ -76,6 +79,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
             "open_trades": self.trades.still_open,
             "orders": self.tally.orders,
             "fills": self.tally.fills,
+            "liquidations": self.tally.liquidations,
             "refusals": self.tally.refusals,
             "refusals_by_reason": dict(by_reason),
         }

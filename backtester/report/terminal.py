@@ -230,6 +230,10 @@ def _costs(facts: RunFacts) -> Section:
             f"half of a {_bps(sim.spread_bps)} bps spread, {_bps(sim.slippage_bps)} bps slippage{model} on taker fills",
         ),
     ]
+    priced = [one.rule.partition(": ")[2] for one in facts.manifest.assumptions if "liquidation on" in one.rule]
+    if priced:
+        count = facts.summary.get("liquidations", 0)
+        rows.append(Row("liquidations", f"{count}; {', '.join(dict.fromkeys(priced))}", "warn" if count else ""))
     charged = [one.rule for one in facts.manifest.assumptions if "funding settlements" in one.rule]
     if charged:
         assumed = any("assumed" in text for text in charged)

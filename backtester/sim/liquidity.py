@@ -37,6 +37,8 @@ class BarLiquidity:
         return max(0, int(cap) - used) if start_ms == bar.start_ms else int(cap)
 
     def use(self, bar: Candle, lots: int) -> None:
-        """`lots` of this bar are gone."""
+        """`lots` of this bar are gone; a settlement outside any bar, which has no volume, takes nothing from one."""
+        if not bar.volume:
+            return
         start_ms, used = self._used.get(bar.symbol, (-1, 0))
         self._used[bar.symbol] = (bar.start_ms, used + lots if start_ms == bar.start_ms else lots)

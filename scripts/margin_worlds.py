@@ -1,0 +1,120 @@
+"""Leverage of random worlds, and the rules of margin that must hold in them (`simulate.py`)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from backtester.account.liquidations import REASON
+from backtester.app.margin import MarginPlan
+from backtester.data.columns import CandleColumns
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.liquidation import Reach, liquidation_value
+from backtester.domain.margin_terms import MarginMode, MarginTerms
+from backtester.domain.money import FEE_STEP, MONEY_ONE
+from backtester.domain.orders import Fill, LiquidationOrder
+from backtester.domain.position import book_fill
+from backtester.domain.rounding import lots_decimal
+from backtester.domain.tiers import LeverageTier
+
+BAR_MS = 60_000
+ROUNDING = 10
+"""Money units by which sums of rounded parts may differ."""
+
+Broken = tuple[Any, ...]
+"""A rule and the facts that break it; empty where every rule holds."""
+
+
+def leverage_of(seed: int, symbols: Sequence[str]) -> dict[str, Any]:
+    """Keys of [account]: leverage from 1 to 50, of all symbols or of one, in either mode."""
+    draw = random.Random(f"{seed} leverage")
+    times = draw.choice([Decimal(1), Decimal(2), Decimal("7.5"), Decimal(50)])
+    own = {draw.choice(list(symbols)): Decimal(draw.choice([1, 20]))} if draw.random() < 0.3 else {}
+    return {"leverage": times, "leverage_by_symbol": own, "margin": draw.choice(["cross", "isolated"])}
+
+
+def tiers_of(seed: int) -> tuple[LeverageTier, ...]:
+    """None, one rate, or a table in which large positions need more."""
+    tables = ((), ((0, "0.005", 100),), ((0, "0.004", 50), (2000, "0.02", 20), (50_000, "0.1", 5)))
+    rows = random.Random(f"{seed} tiers").choice(tables)
+    caps = [Decimal(floor) for floor, _, _ in rows[1:]]
+    return tuple(
+        LeverageTier(floor=Decimal(floor), cap=cap, maintenance_frac=Decimal(rate), leverage_max=Decimal(most))
+        for (floor, rate, most), cap in zip(rows, [*caps, None], strict=False)
+    )
+
+
+def broken_margin_rule(
+    messages: Sequence[Any], *, plan: MarginPlan, specs: Mapping[str, SymbolSpec], bars: Mapping[str, CandleColumns], cash: int
+) -> Broken:
+    """An isolated liquidation happens at a mark that has reached the price shown and loses no more than the margin of its part; a
+    cross one leaves no debt; and what a bar has left without margin is liquidated.
+    """
+    isolated = plan.mode is MarginMode.ISOLATED
+    books = dict.fromkeys(specs, (0, 0))
+    for message in messages:
+        if isinstance(message, LiquidationOrder) and isolated:
+            shown = message.liquidation_price
+            if shown is None or message.order.side.sign * (message.mark - shown) < 0:
+                return "a mark liquidates that has reached the price shown", message
+        if not isinstance(message, Fill) or message.symbol not in plan.terms:
+            continue
+        lots, cost = books[message.symbol]
+        realised = _booked(books, message, specs[message.symbol])
+        cash += realised - message.fee_e8 * FEE_STEP
+        if message.reason != REASON:
+            continue
+        if isolated:
+            margin = plan.terms[message.symbol].initial(abs(cost)) * message.qty_lots // abs(lots)
+            if realised < -margin - ROUNDING:
+                return "isolated, no more than the margin is lost", message, realised, margin
+        elif cash < 0 and not any(held for held, _ in books.values()):
+            return "a cross liquidation leaves no debt", message, cash
+    return _survivor(messages, plan=plan, specs=specs, bars=bars) if isolated else ()
+
+
+def _booked(books: dict[str, tuple[int, int]], fill: Fill, spec: SymbolSpec) -> int:
+    """What the fill realised; the position is in `books`."""
+    lots, cost = books[fill.symbol]
+    lot_value = fill.price_ticks * spec.tick_e8 * spec.lot_e8
+    booked = book_fill(lots=lots, cost=cost, signed_lots=fill.qty_lots * fill.side.sign, lot_value=lot_value)
+    books[fill.symbol] = booked.lots, booked.cost
+    return booked.realised
+
+
+def _survivor(
+    messages: Sequence[Any], *, plan: MarginPlan, specs: Mapping[str, SymbolSpec], bars: Mapping[str, CandleColumns]
+) -> Broken:
+    """An isolated position that stood through a bar whose extreme was a tick and more beyond its liquidation price."""
+    for symbol, terms in plan.terms.items():
+        own = [message for message in messages if isinstance(message, Fill) and message.symbol == symbol]
+        books = {symbol: (0, 0)}
+        for fill, following in zip(own, [*own[1:], None], strict=False):
+            _booked(books, fill, specs[symbol])
+            lots, cost = books[symbol]
+            price = _price(terms, lots, cost, specs[symbol])
+            if price is None:
+                continue
+            table, tick = bars[symbol], float(specs[symbol].tick_size) * 1.1
+            until_ms = (following or messages[-1]).time_ms
+            within = (table.start_ms >= fill.time_ms) & (table.start_ms + BAR_MS < until_ms)
+            beyond = table.low < price - tick if lots > 0 else table.high > price + tick
+            if (within & beyond).any():
+                return "what is short of margin is liquidated", fill, price
+    return ()
+
+
+def _price(terms: MarginTerms, lots: int, cost: int, spec: SymbolSpec) -> float | None:
+    """The liquidation price of an isolated position that has all its margin; None where there is no such price or position."""
+    if not lots:
+        return None
+    reach, value, _ = liquidation_value(
+        entry_value=Fraction(abs(cost), MONEY_ONE),
+        margin=Fraction(terms.initial(abs(cost)), MONEY_ONE),
+        loses_as_value_falls=lots > 0,
+        tiers=terms.tiers,
+    )
+    return float(value / Fraction(lots_decimal(abs(lots), spec))) if reach is Reach.AT_PRICE else None
