@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from backtester.config.venue_rules import venue_rules
 from backtester.domain.orders import OrderRejected
 from tests.sim.small_run import expect, flat, ms, small_run
@@ -141,7 +143,7 @@ def test_a_resting_one_shrinks_to_what_is_left_of_the_position() -> None:
 
 
 def test_a_venue_that_rejects_a_larger_one_rejects_it_and_takes_one_that_fits() -> None:
-    rules = venue_rules("binance", "linear")
+    rules = replace(venue_rules("binance", "linear"), rejects_larger_reduce_only=True)
     run = small_run(JUMP, "00:01 in buy 0.3\n00:02 big sell 1.0 reduce\n00:02 out sell 0.3 reduce", venue=rules)
     assert run.told() == expect(
         """
