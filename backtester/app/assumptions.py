@@ -48,6 +48,16 @@ ASSUMED: Mapping[str, tuple[str, str]] = {
     "risk.max_position_notional": ("value of a position", "at most {value}"),
     "risk.daily_loss_limit": ("daily loss", "a fraction of {value} of equity at 00:00 UTC ends trading for the day"),
     "risk.daily_loss_action": ("after the daily loss", "{value}"),
+    "risk.max_drawdown": ("fall of equity from its peak", "a fraction of {value} ends trading"),
+    "risk.max_drawdown_action": ("after that fall", "{value}"),
+    "risk.max_leverage": ("leverage of the account", "at most {value} x equity"),
+    "risk.max_symbol_exposure": ("exposure in one symbol", "at most {value} x equity"),
+    "risk.max_total_exposure": ("exposure in total", "at most {value} x equity"),
+    "risk.max_correlated_exposure": ("exposure in a group", "at most {value} x equity"),
+    "risk.correlated_groups": ("groups of symbols that move together", "{value}"),
+    "risk.kill_switch": ("kill switch", "{value}"),
+    "risk.kill_at": ("the kill switch is thrown", "at {value}"),
+    "risk.kill_file": ("the kill switch is thrown by a file", "{value}"),
     "risk.orders_per_second": ("orders a second", "at most {value}"),
     "risk.order_burst": ("orders at once", "at most {value}, where orders a second are limited"),
     "end.close": ("open positions at the end", "{value}"),
@@ -84,6 +94,11 @@ MEANINGS: Mapping[tuple[str, str], str] = {
     ("account.mark", "index"): "the stored index price",
     ("risk.daily_loss_action", "halt"): "entries end and are refused",
     ("risk.daily_loss_action", "flatten"): "entries end and are refused, positions are closed",
+    ("risk.max_drawdown_action", "halt"): "entries end and are refused",
+    ("risk.max_drawdown_action", "flatten"): "entries end and are refused, positions are closed",
+    ("risk.correlated_groups", ""): "none",
+    ("risk.kill_switch", "halt"): "entries end and are refused",
+    ("risk.kill_switch", "flatten"): "entries end and are refused, positions are closed",
     ("end.close", "true"): "closed at the last closes with a taker's costs",
     ("end.close", "false"): "stay open, marked at the last close",
 }
@@ -125,6 +140,8 @@ def _value(config: RunConfig, key: str) -> str:
         return "off"
     if isinstance(value, Mapping):
         return ", ".join(value)
+    if isinstance(value, tuple):
+        return "; ".join(" ".join(group) for group in value)
     if isinstance(value, bool):
         return str(value).lower()
     return format(value, "f") if isinstance(value, Decimal) else str(value)
