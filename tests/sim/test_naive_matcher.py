@@ -310,6 +310,9 @@ def test_the_venue_says_and_leaves_what_a_naive_one_does() -> None:
     MET.clear()
     search()
     print(f"\n{MET['sequences']:,} sequences agree: {dict(sorted(MET.items()))}")
+    if not os.environ.get("BT_NIGHTLY"):  # five hundred sequences may miss what is rare
+        assert {"fill maker", "fill taker", "triggered", "ends USER"} <= MET.keys()
+        return
     lacking = {
         *("fill maker", "fill taker", "triggered", "ends CAPACITY", "ends FOK", "ends GOOD_TILL", "ends INSUFFICIENT"),
         *("ends NO_LIQUIDITY", "ends POST_ONLY", "ends REDUCE_ONLY", "ends USER", "ends END_OF_RUN", "rejected FOK"),

@@ -198,7 +198,7 @@ class Days:
         prices = np.array(closes)
         self._all = CandleColumns(starts, prices, prices, prices, prices, np.array(volumes))
 
-    def columns(self, symbol: str, *, start_ms: int, end_ms: int) -> list[CandleColumns]:
+    def read(self, symbol: str, start_ms: int, end_ms: int) -> list[CandleColumns]:
         first, last = self._all.start_ms.searchsorted((start_ms, end_ms))
         return [CandleColumns(*(column[first:last] for column in self._all))]
 

@@ -39,7 +39,7 @@ def names_of(*, fills=(), trades=(), daily=(), volume=10.0, metrics=None, sim=No
         resolved=SimpleNamespace(start_ms=0, end_ms=10 * MINUTE_MS, refs=[ref], config=RunConfig(sim=SimSection(**(sim or {})))),
     )
     bars = CandleColumns(np.arange(10) * MINUTE_MS, *(np.full(10, value) for value in (105.0, 110.0, 100.0, 105.0, volume)))
-    market = SimpleNamespace(columns=lambda symbol, *, start_ms, end_ms: iter([bars]))
+    market = SimpleNamespace(read=lambda symbol, start_ms, end_ms: iter([bars]))
     return {one.name: one for one in plausibility_findings(result, market, execution_ms=MINUTE_MS)}
 
 
