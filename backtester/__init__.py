@@ -26,7 +26,17 @@ if TYPE_CHECKING:
         TrailingStopIntent,
     )
     from backtester.domain.orders import Fill, OpenOrder, OrderCanceled, OrderRefused, OrderRejected
-    from backtester.domain.vocabulary import CloseReason, ExitSize, Liquidity, Market, OrderType, RejectReason, Side, TimeInForce
+    from backtester.domain.vocabulary import (
+        CloseReason,
+        ExitSize,
+        Liquidity,
+        Market,
+        OrderType,
+        RejectReason,
+        SelfTrade,
+        Side,
+        TimeInForce,
+    )
     from backtester.strategy.base import Strategy, StrategyParams
     from backtester.strategy.execution import POV, TWAP, VWAP, Executions, ExitPlan, ExitRules, PassiveEntry, executing
 
@@ -58,6 +68,7 @@ __all__ = [
     "PositionExitsIntent",
     "RejectReason",
     "RunResult",
+    "SelfTrade",
     "Side",
     "StopOrderIntent",
     "Strategy",
@@ -99,6 +110,7 @@ _HOME = {
     "PositionExitsIntent": "backtester.domain.intents",
     "RejectReason": "backtester.domain.vocabulary",
     "RunResult": "backtester.app.result",
+    "SelfTrade": "backtester.domain.vocabulary",
     "Side": "backtester.domain.vocabulary",
     "StopOrderIntent": "backtester.domain.intents",
     "Strategy": "backtester.strategy.base",

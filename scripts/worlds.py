@@ -25,6 +25,7 @@ from backtester import (
     OpenOrder,
     PositionExitsIntent,
     RejectReason,
+    SelfTrade,
     Side,
     StopOrderIntent,
     Strategy,
@@ -203,7 +204,8 @@ class _Anything(Strategy):
                 yield MarketOrderIntent(**facts, **exits, tif=draw.choice([TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK]))
             elif kind in {1, 2}:
                 tif: dict[str, Any] = {} if dated else {"tif": draw.choice([TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK])}
-                yield LimitOrderIntent(**facts, **exits, price=off, post_only=draw.random() < 0.3, **dated, **tif)
+                stp = draw.choice([None, None, *SelfTrade])
+                yield LimitOrderIntent(**facts, **exits, price=off, post_only=draw.random() < 0.3, stp=stp, **dated, **tif)
             elif kind == 3:
                 yield StopOrderIntent(**waiting, trigger_price=off, price=draw.choice([None, off, close]), **dated)
             elif kind == 4:

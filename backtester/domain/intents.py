@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from backtester.domain.vocabulary import ExitSize, OrderType, Side, TimeInForce
+from backtester.domain.vocabulary import ExitSize, OrderType, SelfTrade, Side, TimeInForce
 
 Number = Decimal | int | float | str
 
@@ -28,7 +28,8 @@ class MarketOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="market
 
     `reason` is carried to the fills and, when the order closes a trade, becomes its close reason. `take_profit` and `stop_loss`
     are prices: every fill gets a pair of orders that close it there; where one is triggered, the other ends. With
-    `exit_size=ExitSize.WHOLE` the position has one such pair, of its own size, in place of any that it had.
+    `exit_size=ExitSize.WHOLE` the position has one such pair, of its own size, in place of any that it had. `stp` is what happens
+    where it would trade with another order of the account; left out, as the venue has it.
     """
 
     side: Side
@@ -38,6 +39,7 @@ class MarketOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="market
     take_profit: Number | None = None
     stop_loss: Number | None = None
     exit_size: ExitSize = ExitSize.PART
+    stp: SelfTrade | None = None
     tif: TimeInForce = TimeInForce.GTC
     reason: str = "SIGNAL"
 
@@ -45,7 +47,7 @@ class MarketOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="market
 class LimitOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="limit_order"):
     """Buy at `price` or lower, sell at `price` or higher; rests until filled or cancelled (GTC), met once (IOC, FOK), or a date.
 
-    `good_till_ms` is that date (GTD). `take_profit`, `stop_loss`: as for a market order. `post_only`:
+    `good_till_ms` is that date (GTD). `take_profit`, `stop_loss`, `stp`: as for a market order. `post_only`:
     it never takes; where it would, it ends unfilled as the venue has it.
     """
 
@@ -57,6 +59,7 @@ class LimitOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="limit_o
     take_profit: Number | None = None
     stop_loss: Number | None = None
     exit_size: ExitSize = ExitSize.PART
+    stp: SelfTrade | None = None
     tif: TimeInForce = TimeInForce.GTC
     good_till_ms: int = 0
     reason: str = "SIGNAL"

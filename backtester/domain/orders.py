@@ -7,7 +7,17 @@ from decimal import Decimal
 import msgspec
 
 from backtester.domain.message import Message
-from backtester.domain.vocabulary import FillNote, Liquidity, OrderStatus, OrderType, RejectReason, Side, TimeInForce, TriggerBy
+from backtester.domain.vocabulary import (
+    FillNote,
+    Liquidity,
+    OrderStatus,
+    OrderType,
+    RejectReason,
+    SelfTrade,
+    Side,
+    TimeInForce,
+    TriggerBy,
+)
 
 
 class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order", omit_defaults=True):
@@ -18,7 +28,7 @@ class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order", omit
     bounds what a spot buy may cost (value and fee, 1e-8 quote); 0 elsewhere. `exits_whole`: its take-profit and stop-loss are those
     of the position. `oco_trigger_ticks` (with `oco_price_ticks`, `oco_reason`) is the stop of an OCO of which this is the limit,
     `oco_id` the limit of which this is the stop. `follows_position`: `qty_lots` is what the position is. `quote_e8` is the value
-    of an order by value, in 1e-8 quote; its lots are an estimate until it meets a price.
+    of an order by value, in 1e-8 quote; its lots are an estimate until it meets a price. `stp` None is the venue's own.
     """
 
     order_id: str
@@ -47,6 +57,7 @@ class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order", omit
     follows_position: bool = False
     trigger_by: TriggerBy = TriggerBy.LAST
     quote_e8: int = 0
+    stp: SelfTrade | None = None
 
 
 class SanitizedExits(Message, frozen=True, gc=False, tag="sanitized_exits", omit_defaults=True):

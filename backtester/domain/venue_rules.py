@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from backtester.domain.vocabulary import OrderStatus, RejectReason
+from backtester.domain.vocabulary import OrderStatus, RejectReason, SelfTrade
 
 
 class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,7 +21,8 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     `amends_waiting`: orders that wait for a trigger can be amended. `amend_below_filled` is what becomes of an order whose quantity
     is amended to what is filled already: REJECTED (the request, and the order stands) or CANCELED (the order).
     `rejects_larger_reduce_only`: a reduce-only order larger than the position is rejected; elsewhere it is cut to the position.
-    `close_on_trigger`: conditional orders may close the whole position.
+    `close_on_trigger`: conditional orders may close the whole position. `stp` is what happens to an order that would trade with
+    another of its account, where the order does not say.
     """
 
     name: str
@@ -34,6 +35,7 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     amend_below_filled: OrderStatus = OrderStatus.REJECTED
     rejects_larger_reduce_only: bool = False
     close_on_trigger: bool = True
+    stp: SelfTrade = SelfTrade.CANCEL_TAKER
     codes: Mapping[str, str] = {}
     source: str = ""
 

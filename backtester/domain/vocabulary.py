@@ -74,6 +74,17 @@ class ExitSize(Word):
     WHOLE = "whole"
 
 
+class SelfTrade(Word):
+    """What happens when an order would trade with another of the same account: nothing is done about it, the one that rests
+    ends, the one that comes ends, or both.
+    """
+
+    NONE = "none"
+    CANCEL_MAKER = "cancel_maker"
+    CANCEL_TAKER = "cancel_taker"
+    CANCEL_BOTH = "cancel_both"
+
+
 class Liquidity(Word):
     """Which side of the book a fill came from."""
 
@@ -129,6 +140,7 @@ class RejectReason(Word):
     FOK = "FOK"
     GOOD_TILL = "GOOD_TILL"
     TRIGGER_SIDE = "TRIGGER_SIDE"
+    SELF_TRADE = "SELF_TRADE"
     OCO = "OCO"
     REPLACED = "REPLACED"
     SHORT_SPOT = "SHORT_SPOT"

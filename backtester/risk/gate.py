@@ -215,7 +215,8 @@ class RiskGate:
             str(intent.reason),
         )
         if isinstance(intent, MarketOrderIntent) and intent.take_profit is None and intent.stop_loss is None:
-            return replace(order, quote_e8=rounded.quote_e8) if rounded.quote_e8 else order
+            has_more = rounded.quote_e8 or intent.stp is not None
+            return replace(order, quote_e8=rounded.quote_e8, stp=intent.stp) if has_more else order
         if isinstance(intent, OcoOrderIntent):
             return replace(
                 order,
@@ -236,6 +237,7 @@ class RiskGate:
             take_profit_ticks=rounded.take_profit_ticks,
             stop_loss_ticks=rounded.stop_loss_ticks,
             follows_position=rounded.follows_position,
+            stp=intent.stp if isinstance(intent, (MarketOrderIntent, LimitOrderIntent)) else None,
             quote_e8=rounded.quote_e8,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import NamedTuple
 
 import msgspec
@@ -24,7 +25,7 @@ from backtester.domain.intents import (
 from backtester.domain.money import PRICE_ONE, ceil_div
 from backtester.domain.rounding import exact_decimal, opening_breach, price_ticks, qty_lots
 from backtester.domain.venue_rules import VenueRules
-from backtester.domain.vocabulary import RejectReason, Side, TimeInForce
+from backtester.domain.vocabulary import ExitSize, RejectReason, SelfTrade, Side, TimeInForce
 
 __all__ = ["Refusal", "Rounded", "SymbolSpecs", "check_collar", "check_life", "check_opening_size", "round_order"]
 
@@ -70,6 +71,10 @@ class OrderRounding:
         """Whole lots (down) and ticks (buy down, sell up), or the refusal: INVALID, LOT_STEP, MIN_QTY, TICK."""
         if intent.side.__class__ is not Side or intent.tif.__class__ is not TimeInForce:
             return Refusal(RejectReason.INVALID, "side must be a Side and tif a TimeInForce")
+        if isinstance(intent, (MarketOrderIntent, LimitOrderIntent)) and (
+            intent.exit_size.__class__ is not ExitSize or intent.stp.__class__ not in (SelfTrade, NoneType)
+        ):
+            return Refusal(RejectReason.INVALID, "exit_size must be an ExitSize and stp a SelfTrade")
         key = (spec.symbol, intent.qty.__class__, intent.qty)
         try:
             lots = self._lots.get(key)

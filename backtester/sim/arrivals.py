@@ -245,6 +245,8 @@ class Arrivals:
         lots, over = self._filling.allowed(working, bar)
         if lots:
             ticks = self._filling.taker_ticks(working, bar, lots, over_share=over)
+            if self._standing.resting[bar.symbol] and self._standing.ends_by_self_trade(working, ticks, reports):
+                return
             paid_lots = lots
             if working.budget_e8 is not None or self._filling.covers is not None:
                 paid_lots = self._filling.affordable(working, lots, ticks, Liquidity.TAKER)
@@ -281,6 +283,8 @@ class Arrivals:
                 return
         if working.order.tif is TimeInForce.IOC:
             self._standing.end(working, RejectReason.NO_LIQUIDITY, reports)
+            return
+        if self._standing.ends_by_self_trade(working, working.order.price_ticks, reports):
             return
         self._standing.end_if_pointless(working, reports)
         if working.order.order_id not in self._standing.by_id:

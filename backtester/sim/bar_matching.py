@@ -148,6 +148,6 @@ class BarMatching:
             self._standing.end(working, RejectReason.INSUFFICIENT, reports)
         elif order.tif in (TimeInForce.IOC, TimeInForce.FOK):
             self._standing.end(working, RejectReason.FOK if order.tif is TimeInForce.FOK else RejectReason.NO_LIQUIDITY, reports)
-        else:
+        elif not self._standing.ends_by_self_trade(working, order.price_ticks, reports):
             working.meets_from_ms = bar.end_ms
             self._standing.rest(working)

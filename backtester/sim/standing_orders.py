@@ -9,7 +9,7 @@ from backtester.domain.instruments import SymbolSpec
 from backtester.domain.orders import OrderAmended, OrderCanceled, OrderRejected
 from backtester.domain.rounding import lots_decimal
 from backtester.domain.venue_rules import GENERIC, VenueRules
-from backtester.domain.vocabulary import Liquidity, OrderStatus, RejectReason, Side
+from backtester.domain.vocabulary import Liquidity, OrderStatus, RejectReason, SelfTrade, Side
 from backtester.engine.clock import Clock
 from backtester.engine.routes import Routes
 from backtester.engine.topics import T_FILLS, T_ORDERS_AMENDED, T_ORDERS_CANCELED, T_ORDERS_REJECTED, Published, on
@@ -142,6 +142,31 @@ class StandingOrders:
         other.counterpart = None
         if self.by_id.get(other.order.order_id) is other:
             self.end(other, RejectReason.OCO, reports, status=OrderStatus.CANCELED)
+
+    def ends_by_self_trade(self, working: WorkingOrder, ticks: int, reports: list[Published]) -> bool:
+        """Whether an order that reaches to `ticks` would trade with others of the account, and ends for it.
+
+        Otherwise those may have ended. The order that comes decides how it is; one that only closes is never the one that goes
+        (exchange_semantics.md, section 1.2, "STP"; golden G15).
+        """
+        order = working.order
+        sign = order.side.sign
+        crossed = [
+            other
+            for other in self.resting[order.symbol]
+            if other.order.side is not order.side and (ticks - other.order.price_ticks) * sign >= 0
+        ]
+        how = order.stp or self.rules_of(order.symbol).stp
+        if not crossed or how is SelfTrade.NONE:
+            return False
+        if how is not SelfTrade.CANCEL_TAKER or order.reduce_only:
+            for other in crossed:
+                if other.order.order_id in self.by_id:
+                    self.end(other, RejectReason.SELF_TRADE, reports)
+        if how is SelfTrade.CANCEL_MAKER or order.reduce_only:
+            return False
+        self.end(working, RejectReason.SELF_TRADE, reports)
+        return True
 
     def end_if_pointless(self, working: WorkingOrder, reports: list[Published]) -> None:
         """End an order that may only close when nothing is left to close: reduce-only, or a sale on spot."""

@@ -28,6 +28,7 @@ class Order:
     arrival_ms: int
     arrived: bool = False
     met_a_bar: bool = False
+    rests: bool = False
     worked_bars: int = 0
     note: str = ""
     end: str = ""
@@ -204,6 +205,8 @@ class Oracle:
                 self.take(order, bar, now_ms)
         if order.action.ioc and order.open_lots and not order.end:
             self.stop(order, "NO_LIQUIDITY")
+        if order.open_lots and not order.end:
+            order.rests = not self.meets_own(order, order.limit_ticks)
 
     def take(self, order: Order, bar: Bar, now_ms: int) -> None:
         """A taker fill at the bar's open plus half the spread and slippage, rounded once against the trader."""
@@ -219,7 +222,25 @@ class Oracle:
         ticks = -(-price // self.tick) if buy else max(1, price // self.tick)
         if order.action.kind == "limit":
             ticks = min(ticks, order.limit_ticks) if buy else max(ticks, order.limit_ticks)
-        self.fill(order, bar, lots, ticks * self.tick, now_ms, taker=True)
+        if not self.meets_own(order, int(ticks)):
+            self.fill(order, bar, lots, ticks * self.tick, now_ms, taker=True)
+
+    def meets_own(self, order: Order, ticks: int) -> bool:
+        """Whether an order that reaches to this price ends because it would trade with one of ours that rests.
+
+        On spot it is the one that rests that ends, and so where the order that comes may only reduce.
+        """
+        buy = order.action.buy
+        crossed = [
+            o
+            for o in self.working
+            if o is not order and o.symbol == order.symbol and o.action.kind == "limit" and o.action.buy is not buy and o.rests
+        ]
+        crossed = [o for o in crossed if (o.limit_ticks <= ticks if buy else o.limit_ticks >= ticks)]
+        keeps = self.rules.spot or order.action.reduce_only
+        for other in crossed if keeps else [order] if crossed else []:
+            self.stop(other, "SELF_TRADE")
+        return bool(crossed) and not keeps
 
     def close_bars(self, now_ms: int, ended: list[tuple[str, Bar]]) -> None:
         """Resting orders meet the ranges of the bars that end now, then the bars' closes become the marks."""

@@ -10,101 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, floor
-from typing import Any
 
-MINUTE = 60_000
-BPS = Fraction(1, 10_000)
-CONDITIONAL = {"stop", "stop_limit", "target", "target_limit"}
-CLASSES = {"stop": 1, "stop_limit": 1, "market": 2}
-"""Who comes first at one instant on one symbol: stops, market orders, limits and take-profits (3), cancels (4), dates (5)."""
-
-Event = tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A minute of one symbol."""
-
-    symbol: str
-    start: int
-    open: Fraction
-    high: Fraction
-    low: Fraction
-    close: Fraction
-    volume: int
-
-    @property
-    def end(self) -> int:
-        return self.start + MINUTE
-
-
-@dataclass
-class Order:
-    """What was asked for, and where it stands: new, coming, working, waiting, resting, over."""
-
-    order_id: str
-    symbol: str
-    kind: str
-    buys: bool
-    lots: int
-    price: int | None = None
-    trigger: int | None = None
-    tif: str = "gtc"
-    good_till: int = 0
-    post_only: bool = False
-    reduce_only: bool = False
-    state: str = "new"
-    open: int = 0
-    arrived: int = -1
-    meets_from: int = -1
-    sequence: int = 0
-    bars_worked: int = 0
-    note: str = ""
-    budget: Fraction | None = None
-
-    @property
-    def rises(self) -> bool:
-        """Whether it waits for a rise."""
-        return self.kind.startswith("stop") == self.buys
-
-    def is_triggered(self, price: Fraction) -> bool:
-        assert self.trigger is not None
-        return price >= self.trigger if self.rises else price <= self.trigger
-
-    def crosses(self, price: Fraction) -> bool:
-        """Whether the limit is at the market or beyond it."""
-        return self.price is None or (self.price >= price if self.buys else self.price <= price)
-
-
-@dataclass(frozen=True)
-class Cancel:
-    """A request to cancel an order."""
-
-    target: str
-    symbol: str
-
-
-@dataclass(frozen=True)
-class Terms:
-    """Everything that a run's settings decide."""
-
-    spot: bool = False
-    order_latency: int = 0
-    cancel_latency: int = 0
-    spread_bps: Fraction = Fraction(0)
-    slippage_bps: Fraction = Fraction(0)
-    maker_bps: Fraction = Fraction(0)
-    taker_bps: Fraction = Fraction(0)
-    share_bps: int = 0
-    touch: bool = False
-    carry: bool = True
-    work_bars: int = 60
-    post_only_crossing: str = "rejected"
-    fok_short: str = "expired"
-    good_till_least: int = 0
-    rejects_larger_reduce_only: bool = False
-    tick: Fraction = Fraction(1, 10)
-    lot: Fraction = Fraction(1, 1000)
+from tests.sim.naive_words import BPS, CLASSES, CONDITIONAL, MINUTE, Bar, Cancel, Event, Order, Terms
 
 
 @dataclass
@@ -281,6 +188,8 @@ class NaiveMatcher:
         if order.tif == "ioc":
             self.end(order, "NO_LIQUIDITY", "expired")
             return
+        if self.meets_own(order, order.price):
+            return
         self.end_if_pointless(order)
         if order.state == "over":
             return
@@ -295,6 +204,21 @@ class NaiveMatcher:
         if order.tif == "gtd":
             self.count += 1
             self.agenda.append((order.good_till, self.symbols.index(order.symbol), 5, self.count, order))
+
+    def meets_own(self, order: Order, ticks: int | None) -> bool:
+        """Whether an order that reaches to a price would trade with one that rests, and ends for it; else those may have ended."""
+        assert ticks is not None
+        own = [o for o in self.resting if o.symbol == order.symbol and o.buys != order.buys and o.price is not None]
+        crossed = [o for o in own if (o.price or 0) == ticks or ((o.price or 0) < ticks) == order.buys]
+        if not crossed or self.terms.stp == "none":
+            return False
+        if order.reduce_only or self.terms.stp in {"cancel_maker", "cancel_both"}:
+            for other in crossed:
+                self.end(other, "SELF_TRADE", "expired")
+        if order.reduce_only or self.terms.stp == "cancel_maker":
+            return False
+        self.end(order, "SELF_TRADE", "expired")
+        return True
 
     def rest(self, order: Order) -> None:
         order.state = "resting"
@@ -374,7 +298,7 @@ class NaiveMatcher:
             self.end(order, "INSUFFICIENT", "expired")
         elif order.tif in {"ioc", "fok"}:
             self.end(order, "FOK" if order.tif == "fok" else "NO_LIQUIDITY", "expired")
-        else:
+        elif not self.meets_own(order, order.price):
             order.meets_from = bar.end
             self.rest(order)
 
@@ -436,6 +360,8 @@ class NaiveMatcher:
         """Trade at the bar's open."""
         lots, over = self.allowed(order, bar)
         ticks = self.taker_ticks(order, bar.open, lots, bar, over=over)
+        if lots and self.meets_own(order, ticks):
+            return
         paid = self.affordable(order, lots, ticks, maker=False)
         self.trade(order, bar, paid, ticks, maker=False, inside=False, over=over)
         if paid < lots:

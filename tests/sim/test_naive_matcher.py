@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from backtester import (
     CancelOrderIntent,
@@ -35,7 +36,9 @@ from backtester.config.venue_rules import venue_table
 from backtester.domain.money import MONEY_ONE
 from backtester.domain.orders import OrderAck, OrderCanceled, OrderRefused, OrderRejected, OrderTriggered, SanitizedOrder
 from backtester.domain.venue_rules import GENERIC, VenueRules
-from tests.sim.naive_matcher import CONDITIONAL, MINUTE, Bar, Cancel, Event, NaiveMatcher, Order, Terms
+from backtester.domain.vocabulary import SelfTrade
+from tests.sim.naive_matcher import NaiveMatcher
+from tests.sim.naive_words import CONDITIONAL, MINUTE, Bar, Cancel, Event, Order, Terms
 from tests.sim.small_run import MIDNIGHT, A, B, SmallRun, small_run
 
 NIGHTLY = os.environ.get("BT_NIGHTLY") == "1"
@@ -138,7 +141,7 @@ def terms_of(code: int) -> tuple[Terms, VenueRules]:
     digits = Digits(code)
     costly = digits.below(2) == 1
     spot = digits.below(3) == 2
-    rules = digits.one_of(*RULES)
+    rules = structs.replace(digits.one_of(*RULES), stp=digits.one_of(*SelfTrade), rejects_larger_reduce_only=digits.below(2) == 1)
     terms = Terms(
         spot=spot,
         order_latency=digits.one_of(0, 125, 30_000, 45_000, 60_000, 61_000),
@@ -155,6 +158,7 @@ def terms_of(code: int) -> tuple[Terms, VenueRules]:
         fok_short=rules.fok_short.value,
         good_till_least=rules.good_till_least_ms,
         rejects_larger_reduce_only=rules.rejects_larger_reduce_only,
+        stp=rules.stp.value,
     )
     return terms, rules
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from backtester.config.venue_rules import venue_rules
 from backtester.domain.orders import OrderRejected
+from backtester.domain.venue_rules import GENERIC
 from tests.sim.small_run import expect, flat, ms, small_run
 
 QUIET = flat("00:00", 6, volume=10)
@@ -156,6 +157,7 @@ def test_a_venue_that_rejects_a_larger_one_rejects_it_and_takes_one_that_fits() 
     assert rejected.code == "-2022"
 
 
-def test_one_that_waits_is_cut_at_its_trigger_on_every_venue() -> None:
-    run = small_run(JUMP, "00:01 in sell 0.3\n00:01 out buy 1.0 stop 50500 reduce", venue=venue_rules("binance", "linear"))
+def test_one_that_waits_is_cut_at_its_trigger_even_there() -> None:
+    rules = replace(GENERIC, rejects_larger_reduce_only=True)
+    run = small_run(JUMP, "00:01 in sell 0.3\n00:01 out buy 1.0 stop 50500 reduce", venue=rules)
     assert run.told()[1:] == expect("00:03 out buy 0.3 @ 51000 taker bar\n00:03 out ends REDUCE_ONLY 0.7")
