@@ -13,10 +13,24 @@ from backtester.app.resolve import ResolvedRun
 from backtester.config.instruments import load_specs
 from backtester.data.instrument_store import InstrumentStore
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
+from backtester.domain.order_bounds import PriceBand
 from backtester.domain.timeframe import iso_text
 
 USER_INSTRUMENTS = Path("configs/instruments.toml")
-_RULES = ("tick_size", "lot_size", "min_qty", "max_qty", "min_notional", "max_notional", "tradable", "contract_size")
+_RULES = (
+    "tick_size",
+    "lot_size",
+    "min_qty",
+    "max_qty",
+    "max_market_qty",
+    "min_price",
+    "max_price",
+    "price_band",
+    "min_notional",
+    "max_notional",
+    "tradable",
+    "contract_size",
+)
 """What decides whether and how an order is accepted; a change of anything else changes no result of today."""
 
 
@@ -84,7 +98,7 @@ def _notes(key: str, spec: SymbolSpec, history: Sequence[SymbolSpec], start_ms: 
     return notes
 
 
-def _values(spec: SymbolSpec) -> dict[str, Decimal | bool | None]:
+def _values(spec: SymbolSpec) -> dict[str, Decimal | bool | PriceBand | None]:
     return {name: getattr(spec, name) for name in _RULES}
 
 
@@ -93,4 +107,6 @@ def _difference(before: Mapping[str, object], after: Mapping[str, object]) -> st
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, PriceBand):
+        return " ".join(f"{name} {part:f}" for name, part in msgspec.structs.asdict(value).items() if part is not None)
     return "none" if value is None else format(value, "f") if isinstance(value, Decimal) else str(value).lower()

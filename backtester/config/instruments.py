@@ -18,6 +18,7 @@ from backtester.config.layers import plain
 from backtester.config.sample_symbols import SAMPLE_EXCHANGE, SAMPLE_LABEL, base_and_quote, sample_symbol
 from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs, unknown_symbol
+from backtester.domain.order_bounds import PriceBand
 from backtester.domain.timeframe import parse_time_ms
 from backtester.domain.vocabulary import Market
 
@@ -45,8 +46,12 @@ class InstrumentRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     lot_size: Decimal
     min_qty: Decimal
     max_qty: Decimal | None = None
+    max_market_qty: Decimal | None = None
     min_notional: Decimal = Decimal(0)
     max_notional: Decimal | None = None
+    min_price: Decimal | None = None
+    max_price: Decimal | None = None
+    price_band: PriceBand | None = None
     valid_from: str = "1970-01-01"
     valid_to: str | None = None
     tradable: bool = True
@@ -69,6 +74,10 @@ class InstrumentRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             lot_size=self.lot_size,
             min_qty=self.min_qty,
             max_qty=self.max_qty,
+            max_market_qty=self.max_market_qty,
+            min_price=self.min_price,
+            max_price=self.max_price,
+            price_band=self.price_band,
             min_notional=self.min_notional,
             max_notional=self.max_notional,
             valid_from_ms=parse_time_ms(self.valid_from, what="valid_from"),

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from backtester.domain.instruments import PriceBand
 from backtester.domain.money import CALCULATION
+from backtester.domain.order_bounds import PriceBand
 from backtester.domain.tiers import LeverageTier
 
 

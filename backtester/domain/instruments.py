@@ -10,6 +10,7 @@ import msgspec
 
 from backtester.domain.errors import ConfigError
 from backtester.domain.money import e8_from_decimal
+from backtester.domain.order_bounds import OrderBounds, PriceBand, order_bounds
 from backtester.domain.tiers import LeverageTier
 from backtester.domain.timeframe import iso_text
 from backtester.domain.vocabulary import Market
@@ -22,21 +23,7 @@ _WHOLE = {
     "min_notional": "min_notional_e8",
     "max_notional": "max_notional_e8",
 }
-"""The same numbers in whole 1e-8, filled in on construction."""
-
-
-class PriceBand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How far the price of an order may be from a reference price of the venue.
-
-    Binance: factors of the reference, for buys and sells. Bybit: the ratios X and Y of its formula of price limits.
-    """
-
-    buy_min: Decimal | None = None
-    buy_max: Decimal | None = None
-    sell_min: Decimal | None = None
-    sell_max: Decimal | None = None
-    ratio_x: Decimal | None = None
-    ratio_y: Decimal | None = None
+"""The same numbers in whole 1e-8, filled in on construction, as `bounds` is."""
 
 
 class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +70,7 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
     min_notional_e8: int = 0
     max_qty_e8: int | None = None
     max_notional_e8: int | None = None
+    bounds: OrderBounds | None = None
 
     def __post_init__(self) -> None:
         for name in ("tick_size", "lot_size", "max_qty", "max_notional", "min_qty", "min_notional"):
@@ -98,6 +86,18 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
             except ValueError as error:
                 raise ConfigError(f"instrument {self.symbol}: {name}: {error}") from None
             msgspec.structs.force_setattr(self, _WHOLE[name], units)
+        for name in ("max_market_qty", "min_price", "max_price"):
+            value = getattr(self, name)
+            if value is not None and not (value.is_finite() and value > 0):
+                raise ConfigError(f"instrument {self.symbol}: {name} must be above 0, was {value}")
+        found = order_bounds(
+            market=self.market,
+            max_market_qty=self.max_market_qty,
+            min_price=self.min_price,
+            max_price=self.max_price,
+            price_band=self.price_band,
+        )
+        msgspec.structs.force_setattr(self, "bounds", found)
         if self.max_qty is not None and self.max_qty < self.min_qty:
             raise ConfigError(f"instrument {self.symbol}: max_qty {self.max_qty} is below min_qty {self.min_qty}")
         if self.max_notional is not None and self.max_notional < self.min_notional:

@@ -60,6 +60,7 @@ _REASONS = {
     RejectReason.SHORT_SPOT: Rule(_CASH, "spot"),
     RejectReason.INSUFFICIENT: Rule(_CASH, "reservation"),
     RejectReason.MIN_NOTIONAL: Rule(_CASH, "minimum notional"),
+    RejectReason.PRICE_RANGE: Rule(_CASH, "price range and band of the venue"),
     RejectReason.PRICE_BAND: Rule(_CASH, "price collar"),
     RejectReason.DAILY_LOSS: Rule(_CASH, "daily loss"),
     RejectReason.HALTED: Rule(_CASH, "daily loss"),

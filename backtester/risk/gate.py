@@ -257,7 +257,7 @@ class RiskGate:
         mark_e8 = price_e8(mark)
         is_limit = rounded.price_ticks > 0
         order_e8 = (rounded.price_ticks or rounded.trigger_ticks) * spec.tick_e8 or mark_e8
-        broken = check_opening_size(rounded, spec=spec, price_e8=order_e8)
+        broken = check_opening_size(rounded, spec=spec, side=intent.side, price_e8=order_e8, mark_e8=mark_e8)
         if broken is None and is_limit and not rounded.waits and limits.collar_e8 is not None:
             broken = check_collar(side=intent.side, price_e8=order_e8, mark_e8=mark_e8, collar_e8=limits.collar_e8)
         if broken is None:
@@ -307,7 +307,7 @@ class RiskGate:
             return Refusal(halted, self._halting.detail)
         limits, mark_e8 = self._limits, price_e8(self._marks[spec.symbol])
         order_e8 = (rounded.price_ticks or rounded.trigger_ticks) * spec.tick_e8 or mark_e8
-        broken = check_opening_size(rounded, spec=spec, price_e8=order_e8)
+        broken = check_opening_size(rounded, spec=spec, side=side, price_e8=order_e8, mark_e8=mark_e8)
         if broken is None and not rounded.waits and limits.collar_e8 is not None:
             broken = check_collar(side=side, price_e8=order_e8, mark_e8=mark_e8, collar_e8=limits.collar_e8)
         return broken or self._position_and_rate(spec, side, more_lots, more_value, price_e8_=order_e8)

@@ -23,6 +23,7 @@ from backtester.domain.intents import (
     trigger_rises,
 )
 from backtester.domain.money import PRICE_ONE, ceil_div
+from backtester.domain.order_bounds import OrderBounds
 from backtester.domain.rounding import exact_decimal, opening_breach, price_ticks, qty_lots
 from backtester.domain.venue_rules import VenueRules
 from backtester.domain.vocabulary import ExitSize, RejectReason, SelfTrade, Side, TimeInForce
@@ -222,16 +223,37 @@ def round_order(intent: OrderIntent, spec: SymbolSpec) -> Rounded | Refusal:
     return OrderRounding().round(intent, spec)
 
 
-def check_opening_size(rounded: Rounded, *, spec: SymbolSpec, price_e8: int) -> Refusal | None:
-    """MAX_QTY, MIN_NOTIONAL, MAX_NOTIONAL of an order that opens (exchange_semantics.md, section 2; G18: closing is exempt)."""
+def check_opening_size(rounded: Rounded, *, spec: SymbolSpec, side: Side, price_e8: int, mark_e8: int) -> Refusal | None:
+    """MAX_QTY, PRICE_RANGE, PRICE_BAND, MIN_NOTIONAL, MAX_NOTIONAL of an order that opens; G18: closing is exempt.
+
+    Source: exchange_semantics.md, section 2, whose order this is.
+    """
     reason = opening_breach(lots=rounded.qty_lots, price=(price_e8, PRICE_ONE), spec=spec)
-    if reason is None:
-        return None
     if reason is RejectReason.MAX_QTY:
         return Refusal(reason, f"quantity above the maximum of {spec.max_qty}")
+    if spec.bounds is not None:
+        broken = _check_bounds(rounded, spec=spec, bounds=spec.bounds, side=side, mark_e8=mark_e8)
+        if broken is not None:
+            return broken
+    if reason is None:
+        return None
     if reason is RejectReason.MIN_NOTIONAL:
         return Refusal(reason, f"notional below the minimum of {spec.min_notional} {spec.quote}")
     return Refusal(reason, f"notional above the maximum of {spec.max_notional} {spec.quote}")
+
+
+def _check_bounds(rounded: Rounded, *, spec: SymbolSpec, bounds: OrderBounds, side: Side, mark_e8: int) -> Refusal | None:
+    """The band holds for a limit that works now; the range for every price; the market maximum for what has no limit."""
+    limit_e8 = rounded.price_ticks * spec.tick_e8
+    if not limit_e8 and bounds.max_market_e8 is not None and rounded.qty_lots * spec.lot_e8 > bounds.max_market_e8:
+        return Refusal(RejectReason.MAX_QTY, f"quantity above the maximum of {spec.max_market_qty} for market orders")
+    ticks = (rounded.price_ticks, rounded.trigger_ticks, rounded.oco_trigger_ticks, rounded.oco_price_ticks)
+    if not all(bounds.is_in_range(one * spec.tick_e8) for one in ticks if one):
+        low, high = spec.min_price or 0, spec.max_price if spec.max_price is not None else "any"
+        return Refusal(RejectReason.PRICE_RANGE, f"{spec.symbol} takes prices from {low} to {high}")
+    if limit_e8 and not rounded.waits and not bounds.is_in_band(side, limit_e8, reference_e8=mark_e8):
+        return Refusal(RejectReason.PRICE_BAND, f"{side.value} limit is outside the venue's band around the last price")
+    return None
 
 
 def check_collar(*, side: Side, price_e8: int, mark_e8: int, collar_e8: int) -> Refusal | None:

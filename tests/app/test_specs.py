@@ -18,6 +18,7 @@ from backtester.data.columns import CandleColumns
 from backtester.data.instrument_record import Fees, InstrumentAnswer, InstrumentRecord, Rules
 from backtester.data.instrument_store import InstrumentStore
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
+from backtester.domain.order_bounds import PriceBand
 from backtester.domain.timeframe import DAY_MS, MINUTE_MS, parse_time_ms
 from backtester.domain.vocabulary import Market
 
@@ -55,6 +56,12 @@ def test_a_change_within_the_run_is_told_and_changes_nothing() -> None:
     assert tick == "0.1"
     (note,) = notes
     assert "rules change within the run at 2024-03-02 00:00:00 (tick_size 0.1 -> 0.5, min_notional 0 -> 5); those of its" in note
+
+
+def test_a_change_of_the_venues_bounds_is_told() -> None:
+    band = PriceBand(buy_max=Decimal("1.05"), sell_min=Decimal("0.95"))
+    _, (note,) = chosen(spec(-1, 1), spec(1, None, max_market_qty=Decimal(120), price_band=band))
+    assert "(max_market_qty none -> 120, price_band none -> buy_max 1.05 sell_min 0.95); those of its" in note
 
 
 def test_a_change_of_what_no_order_meets_is_not_told() -> None:
@@ -159,6 +166,17 @@ def test_a_run_uses_the_users_rules_before_the_catalogs(data, capsys) -> None:
     )
     _, result, _ = run(capsys)
     assert all(price % 200 == 0 for price in prices(result))
+
+
+def test_a_bound_of_the_users_rules_refuses_orders_of_the_run(data, capsys) -> None:
+    (data.parent / "configs").mkdir()
+    row = 'symbol = "BTCUSDT"\nexchange = "binance"\nmarket = "linear"\nbase = "BTC"\nquote = "USDT"\ntick_size = "0.1"\n'
+    steps = 'lot_size = "0.001"\nmin_qty = "0.001"\nmax_market_qty = "0.002"\nprice_band = { buy_max = "1.05" }\nsource = "mine"\n'
+    (data.parent / "configs/instruments.toml").write_text(f"[[instruments]]\n{row}{steps}")
+    code, result, _ = run(capsys)
+    assert code == 0
+    assert prices(result) == []
+    assert "quantity above the maximum of 0.002 for market orders" in Path(result["path"], "journal.jsonl").read_text()
 
 
 def test_a_run_warns_where_its_rules_are_of_another_time_or_change(data, capsys) -> None:

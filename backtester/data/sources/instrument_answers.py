@@ -20,8 +20,8 @@ from backtester.data.instrument_record import (
     positive,
 )
 from backtester.domain.errors import DomainError, SchemaMismatchError
-from backtester.domain.instruments import PriceBand
 from backtester.domain.money import CALCULATION
+from backtester.domain.order_bounds import PriceBand
 from backtester.domain.tiers import LeverageTier
 
 Json = Mapping[str, Any]

@@ -8,7 +8,7 @@ import pytest
 from backtester.data.instrument_record import InstrumentAnswer, InstrumentRecord
 from backtester.data.sources.instrument_answers import read_answer
 from backtester.domain.errors import SchemaMismatchError
-from backtester.domain.instruments import PriceBand
+from backtester.domain.order_bounds import PriceBand
 from tests.support.shared_data import SHARED, needs_shared
 
 NOW_MS = 1_730_000_000_000
