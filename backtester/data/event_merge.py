@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,8 +21,21 @@ if TYPE_CHECKING:
 ReadTables = Callable[[Series, int, int], Iterator["pa.Table"]]
 """Rows of a series whose time is in [start_ms, end_ms), in order, in tables of bounded size: `Catalog.read_tables`."""
 
-MarketRow = tuple[int, int, tuple[Any, ...]]
-"""(available_us, index of the series as asked for, the row's values as plain Python objects, None where empty)."""
+
+class MarketRow(NamedTuple):
+    """A row of one of several series: when it could be known, whose it is, and what it says."""
+
+    available_us: int
+    index: int
+    """Of its series, as the selections were given."""
+    values: tuple[Any, ...]
+    """As plain Python objects, None where empty."""
+
+    @property
+    def available_ms(self) -> int:
+        """The first millisecond at which it could be known, whole: never before `available_us`."""
+        return -(-self.available_us // US_PER_MS)
+
 
 WINDOW_ROWS = 4_096
 """Rows of one series held as Python objects at a time; small enough to stay in the processor's cache."""
@@ -111,13 +125,13 @@ def _in_order(taken: Sequence[tuple[_Cursor, tuple[IntColumn, list[tuple[Any, ..
     """The rows of one window; the cursors come in the order that decides between equal times."""
     if len(taken) == 1:
         cursor, (times, rows) = taken[0]
-        return [(time_us, cursor.index, row) for time_us, row in zip(times.tolist(), rows, strict=True)]
+        return list(map(MarketRow._make, zip(times.tolist(), repeat(cursor.index, len(rows)), rows, strict=True)))
     times = np.concatenate([part[0] for _, part in taken])
     indices = np.repeat([cursor.index for cursor, _ in taken], [part[0].size for _, part in taken])
     rows = [row for _, part in taken for row in part[1]]
     order = np.argsort(times, kind="stable")
     ordered = map(rows.__getitem__, order.tolist())
-    return list(zip(times[order].tolist(), indices[order].tolist(), ordered, strict=True))
+    return list(map(MarketRow._make, zip(times[order].tolist(), indices[order].tolist(), ordered, strict=True)))
 
 
 class _Cursor:

@@ -111,6 +111,20 @@ def test_a_merge_that_starts_later_or_ends_earlier_has_exactly_the_rows_between(
     assert merged(Held(tables, sizes), start_us=start_us, end_us=end_us) == expected
 
 
+@given(tables=markets())
+def test_every_row_has_the_millisecond_from_which_it_could_be_known(tables):
+    rows = merged(Held(tables))
+    assert all((row.available_ms - 1) * 1000 < row.available_us <= row.available_ms * 1000 for row in rows)
+    known_ms = [row.available_ms for row in rows]
+    assert known_ms == sorted(known_ms)
+
+
+def test_a_tick_is_known_in_the_millisecond_that_has_not_passed():
+    trades = series("trades")
+    held = Held({trades: table_of("trades", [MONDAY * 1000, MONDAY * 1000 + 1])})
+    assert [row.available_ms for row in merged(held)] == [MONDAY, MONDAY + 1]
+
+
 def test_within_one_microsecond_prices_come_before_funding_and_trades_before_quotes():
     at_ms = MONDAY + MINUTE
     kinds = ("quotes", "trades", "funding", "candles", "mark")
