@@ -26,8 +26,8 @@ class MarketRow(NamedTuple):
     """A row of one of several series: when it could be known, whose it is, and what it says."""
 
     available_us: int
-    index: int
-    """Of its series, as the selections were given."""
+    series_index: int
+    """Of its series among the selections, as they were given."""
     values: tuple[Any, ...]
     """As plain Python objects, None where empty."""
 
