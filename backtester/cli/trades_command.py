@@ -34,6 +34,8 @@ _COLUMNS = (
     Column("MFE bps", right=True),
     Column("closed by", least=6),
 )
+_LEVELS = (Column("stop", right=True), Column("target", right=True), Column("R", right=True))
+"""Columns of trades of which one has a stop or a target."""
 
 
 def list_trades(options: Namespace) -> int:
@@ -53,14 +55,19 @@ def list_trades(options: Namespace) -> int:
         print(json.dumps({"run": str(run), "trades": rows, "matching": len(facts), "note": found.note}))
         return EXIT_DONE
     if shown:
-        print_listing(_COLUMNS, [_cells(one) for one in shown], sys.stdout)
+        guarded = any(one.trade.stop_price is not None or one.trade.target_price is not None for one in shown)
+        columns = (*_COLUMNS[:8], *_LEVELS, *_COLUMNS[8:]) if guarded else _COLUMNS
+        print_listing(columns, [_cells(one, guarded=guarded) for one in shown], sys.stdout)
     if not options.quiet:
         print(_totals(facts, shown=len(shown)))
     return EXIT_DONE
 
 
-def _cells(one: TradeFacts) -> Sequence[Cell | str]:
+def _cells(one: TradeFacts, *, guarded: bool) -> Sequence[Cell | str]:
     trade = one.trade
+    levels = ["-" if price is None else _price(price) for price in (trade.stop_price, trade.target_price)] if guarded else []
+    if guarded:
+        levels.append("-" if one.r_multiple is None else f"{one.r_multiple:,.2f}")
     net = trade.net + one.funding
     return (
         str(one.number),
@@ -71,6 +78,7 @@ def _cells(one: TradeFacts) -> Sequence[Cell | str]:
         _held(one.held_ms),
         _price(trade.entry_price),
         _price(trade.exit_price),
+        *levels,
         _amount(trade.gross),
         _amount(trade.fees),
         _amount(one.funding) if one.funding else "-",
@@ -100,6 +108,9 @@ def _json(one: TradeFacts) -> dict[str, Any]:
         "net_pnl": format_money(trade.net),
         "funding": format_money(one.funding),
         "net_with_funding": format_money(trade.net + one.funding),
+        "stop_price": _text(trade.stop_price),
+        "target_price": _text(trade.target_price),
+        "r_multiple": one.r_multiple,
         "pnl_frac": format_scaled(trade.pnl_frac_e16, MONEY_DECIMALS),
         "slippage": _text(one.slippage),
         "mae": _text(one.worst),

@@ -115,6 +115,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     trades_a_day: float | None
     average_stop_bps: float | None
     average_target_bps: float | None
+    average_target_r: float | None
 
     gross_leverage: float | None
     gross_leverage_max: float | None
@@ -223,6 +224,7 @@ def _of_trades(run: RunSeries) -> dict[str, Any]:
         "trades_a_day": trades.trades_a_day(len(nets), span_ms=run.end_ms - run.start_ms),
         "average_stop_bps": trades.average_distance_bps(trade.stop_away for trade in run.trades),
         "average_target_bps": trades.average_distance_bps(trade.target_away for trade in run.trades),
+        "average_target_r": trades.average_target_r(run.trades),
     }
 
 

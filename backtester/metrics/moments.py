@@ -13,9 +13,11 @@ def mean(values: Sequence[float]) -> float:
 
 def median(values: Sequence[float]) -> float | None:
     """The middle value, or the mean of the two in the middle; None without a value."""
-    if not values:
-        return None
-    ordered = sorted(values)
+    return median_of_sorted(sorted(values)) if values else None
+
+
+def median_of_sorted(ordered: Sequence[float]) -> float:
+    """As `median`, of at least one value, rising."""
     half = len(ordered) // 2
     return float(ordered[half]) if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 

@@ -2,16 +2,18 @@
 
 Day by day, from the benchmark's returns of the 30 days *before* it, so that a day's own move does not decide its regime:
 compounded to +10 % or more it is bull, to -10 % or less bear, else sideways; its volatility is high when their standard
-deviation is above the median of all such deviations of the run, else low. The first 30 days belong to no regime.
+deviation is above the median of all such deviations of the run up to that day, else low. The first 30 days belong to no regime.
+Nothing of this knows a later day: the label of a day is the same, however long the run goes on.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 
 import msgspec
 
-from backtester.metrics.moments import mean, median, sample_deviation
+from backtester.metrics.moments import mean, median_of_sorted, sample_deviation
 from backtester.metrics.returns import compounded
 
 REGIME_DAYS = 30
@@ -37,10 +39,15 @@ def trends(benchmark: Sequence[float]) -> list[str | None]:
 def volatility_regimes(benchmark: Sequence[float]) -> list[str | None]:
     """high_volatility or low_volatility for every daily return; None for the first 30."""
     spreads = [None if window is None else sample_deviation(window) for window in _windows(benchmark)]
-    usual = median([spread for spread in spreads if spread is not None])
-    if usual is None:
-        return [None] * len(spreads)
-    return [None if spread is None else VOLATILITIES[spread <= usual] for spread in spreads]
+    known: list[float] = []
+    labels: list[str | None] = []
+    for spread in spreads:
+        if spread is None:
+            labels.append(None)
+            continue
+        insort(known, spread)
+        labels.append(VOLATILITIES[spread <= median_of_sorted(known)])
+    return labels
 
 
 def by_regime(returns: Sequence[float], benchmark: Sequence[float]) -> dict[str, RegimeFigures]:

@@ -52,6 +52,12 @@ class TradeResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         away = self.stop_away
         return self.pnl_frac / away if away is not None and away > 0.0 else None
 
+    @property
+    def target_r(self) -> float | None:
+        """Distance of the target in units of that of the stop; None where one is not known or the stop is no loss."""
+        stop, target = self.stop_away, self.target_away
+        return target / stop if stop is not None and target is not None and stop > 0.0 else None
+
 
 class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Figures of a set of closed trades; amounts in quote, fractions of the value entered."""
@@ -148,6 +154,12 @@ def system_quality(results: Sequence[float], *, count_max: int | None = None) ->
 def r_multiples(trades: Iterable[TradeResult]) -> list[float]:
     """The R multiples of the trades whose stop is known, in order."""
     return [multiple for trade in trades if (multiple := trade.r_multiple) is not None]
+
+
+def average_target_r(trades: Iterable[TradeResult]) -> float | None:
+    """Mean distance of the targets in R, of the trades whose stop and target are known; None without one."""
+    known = [distance for trade in trades if (distance := trade.target_r) is not None]
+    return mean(known) if known else None
 
 
 def fixed_nominal_curve(trades: Iterable[TradeResult]) -> list[float]:

@@ -14,7 +14,7 @@ UNIT = Fraction(1, 10**16)
 
 
 class Trade(NamedTuple):
-    """One round trip, flat to flat; `exit_value` is None while it is open."""
+    """One round trip, flat to flat; `exit_value` is None while it is open; fills of the run count from 0."""
 
     symbol: str
     side: str
@@ -25,13 +25,17 @@ class Trade(NamedTuple):
     exit_value: Fraction | None
     fees: Fraction
     strategy_id: str
+    close_reason: str
+    order_type: str
+    first_fill: int
+    last_fill: int | None
 
 
 class _Open:
     """A position that is not flat."""
 
-    def __init__(self, symbol: str, side: str, time_ms: int, strategy_id: str) -> None:
-        self.symbol, self.side, self.time_ms, self.strategy_id = symbol, side, time_ms, strategy_id
+    def __init__(self, symbol: str, side: str, time_ms: int, strategy_id: str, fill: int) -> None:
+        self.symbol, self.side, self.time_ms, self.strategy_id, self.first_fill = symbol, side, time_ms, strategy_id, fill
         self.size = self.entered = self.entry_value = self.exit_value = self.fees = Fraction(0)
 
 
@@ -46,6 +50,7 @@ class Accounting:
         self.cost: dict[str, Fraction] = {}
         self.trades: list[Trade] = []
         self.reductions = 0
+        self._fills = 0
         self._spot = spot
         self._open: dict[str, _Open] = {}
 
@@ -65,6 +70,7 @@ class Accounting:
             cost -= cost * closing / abs(held)
         self.cost[symbol] = cost + (signed - (closing if signed > 0 else -closing)) * price
         self._trade(event, size, closing, price, fee)
+        self._fills += 1
 
     def pay(self, event: dict[str, Any]) -> None:
         """A funding payment of the journal is in cash."""
@@ -82,7 +88,21 @@ class Accounting:
     def all_trades(self) -> list[Trade]:
         """Those that are over as they ended, then those that are open as they began."""
         left = [
-            Trade(one.symbol, one.side, one.entered, one.time_ms, None, one.entry_value, None, one.fees, one.strategy_id)
+            Trade(
+                one.symbol,
+                one.side,
+                one.entered,
+                one.time_ms,
+                None,
+                one.entry_value,
+                None,
+                one.fees,
+                one.strategy_id,
+                "END",
+                "",
+                one.first_fill,
+                None,
+            )
             for one in self._open.values()
         ]
         return self.trades + left
@@ -100,9 +120,11 @@ class Accounting:
             if not trade.size:
                 del self._open[symbol]
                 facts = (symbol, trade.side, trade.entered, trade.time_ms, time_ms, trade.entry_value, trade.exit_value)
-                self.trades.append(Trade(*facts, trade.fees, trade.strategy_id))
+                reason = "REVERSE" if size and event["reason"] == "SIGNAL" else event["reason"]
+                why = (reason, event["order_type"], trade.first_fill, self._fills)
+                self.trades.append(Trade(*facts, trade.fees, trade.strategy_id, *why))
         if size:
-            trade = self._open.setdefault(symbol, _Open(symbol, event["side"], time_ms, strategy_id))
+            trade = self._open.setdefault(symbol, _Open(symbol, event["side"], time_ms, strategy_id, self._fills))
             trade.size += size
             trade.entered += size
             trade.entry_value += size * price

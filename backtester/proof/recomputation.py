@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from backtester.proof.accounting import UNIT, Accounting, Trade
 from backtester.proof.figures import Row, drawdown_bounds, figures
+from backtester.proof.levels import Levels
 from backtester.proof.sealed_journal import SealedJournal
 
 TOLERANCE = 1e-9
@@ -45,7 +46,7 @@ def recompute(run_dir: Path) -> Recomputed:
     told = _Differences()
     journal = SealedJournal(run_dir / "journal.jsonl")
     spot = frozenset(symbol for symbol in manifest["symbols"] if _market_of(symbol, manifest) == "spot")
-    account = Accounting(start, spot=spot)
+    account, levels = Accounting(start, spot=spot), Levels()
     fills: list[dict[str, Any]] = []
     cash: list[tuple[int, bool, Fraction]] = []
     equity = start
@@ -53,6 +54,7 @@ def recompute(run_dir: Path) -> Recomputed:
     try:
         for event in journal.events():
             events += 1
+            levels.see(event.topic, event.fields)
             if event.topic == "fills":
                 fills.append(event.fields)
                 account.fill(event.fields)
@@ -71,7 +73,8 @@ def recompute(run_dir: Path) -> Recomputed:
         told.add("journal", f"its digest is {journal.digest[:16]}, the manifest has {manifest['digest'][:16]}")
     _compare_fills(_rows(run_dir / "fills.csv"), fills, told)
     trade_rows, equity_rows = _rows(run_dir / "trades.csv"), _rows(run_dir / "equity.csv")
-    _compare_trades(trade_rows, account.all_trades(), told)
+    trades = account.all_trades()
+    _compare_trades(trade_rows, trades, levels.of(trades), told)
     _compare_equity(equity_rows, cash, start, told, has_spot=bool(spot), slack=account.reductions * UNIT)
     metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
     expected = figures(equity_rows, trade_rows, start_ms=start_ms, starting_cash=start)
@@ -151,12 +154,16 @@ def _compare_fills(rows: Iterable[Row], fills: Iterable[dict[str, Any]], told: _
             told.add("fills.csv", f"line {number}: {', '.join(wrong)} differ from the journal's fill {event['fill_id']}")
 
 
-def _compare_trades(rows: Iterable[Row], trades: Iterable[Trade], told: _Differences) -> None:
-    for number, (row, trade) in enumerate(zip_longest(rows, trades), start=2):
-        if row is None or trade is None:
+def _compare_trades(
+    rows: Iterable[Row], trades: Iterable[Trade], levels: Iterable[tuple[Fraction | None, Fraction | None]], told: _Differences
+) -> None:
+    for number, (row, trade, guards) in enumerate(zip_longest(rows, trades, levels), start=2):
+        if row is None or trade is None or guards is None:
             told.add("trades.csv", f"line {number}: {'it is missing' if row is None else 'the fills make no such trade'}")
             return
-        wrong = [name for name in ("symbol", "side", "strategy_id") if row[name] != getattr(trade, name)]
+        wrong = [
+            name for name in ("symbol", "side", "strategy_id", "close_reason", "order_type") if row[name] != getattr(trade, name)
+        ]
         wrong += [name for name in ("qty", "fees") if Fraction(row[name]) != getattr(trade, name)]
         exit_ms = "" if trade.exit_time_ms is None else str(trade.exit_time_ms)
         wrong += [
@@ -170,6 +177,9 @@ def _compare_trades(rows: Iterable[Row], trades: Iterable[Trade], told: _Differe
             checks.append(("gross_pnl", sign * (trade.exit_value - trade.entry_value), Fraction(0)))
         checks.append(("pnl_frac", net / trade.entry_value, UNIT))
         wrong += [name for name, value, allowed in checks if abs(Fraction(row[name]) - value) > allowed]
+        for name, level in zip(("stop_price", "target_price"), guards, strict=True):
+            if (level is None) is not (row[name] == "") or (level is not None and abs(Fraction(row[name]) - level) > UNIT):
+                wrong.append(name)
         if (row["is_open"] == "true") is not (trade.exit_value is None):
             wrong.append("is_open")
         if wrong:

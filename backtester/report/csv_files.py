@@ -20,7 +20,7 @@ FILL_COLUMNS = (
 )
 TRADE_COLUMNS = (
     "symbol,side,qty,entry_time_ms,exit_time_ms,entry_price,exit_price,gross_pnl,fees,net_pnl,pnl_frac,close_reason,order_type,"
-    "is_open,strategy_id"
+    "is_open,strategy_id,stop_price,target_price"
 )
 
 
@@ -66,7 +66,7 @@ class TradeCount(NamedTuple):
 
 
 def write_trades(file: TextIO, trades: Iterable[Trade]) -> TradeCount:
-    """The trades stand in `file`, one row each; an open one has no exit time."""
+    """The trades stand in `file`, one row each; an open one has no exit time, one without a stop or a target an empty field."""
     closed = won = still_open = 0
     file.write(TRADE_COLUMNS + "\n")
     row = csv.writer(file, lineterminator="\n").writerow
@@ -91,6 +91,8 @@ def write_trades(file: TextIO, trades: Iterable[Trade]) -> TradeCount:
                 trade.order_type,
                 _flag(trade.is_open),
                 trade.strategy_id,
+                _level(trade.stop_price),
+                _level(trade.target_price),
             )
         )
     return TradeCount(closed, won, still_open)
@@ -98,6 +100,10 @@ def write_trades(file: TextIO, trades: Iterable[Trade]) -> TradeCount:
 
 def _amount(value: Decimal) -> str:
     return format_scaled(e8_from_decimal(value), PRICE_DECIMALS)
+
+
+def _level(price: int | None) -> str:
+    return "" if price is None else format_money(price)
 
 
 def _flag(value: bool) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _TIMES = ("time_ms", "entry_time_ms", "exit_time_ms")
-_AMOUNTS = ("qty", "price", "fee", "entry_price", "exit_price", "gross_pnl", "fees", "net_pnl")
+_AMOUNTS = ("qty", "price", "fee", "entry_price", "exit_price", "gross_pnl", "fees", "net_pnl", "stop_price", "target_price")
 _EQUITY_AMOUNTS = ("equity", "cash", "unrealised_pnl", "exposure", "equity_min", "equity_max")
 _FRACTIONS = ("pnl_frac",)
 _FLAGS = ("bar_fill", "over_share", "is_open")
@@ -25,7 +25,7 @@ _SCALE = 16
 def frame_of_text(text: str) -> pl.DataFrame:
     """The rows of one of the csv files: times Int64, amounts Decimal(38, 16), flags Boolean, words String.
 
-    An open trade has a null exit time; a word that is left out is "".
+    An open trade has a null exit time, one without a stop or a target a null price; a word that is left out is "".
     """
     import polars as pl
 

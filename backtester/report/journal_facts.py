@@ -10,10 +10,11 @@ import msgspec
 
 from backtester.audit.journal import JournalLine, read_journal
 from backtester.domain.errors import JournalError, StorageError
+from backtester.domain.money import PRICE_ONE
+from backtester.domain.vocabulary import Side
 from backtester.report.fill_book import FILLS_TOPIC, FUNDING_TOPIC
-from backtester.report.metrics_file import WaitingOrders
+from backtester.report.waiting_orders import WaitingOrders
 
-_ENDS = frozenset({"orders.canceled", "orders.rejected", "orders.refused"})
 _REFUSERS = {"orders.refused": "Risk", "orders.rejected": "venue"}
 
 
@@ -37,6 +38,21 @@ class Stop(msgspec.Struct):
     to_ms: int | None
 
 
+class TrailingStop(msgspec.Struct):
+    """A stop that followed the market from `from_ms` until `to_ms` (None: when the journal ends), `distance` or `fraction` behind.
+
+    `activation` is 0 where it followed at once.
+    """
+
+    symbol: str
+    side: Side
+    distance: float
+    fraction: float
+    activation: float
+    from_ms: int
+    to_ms: int | None
+
+
 class JournalFacts(msgspec.Struct, frozen=True):
     """What was read until the journal ended, or until `problem`, which is empty where nothing was wrong.
 
@@ -45,6 +61,7 @@ class JournalFacts(msgspec.Struct, frozen=True):
 
     refusals: list[Refusals]
     stops: list[Stop]
+    trails: list[TrailingStop]
     payments: list[tuple[int, str, float]]
     events: int
     fills: int
@@ -66,11 +83,6 @@ class _Refused(msgspec.Struct):
     is_cancel: bool = False
 
 
-class _Ended(msgspec.Struct):
-    time_ms: int
-    order_id: str
-
-
 class _FillFacts(msgspec.Struct):
     time_ms: int
     order_id: str
@@ -90,7 +102,6 @@ class _Timed(msgspec.Struct):
 
 
 _decode_refused = msgspec.json.Decoder(_Refused).decode
-_decode_ended = msgspec.json.Decoder(_Ended).decode
 _decode_fill = msgspec.json.Decoder(_FillFacts).decode
 _decode_paid = msgspec.json.Decoder(_Paid).decode
 _decode_timed = msgspec.json.Decoder(_Timed).decode
@@ -117,7 +128,6 @@ class _Reading:
         self._waiting = WaitingOrders()
         self._refusals: dict[tuple[str, str], Refusals] = {}
         self._payments: list[tuple[int, str, float]] = []
-        self._ended_ms: dict[str, int] = {}
         self._tick: dict[str, Decimal] = {}
         self._events = self._fills = 0
         self._last: JournalLine | None = None
@@ -135,25 +145,21 @@ class _Reading:
         elif topic == FUNDING_TOPIC:
             paid = _decode_paid(line.raw)
             self._payments.append((paid.time_ms, paid.symbol, float(paid.amount)))
-        elif topic in _ENDS:
-            if topic in _REFUSERS:
-                self._refuse(_REFUSERS[topic], _decode_refused(line.raw))
-            ended = _decode_ended(line.raw)
-            if ended.order_id in self._waiting.triggers:
-                self._ended_ms[ended.order_id] = ended.time_ms
+        elif topic in _REFUSERS:
+            self._refuse(_REFUSERS[topic], _decode_refused(line.raw))
 
     def facts(self, problem: str) -> JournalFacts:
         """What was found."""
         refusals = sorted(self._refusals.values(), key=lambda one: (-one.count, one.who, one.reason))
         last_ms = _decode_timed(self._last.raw).time_ms if self._last is not None and b'"time_ms"' in self._last.raw else 0
-        return JournalFacts(refusals, list(self._stops()), self._payments, self._events, self._fills, last_ms, problem)
+        return JournalFacts(
+            refusals, list(self._stops()), list(self._trails()), self._payments, self._events, self._fills, last_ms, problem
+        )
 
     def _fill(self, fill: _FillFacts) -> None:
         self._fills += 1
         if fill.price_ticks > 0:
             self._tick.setdefault(fill.symbol, fill.price / fill.price_ticks)
-        if fill.order_id in self._waiting.triggers:
-            self._ended_ms[fill.order_id] = fill.time_ms
 
     def _refuse(self, who: str, refused: _Refused) -> None:
         reason = refused.reason + (" (of a cancel)" if refused.is_cancel else "")
@@ -167,8 +173,21 @@ class _Reading:
 
     def _stops(self) -> Iterator[Stop]:
         """In the order in which they were placed; those of symbols without a fill protected nothing."""
-        for order_id, order in self._waiting.triggers.items():
-            tick = self._tick.get(order.symbol)
-            if tick is not None and order.trigger_ticks > 0:
-                price = float(tick * order.trigger_ticks)
-                yield Stop(order.symbol, price, order.order_type.is_stop, order.time_ms, self._ended_ms.get(order_id))
+        for life in self._waiting.lives.values():
+            order, tick = life.order, self._tick.get(life.order.symbol)
+            if tick is None or order.is_trailing:
+                continue
+            untils = [*(level.time_ms for level in life.levels[1:]), life.ended_ms]
+            for level, until_ms in zip(life.levels, untils, strict=True):
+                yield Stop(order.symbol, float(tick * level.ticks), order.is_stop, level.time_ms, until_ms)
+
+    def _trails(self) -> Iterator[TrailingStop]:
+        """In the order in which they were placed, as the stops."""
+        for life in self._waiting.lives.values():
+            order, tick = life.order, self._tick.get(life.order.symbol)
+            if tick is None or not order.is_trailing:
+                continue
+            distance, activation = float(tick * order.trail_ticks), float(tick * order.trigger_ticks)
+            yield TrailingStop(
+                order.symbol, order.side, distance, order.trail_e8 / PRICE_ONE, activation, order.time_ms, life.ended_ms
+            )

@@ -6,89 +6,26 @@ Nothing here changes what passes. Positions and equity are marked at every full 
 from __future__ import annotations
 
 import io
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TextIO, cast
 
-import msgspec
-
-from backtester.audit.journal import JournalLine
 from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.money import e8_from_decimal, format_money, price_e8
+from backtester.domain.money import PRICE_ONE, e8_from_decimal, format_money, price_e8
 from backtester.domain.timeframe import DAY_MS, HOUR_MS
-from backtester.domain.vocabulary import OrderType, Side
+from backtester.domain.vocabulary import OrderType
 from backtester.engine.ports import MarketDataSource, Tick
 from backtester.metrics.costs import price_paid_away
 from backtester.metrics.drawdown import Fall, Underwater
 from backtester.metrics.trades import TradeResult
 from backtester.report.equity import EquityCurve, Replay
-from backtester.report.fill_book import END_REASON, FILLS_TOPIC, BookedFill, FillBook
+from backtester.report.fill_book import END_REASON, BookedFill, FillBook
 from backtester.report.trades import Trade
+from backtester.report.waiting_orders import WaitingOrders
 
 AT_MARKET = frozenset({OrderType.STOP_MARKET.value, OrderType.TAKE_PROFIT_MARKET.value, OrderType.TRAILING_STOP.value})
 """Types of orders that are market orders from their trigger on."""
-_STOPS = frozenset({OrderType.STOP_MARKET, OrderType.STOP_LIMIT})
-_TARGETS = frozenset({OrderType.TAKE_PROFIT_MARKET, OrderType.TAKE_PROFIT_LIMIT})
-
-
-class _Started(msgspec.Struct):
-    seed: int
-
-
-class _Waiting(msgspec.Struct):
-    """What is needed of an order that waits for a trigger."""
-
-    time_ms: int
-    order_id: str
-    symbol: str
-    side: Side
-    order_type: OrderType
-    trigger_ticks: int = 0
-
-
-class _Attached(msgspec.Struct):
-    order: _Waiting
-
-
-class _Filled(msgspec.Struct):
-    order_id: str
-
-
-_decode_started = msgspec.json.Decoder(_Started).decode
-_decode_waiting = msgspec.json.Decoder(_Waiting).decode
-_decode_attached = msgspec.json.Decoder(_Attached).decode
-_decode_filled = msgspec.json.Decoder(_Filled).decode
-
-
-class WaitingOrders:
-    """The run's seed, and the triggers of stops and take-profits, as the lines of a journal pass."""
-
-    def __init__(self) -> None:
-        self.seed = 0
-        """That of the run; 0 where the journal does not begin with its start."""
-        self.order_ids: dict[int, str] = {}
-        """By index of the fill, in the order of the journal: which order with a trigger was filled."""
-        self.triggers: dict[str, _Waiting] = {}
-        """By order id: stops and take-profits that had a fixed trigger."""
-        self._fills = 0
-
-    def see(self, line: JournalLine) -> None:
-        """Take what is of use from the next line."""
-        if line.topic == FILLS_TOPIC:
-            if self.triggers and b'"order_type":"market"' not in line.raw and b'"order_type":"limit"' not in line.raw:
-                self.order_ids[self._fills] = _decode_filled(line.raw).order_id
-            self._fills += 1
-        elif line.topic == "orders.sanitized" and b'"trigger_ticks":' in line.raw:
-            self._keep(_decode_waiting(line.raw))
-        elif line.topic == "orders.attached":
-            self._keep(_decode_attached(line.raw).order)
-        elif line.topic == "run" and line.raw.startswith(b'{"type":"run_started"'):
-            self.seed = _decode_started(line.raw).seed
-
-    def _keep(self, order: _Waiting) -> None:
-        if order.order_type in _STOPS or order.order_type in _TARGETS:
-            self.triggers[order.order_id] = order
 
 
 class MarketWatch:
@@ -116,7 +53,8 @@ class MarketWatch:
         self._fills = iter(enumerate(book))
         self._fill = next(self._fills, None)
         self._unpriced: list[BookedFill] = []
-        self._triggers = {index: _trigger_e8(waiting.triggers.get(order), specs) for index, order in waiting.order_ids.items()}
+        self._waiting = waiting
+        self._tick_e8 = {symbol: e8_from_decimal(spec.tick_size) for symbol, spec in specs.items()}
         self.midnights: list[dict[str, float]] = []
         """Last closes at every UTC midnight, by symbol."""
         self.marks: list[tuple[int, int, int]] = []
@@ -233,7 +171,7 @@ class MarketWatch:
         self.bought += max(value, 0)
         self.sold += max(-value, 0)
         if fill.order_type in AT_MARKET:
-            self._pay(fill, self._triggers.get(index))
+            self._pay(fill, self._waiting.trigger_ticks(index) * self._tick_e8.get(fill.symbol, 0) or None)
         elif fill.reason == END_REASON:
             close = closes.get(fill.symbol)
             self._pay(fill, None if close is None else price_e8(close))
@@ -288,56 +226,27 @@ class EquityRows(io.TextIOBase):
         return fall, self._seen.longest_ms(curve.end_ms)
 
 
-def closed_results(trades: Iterable[Trade], *, waiting: WaitingOrders, specs: Mapping[str, SymbolSpec]) -> list[TradeResult]:
-    """The closed ones of `trades`, with the distances of the first stop and the first target sent while each was open."""
-    stops, targets = _sent(waiting, specs, _STOPS), _sent(waiting, specs, _TARGETS)
-    return [
-        TradeResult(
-            symbol=trade.symbol,
-            side=trade.side,
-            entry_time_ms=trade.entry_time_ms,
-            exit_time_ms=trade.exit_time_ms,
-            entry_value=trade.entry_value,
-            gross=trade.gross,
-            fees=trade.fees,
-            close_reason=trade.close_reason,
-            stop_away=_away(trade, stops, sign=-1),
-            target_away=_away(trade, targets, sign=1),
-        )
-        for trade in trades
-        if not trade.is_open
-    ]
+def trade_result(trade: Trade) -> TradeResult:
+    """A trade that is over, with the distances of its stop and its target."""
+    return TradeResult(
+        symbol=trade.symbol,
+        side=trade.side,
+        entry_time_ms=trade.entry_time_ms,
+        exit_time_ms=trade.exit_time_ms,
+        entry_value=trade.entry_value,
+        gross=trade.gross,
+        fees=trade.fees,
+        close_reason=trade.close_reason,
+        stop_away=_away(trade, trade.stop_price, sign=-1),
+        target_away=_away(trade, trade.target_price, sign=1),
+    )
 
 
-_Sent = dict[tuple[str, Side], tuple[list[int], list[int]]]
-"""By symbol and side: when orders were sent, in order, and at which trigger in 1e-8."""
-
-
-def _sent(waiting: WaitingOrders, specs: Mapping[str, SymbolSpec], kinds: frozenset[OrderType]) -> _Sent:
-    found: _Sent = {}
-    for order in sorted(waiting.triggers.values(), key=lambda order: order.time_ms):
-        trigger = _trigger_e8(order, specs)
-        if order.order_type in kinds and trigger is not None:
-            times, triggers = found.setdefault((order.symbol, order.side), ([], []))
-            times.append(order.time_ms)
-            triggers.append(trigger)
-    return found
-
-
-def _away(trade: Trade, sent: _Sent, *, sign: int) -> float | None:
+def _away(trade: Trade, price: int | None, *, sign: int) -> float | None:
     """Distance from the entry price, as a fraction of it, positive on the side of `sign`: 1 is that of profits."""
-    times, triggers = sent.get((trade.symbol, trade.side.opposite), ([], []))
-    place = bisect_left(times, trade.entry_time_ms)
-    if place == len(times) or times[place] > trade.exit_time_ms:
+    if price is None:
         return None
-    at_trigger = trade.qty_e8 * triggers[place]
-    return sign * trade.side.sign * (at_trigger - trade.entry_value) / trade.entry_value
-
-
-def _trigger_e8(order: _Waiting | None, specs: Mapping[str, SymbolSpec]) -> int | None:
-    if order is None or order.symbol not in specs:
-        return None
-    return order.trigger_ticks * e8_from_decimal(specs[order.symbol].tick_size)
+    return sign * trade.side.sign * (trade.qty_e8 * price - trade.entry_value * PRICE_ONE) / (trade.entry_value * PRICE_ONE)
 
 
 def _amount(units: int) -> float:

@@ -11,9 +11,11 @@ from backtester.audit.journal import JOURNAL_NAME, read_journal
 from backtester.domain.timeframe import parse_time_ms, timeframe_ms
 from backtester.report.candle_series import SYMBOLS_MAX, Candles, candles_each, coarser
 from backtester.report.curves import EquityDrawn, Floats, Ints, daily_equity, drawn_equity, last_rows
+from backtester.report.journal_facts import Stop
 from backtester.report.positions import Held, held_by_symbol
 from backtester.report.recorded_run import RecordedRun
 from backtester.report.trade_facts import Bars, trade_facts
+from backtester.report.trail_path import trail_steps
 
 
 class GapLine(NamedTuple):
@@ -51,7 +53,9 @@ class ClosedTrades(NamedTuple):
 
 
 class ReportData(NamedTuple):
-    """A run and what is drawn of it. `drawn`, `held`, `candles` are empty where the run left nothing to draw."""
+    """A run and what is drawn of it. `drawn`, `held`, `candles` are empty where the run left nothing to draw; `trails` are
+    the steps of its trailing stops.
+    """
 
     run: RecordedRun
     market: Market
@@ -61,6 +65,7 @@ class ReportData(NamedTuple):
     exposure_percent: Floats
     daily: tuple[Ints, Floats]
     held: Mapping[str, Held]
+    trails: Mapping[str, list[Stop]]
     candles: Mapping[str, Candles]
     closed: ClosedTrades | None
 
@@ -90,9 +95,11 @@ def report_data(run: RecordedRun, market: Market) -> ReportData:
         last_ms = int(drawn.time_ms[-1]) if len(drawn.time_ms) else run.journal.last_ms
         end_ms = last_ms if last_ms > start_ms else end_ms
     held = held_by_symbol(run.fills) if len(run.fills) else {}
-    return ReportData(
-        run, market, start_ms, end_ms, drawn, exposure_percent, daily, held, _candles(run, market, held), _closed(run, market)
+    trails = trail_steps(
+        run.journal.trails, bars_of=market.bars_of, length_ms=timeframe_ms(run.manifest.execution_timeframe), end_ms=end_ms
     )
+    candles, closed = _candles(run, market, held), _closed(run, market)
+    return ReportData(run, market, start_ms, end_ms, drawn, exposure_percent, daily, held, trails, candles, closed)
 
 
 def _candles(run: RecordedRun, market: Market, held: Mapping[str, Held]) -> dict[str, Candles]:

@@ -13,7 +13,7 @@ import msgspec
 from backtester.audit.journal import LOG_TOPIC, JournalLine
 from backtester.audit.run_store import METRICS_NAME
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.money import MONEY_ONE
+from backtester.domain.money import MONEY_ONE, e8_from_decimal
 from backtester.engine.ports import MarketDataSource
 from backtester.engine.rng import RandomStreams
 from backtester.metrics.figures import Figures, RunSeries, figures
@@ -21,8 +21,9 @@ from backtester.metrics.trades import TradeResult
 from backtester.report.csv_files import FILLS_NAME, TRADES_NAME, TradeCount, write_fills, write_trades
 from backtester.report.equity import EQUITY_NAME, EquityCurve, write_equity
 from backtester.report.fill_book import FillBook, fills_of
-from backtester.report.metrics_file import EquityRows, MarketWatch, WaitingOrders, closed_results
+from backtester.report.metrics_file import EquityRows, MarketWatch, trade_result
 from backtester.report.trades import trades_of
+from backtester.report.waiting_orders import WaitingOrders, with_levels
 
 OpenFile = Callable[[str], AbstractContextManager[TextIO]]
 """Opens the named file for writing; it appears when the block ends (`RunDir.whole_file`, `MemoryFiles.whole_file`)."""
@@ -125,10 +126,11 @@ def write_results(
         curve = write_equity(
             rows.as_text(), feed=watch, book=book, specs=specs, starting_cash=starting_cash, start_ms=start_ms, end_ms=end_ms
         )
-    found = list(trades_of(book, last_closes=curve.last_closes))
+    plain = trades_of(book, last_closes=curve.last_closes)
+    found = list(with_levels(plain, tally.waiting, tick_e8=lambda symbol: e8_from_decimal(specs[symbol].tick_size)))
     with open_file(TRADES_NAME) as file:
         trades = write_trades(file, found)
-    closed = closed_results(found, waiting=tally.waiting, specs=specs)
+    closed = [trade_result(trade) for trade in found if not trade.is_open]
     computed = _run_figures(curve=curve, watch=watch, rows=rows, trades=closed, book=book, seed=tally.waiting.seed)
     with open_file(METRICS_NAME) as file:
         file.write(json.dumps(msgspec.structs.asdict(computed), indent=2, allow_nan=False) + "\n")

@@ -22,8 +22,9 @@ from backtester.domain.settlement import FundingPaid
 from backtester.domain.vocabulary import OrderType, Side
 from backtester.metrics.costs import price_paid_away
 from backtester.report.fill_book import END_REASON, BookedFill, FillBook, fills_of
-from backtester.report.metrics_file import AT_MARKET, WaitingOrders
+from backtester.report.metrics_file import AT_MARKET, trade_result
 from backtester.report.trades import Trade, trades_of
+from backtester.report.waiting_orders import WaitingOrders, with_levels
 
 _STOPS = frozenset({OrderType.STOP_MARKET.value, OrderType.TRAILING_STOP.value})
 
@@ -67,6 +68,11 @@ class TradeFacts(msgspec.Struct, frozen=True, kw_only=True):
     slippage: int | None
     worst: int | None
     best: int | None
+
+    @property
+    def r_multiple(self) -> float | None:
+        """Net profit in units of what the stop put at risk; None while open, and without a stop on the losing side."""
+        return None if self.trade.is_open else trade_result(self.trade).r_multiple
 
     @property
     def worst_bps(self) -> float | None:
@@ -122,8 +128,7 @@ class _History:
 
     def trigger_e8(self, index: int, symbol: str) -> int | None:
         """The trigger of the order whose fill stands at `index`, where it had a fixed one."""
-        order = self.waiting.triggers.get(self.waiting.order_ids.get(index, ""))
-        return order.trigger_ticks * self.tick_e8[symbol] if order is not None else None
+        return self.waiting.trigger_ticks(index) * self.tick_e8[symbol] or None
 
 
 class _Timed(msgspec.Struct):
@@ -144,7 +149,7 @@ def trade_facts(
     history = _History(lines)
     found = []
     ranges: dict[str, _Ranges | None] = {}
-    for number, (trade, legs) in enumerate(_with_legs(history.book), start=1):
+    for number, (trade, legs) in enumerate(_with_legs(history), start=1):
         if trade.symbol not in ranges:
             bars = bars_of(trade.symbol)
             ranges[trade.symbol] = _Ranges(bars, length_ms) if bars is not None else None
@@ -166,13 +171,13 @@ def trade_facts(
     return found
 
 
-def _with_legs(book: FillBook) -> Iterator[tuple[Trade, list[_Leg]]]:
+def _with_legs(history: _History) -> Iterator[tuple[Trade, list[_Leg]]]:
     """Each trade with its fills; one that crosses zero belongs to two, by size."""
     pending: dict[str, list[_Leg]] = {}
     held: dict[str, int] = {}
 
     def watched() -> Iterator[BookedFill]:
-        for index, fill in enumerate(book):
+        for index, fill in enumerate(history.book):
             before = held.get(fill.symbol, 0)
             after = held[fill.symbol] = before + fill.signed_e8
             crosses = before * after < 0
@@ -181,7 +186,7 @@ def _with_legs(book: FillBook) -> Iterator[tuple[Trade, list[_Leg]]]:
             if crosses:
                 pending.setdefault(fill.symbol, []).append(_Leg(index, fill, after))
 
-    for trade in trades_of(watched(), last_closes={}):
+    for trade in with_levels(trades_of(watched(), last_closes={}), history.waiting, tick_e8=history.tick_e8.__getitem__):
         yield trade, pending.pop(trade.symbol)
 
 

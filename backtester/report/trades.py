@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from backtester.domain.money import price_e8
-from backtester.domain.vocabulary import Side
+from backtester.domain.vocabulary import CloseReason, Side
 from backtester.report.fill_book import END_REASON, BookedFill
+
+SIGNAL, REVERSE = CloseReason.SIGNAL.value, CloseReason.REVERSE.value
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -20,6 +22,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `exit_price` weighs what was left at its price and, in an open trade, the rest at the last close: profit before fees is always
     (exit - entry) x size. `order_type` is that of the closing fill, empty while open; `exit_time_ms` is 0 while open.
+    `first_fill` and `last_fill` count fills of the run from 0; None while open. Stop and target: `waiting_orders.with_levels`.
     """
 
     symbol: str
@@ -34,6 +37,10 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     order_type: str
     is_open: bool
     strategy_id: str
+    first_fill: int
+    last_fill: int | None
+    stop_price: int | None = None
+    target_price: int | None = None
 
     @property
     def gross(self) -> int:
@@ -64,9 +71,21 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class _Running:
     """A trade that is not over."""
 
-    __slots__ = ("entry_time_ms", "entry_value", "exit_value", "fees", "qty_e8", "side", "signed_e8", "strategy_id", "symbol")
+    __slots__ = (
+        "entry_time_ms",
+        "entry_value",
+        "exit_value",
+        "fees",
+        "first_fill",
+        "qty_e8",
+        "side",
+        "signed_e8",
+        "strategy_id",
+        "symbol",
+    )
 
-    def __init__(self, fill: BookedFill, side: Side) -> None:
+    def __init__(self, fill: BookedFill, side: Side, place: int) -> None:
+        self.first_fill = place
         self.symbol = fill.symbol
         self.side = side
         self.strategy_id = fill.strategy_id
@@ -90,7 +109,7 @@ class _Running:
         self.exit_value += size_e8 * price_e8
         self.fees += fee
 
-    def ended(self, *, exit_time_ms: int, exit_value: int, close_reason: str, order_type: str, is_open: bool) -> Trade:
+    def ended(self, *, exit_time_ms: int, exit_value: int, close_reason: str, order_type: str, last_fill: int | None) -> Trade:
         """The trade as it is reported."""
         return Trade(
             symbol=self.symbol,
@@ -103,18 +122,21 @@ class _Running:
             fees=self.fees,
             close_reason=close_reason,
             order_type=order_type,
-            is_open=is_open,
+            is_open=last_fill is None,
             strategy_id=self.strategy_id,
+            first_fill=self.first_fill,
+            last_fill=last_fill,
         )
 
 
 def trades_of(fills: Iterable[BookedFill], *, last_closes: Mapping[str, float]) -> Iterator[Trade]:
     """Closed trades as they end, then one open trade per position that is left, in the order they began, at `last_closes`.
 
-    A symbol without a close is valued at its entry.
+    A symbol without a close is valued at its entry. A trade is closed for the reason of its last fill; where that has no more to
+    say than SIGNAL and goes on to the other side, it is a REVERSE.
     """
     running: dict[str, _Running] = {}
-    for fill in fills:
+    for place, fill in enumerate(fills):
         trade = running.get(fill.symbol)
         size_e8, side = abs(fill.signed_e8), Side.BUY if fill.signed_e8 > 0 else Side.SELL
         fee = fill.fee
@@ -128,12 +150,12 @@ def trades_of(fills: Iterable[BookedFill], *, last_closes: Mapping[str, float]) 
                 yield trade.ended(
                     exit_time_ms=fill.time_ms,
                     exit_value=trade.exit_value,
-                    close_reason=fill.reason,
+                    close_reason=REVERSE if size_e8 and fill.reason == SIGNAL else fill.reason,
                     order_type=fill.order_type,
-                    is_open=False,
+                    last_fill=place,
                 )
         if size_e8:
-            trade = running.setdefault(fill.symbol, _Running(fill, side))
+            trade = running.setdefault(fill.symbol, _Running(fill, side, place))
             trade.enter(size_e8, fill.price_e8, fee)
     for symbol, trade in running.items():
         yield _left_open(trade, last_closes.get(symbol))
@@ -143,7 +165,7 @@ def _left_open(trade: _Running, close: float | None) -> Trade:
     open_e8 = abs(trade.signed_e8)
     open_value = open_e8 * price_e8(close) if close is not None else _nearest(trade.entry_value * open_e8, trade.qty_e8)
     return trade.ended(
-        exit_time_ms=0, exit_value=trade.exit_value + open_value, close_reason=END_REASON, order_type="", is_open=True
+        exit_time_ms=0, exit_value=trade.exit_value + open_value, close_reason=END_REASON, order_type="", last_fill=None
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_a_day_belongs_to_the_regime_of_the_thirty_days_before_it() -> None:
     assert (regimes.trends([0.0] * 30), regimes.trends([])) == ([None] * 30, [])
 
 
-def test_volatility_is_high_above_the_median_of_the_run() -> None:
+def test_volatility_is_high_above_the_median_of_the_run_so_far() -> None:
     market = [0.001, -0.001] * 30 + [0.05, -0.05] * 30
     labels = regimes.volatility_regimes(market)
     assert labels[:30] == [None] * 30 and labels[30:60] == ["low_volatility"] * 30 and labels[-1] == "high_volatility"
@@ -98,3 +99,12 @@ def test_the_error_of_a_sharpe_ratio_is_that_of_its_probability() -> None:
     assert ratio is not None and error is not None
     found = probabilistic_sharpe.probabilistic_sharpe_of(daily)
     assert found == pytest.approx(0.5 * math.erfc(-ratio / error / math.sqrt(2)), rel=1e-12)
+
+
+def test_a_label_is_the_same_however_long_the_run_goes_on() -> None:
+    drawn = random.Random(7)
+    market = [drawn.gauss(0.001, drawn.choice((0.005, 0.05))) for _ in range(200)]
+    for labels in (regimes.trends, regimes.volatility_regimes):
+        whole = labels(market)
+        assert all(labels(market[:days]) == whole[:days] for days in (10, 31, 32, 60, 150, 199))
+    assert {"high_volatility", "low_volatility"} < set(regimes.volatility_regimes(market))

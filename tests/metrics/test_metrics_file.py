@@ -21,9 +21,9 @@ from backtester.domain.vocabulary import OrderType, Side, TimeInForce
 from backtester.engine.ports import Tick
 from backtester.report.equity import EquityCurve, write_equity
 from backtester.report.fill_book import FillBook
-from backtester.report.metrics_file import EquityRows, MarketWatch, WaitingOrders, closed_results
+from backtester.report.metrics_file import EquityRows, MarketWatch
 from backtester.report.results import MemoryFiles, Results, write_results
-from backtester.report.trades import trades_of
+from backtester.report.waiting_orders import WaitingOrders
 from tests.report.market import MINUTE, SYMBOLS, ListFeed, bar, fill, naive, spec
 from tests.report.naive import naive_state
 
@@ -162,31 +162,6 @@ def test_an_arrival_in_a_gap_is_compared_with_the_next_bar_there_is() -> None:
     ]
     watch, _ = watched([fill(MINUTE + 125, "AAAUSDT", 1000, 1075), fill(7 * MINUTE - 1, "AAAUSDT", -1000, 1072)], ticks)
     assert (watch.slippage, watch.without_reference) == (MONEY_ONE * 5 // 10 - MONEY_ONE * 2 // 10, 0)
-
-
-def test_a_stop_known_while_the_trade_was_open_makes_its_result_an_r_multiple() -> None:
-    waiting = WaitingOrders()
-    journal = MemoryJournal()
-    journal.append(1, 0, "orders.sanitized", order("a", OrderType.STOP_MARKET, side=Side.SELL, trigger=500, time_ms=1))
-    journal.append(2, 0, "orders.sanitized", order("b", OrderType.STOP_MARKET, side=Side.BUY, trigger=1100, time_ms=11))
-    journal.append(3, 0, "orders.sanitized", order("c", OrderType.STOP_LIMIT, side=Side.SELL, trigger=980, time_ms=12))
-    journal.append(4, 0, "orders.sanitized", order("d", OrderType.STOP_MARKET, side=Side.SELL, trigger=970, time_ms=13))
-    journal.append(5, 0, "orders.sanitized", order("e", OrderType.TAKE_PROFIT_MARKET, side=Side.SELL, trigger=1050, time_ms=13))
-    journal.append(6, 0, "orders.sanitized", order("f", OrderType.TRAILING_STOP, side=Side.SELL, trigger=999, time_ms=11))
-    for line in journal.lines():
-        waiting.see(line)
-    book = FillBook([fill(10, "AAAUSDT", 1000, 1000), fill(20, "AAAUSDT", -1000, 1040), fill(30, "AAAUSDT", 1000, 1000), fill(31, "AAAUSDT", -1000, 1001), fill(40, "AAAUSDT", 5, 1000)])  # fmt: skip
-    first, second = closed_results(trades_of(book, last_closes={}), waiting=waiting, specs=SPECS)
-    assert (first.stop_away, first.target_away, first.r_multiple) == (pytest.approx(0.02), pytest.approx(0.05), pytest.approx(2.0))
-    assert (second.stop_away, second.target_away, second.r_multiple) == (None, None, None)
-
-
-def test_a_short_has_its_stop_above() -> None:
-    waiting = WaitingOrders()
-    waiting.triggers["a"] = order("a", OrderType.STOP_MARKET, side=Side.BUY, trigger=1010, time_ms=11)  # type: ignore[assignment]  # holds the same fields
-    book = FillBook([fill(10, "AAAUSDT", -1000, 1000), fill(20, "AAAUSDT", 1000, 1020)])
-    (one,) = closed_results(trades_of(book, last_closes={}), waiting=waiting, specs=SPECS)
-    assert (one.stop_away, one.r_multiple) == (pytest.approx(0.01), pytest.approx(-2.0))
 
 
 def test_the_seed_is_that_of_the_journal() -> None:

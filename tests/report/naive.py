@@ -49,7 +49,8 @@ def naive_trades(fills: list[NaiveFill]) -> list[NaiveTrade]:
             mine[0].fees += fill.fee * part / abs(fill.signed)
             left -= part
             if mine[0].open_size() == 0:
-                mine[0].ended_ms, mine[0].reason = fill.time_ms, fill.reason
+                goes_on = left > 0 and fill.reason == "SIGNAL"
+                mine[0].ended_ms, mine[0].reason = fill.time_ms, "REVERSE" if goes_on else fill.reason
                 ended.append(mine[0])
                 begun.remove(mine[0])
                 mine = []

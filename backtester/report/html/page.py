@@ -174,7 +174,7 @@ def _market(data: ReportData) -> dict[str, Any]:
             fills=run.fills.filter(pl.col("symbol") == symbol),
             held=data.held.get(symbol),
             trades=run.trades.filter(pl.col("symbol") == symbol),
-            stops=[stop for stop in run.journal.stops if stop.symbol == symbol],
+            stops=[*(stop for stop in run.journal.stops if stop.symbol == symbol), *data.trails.get(symbol, ())],
             every=every,
             start_ms=data.start_ms,
             end_ms=data.end_ms,
