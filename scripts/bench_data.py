@@ -56,7 +56,10 @@ def reading(base: Path) -> dict[str, float]:
     def read() -> None:
         stream = SymbolStream(SYMBOL, catalog.read(EXCHANGE, MARKET, SYMBOL, "1m", JANUARY_MS, end_ms), "bench")
         feed = CandleFeed([stream], execution_ms=60_000, signal_ms=(60_000,), start_ms=JANUARY_MS, end_ms=end_ms)
-        if sum(1 for batch in feed.batches() for _ in batch) != rows:
+        for batch in feed.batches():
+            for _ in batch:
+                pass
+        if feed.candle_count() != rows:
             raise SystemExit("bench: candles are missing")
 
     wall_s = median_s(read)

@@ -127,7 +127,7 @@ _ENCODINGS = {"int64": "DELTA_BINARY_PACKED", "float64": "BYTE_STREAM_SPLIT"}
 
 
 def _compression_of(column: str, series: Series, kind: Kind) -> str:
-    """zstd; LZ4 for what every run reads in day groups, where opening a zstd block costs more than its rows (ADR 007)."""
+    """zstd; LZ4 for what every run reads in day groups, where making a zstd context costs more than its rows (ADR 007)."""
     read_by_runs = kind is CANDLES and (column == kind.time or column in VALUE_NAMES)
     return "lz4" if read_by_runs and series.length_ms <= MINUTE_MS else "zstd"
 

@@ -88,13 +88,13 @@ class SymbolCursor:
         self._taken = last
 
     def bars(self, shared: SymbolCursor | None = None) -> list[Candle]:
-        """The candles of the window. `shared` is a cursor whose window has the same times, made before."""
+        """The candles of the window, to be made before more is held. `shared` is a cursor whose window has the same times, made before."""
         last = self._taken
         _, *values = slice_columns(self._held, last - len(self.window_ms), last)
         if shared is not None:
             starts, ends = shared.times_ms
         else:
-            starts, ends = self.window_ms.tolist(), (self.window_ms + self._execution_ms).tolist()
+            starts, ends = _starts_and_ends(self.window_ms, self._execution_ms)
         opens, highs, lows, closes, volumes = [column.tolist() for column in values]
         self.times_ms = (starts, ends)
         columns: tuple[list[Any], ...] = (starts, ends, opens, highs, lows, closes, volumes)
@@ -129,13 +129,12 @@ class SymbolCursor:
         for bucket in self.buckets:
             bucket.add(piece, filled)
         self.remember()
-        window = len(self.window_ms)
-        rest = slice_columns(self._held, self._taken - window, len(self._held.start_ms))
+        rest = slice_columns(self._held, self._taken, len(self._held.start_ms))
         self._held = join_columns(rest, piece) if len(rest.start_ms) else piece
         if self._filled is not None:
             put_in = np.zeros(len(piece.start_ms), dtype=np.bool_) if filled is None else filled
-            self._filled = np.concatenate((self._filled[self._taken - window :], put_in))
-        self._taken = self._remembered = window
+            self._filled = np.concatenate((self._filled[self._taken :], put_in))
+        self._taken = self._remembered = 0
         return True
 
     # -- what was delivered ------------------------------------------------------------------------------------------
@@ -164,6 +163,15 @@ class SymbolCursor:
         """sha256 of the bytes of each column delivered, in the order of `CandleColumns`; of what was put in, nothing."""
         self.remember()
         return tuple(digest.hexdigest() for digest in self._hashes)
+
+
+def _starts_and_ends(starts_ms: IntColumn, length_ms: int) -> tuple[list[int], list[int]]:
+    """Starts and ends of bars in order; where none is missing, an end is the very object that the next start is."""
+    first_ms, last_ms = int(starts_ms[0]), int(starts_ms[-1])
+    if last_ms - first_ms == (len(starts_ms) - 1) * length_ms:
+        edges = list(range(first_ms, last_ms + length_ms + 1, length_ms))
+        return edges[:-1], edges[1:]
+    return starts_ms.tolist(), (starts_ms + length_ms).tolist()
 
 
 def _little_endian(columns: CandleColumns) -> Iterator[memoryview]:
