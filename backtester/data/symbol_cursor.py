@@ -88,7 +88,7 @@ class SymbolCursor:
         self._taken = last
 
     def bars(self, shared: SymbolCursor | None = None) -> list[Candle]:
-        """The candles of the window, to be made before more is held. `shared` is a cursor whose window has the same times, made before."""
+        """The candles of the window, made before more is held. `shared`: a cursor whose window has the same times, made before."""
         last = self._taken
         _, *values = slice_columns(self._held, last - len(self.window_ms), last)
         if shared is not None:
