@@ -44,6 +44,7 @@ from backtester.domain.orders import (
     OrderRejected,
     SanitizedOrder,
 )
+from backtester.domain.position import whole_lots
 from backtester.domain.run_events import ControlAction, ControlEvent
 from backtester.domain.settlement import FundingPaid
 
@@ -89,17 +90,19 @@ def check(world: World, happened: Happened) -> None:
     check_margin(world, happened)
     check_share(world, orders, fills)
     check_ledger(world, happened)
-    check_halts(happened)
+    check_halts(world, happened)
 
 
-def check_halts(happened: Happened) -> None:
+def check_halts(world: World, happened: Happened) -> None:
     """Under a switch that is not armed again nothing new opens a position; where all is closed, only what cannot trade stays."""
+    sizes: dict[str, int] = defaultdict(int)
     held: dict[str, int] = defaultdict(int)
     halted = flattened = False
     closing: set[str] = set()
     for message in happened.messages:
         if isinstance(message, Fill):
-            held[message.symbol] += message.qty_lots * message.side.sign
+            sizes[message.symbol] += message.net_e8
+            held[message.symbol] = whole_lots(sizes[message.symbol], world.specs[message.symbol].lot_e8)
         elif isinstance(message, ControlEvent):
             halted |= message.action in LASTING
             flattened |= message.action in {ControlAction.DRAWDOWN_FLATTEN, ControlAction.KILL_FLATTEN}
@@ -170,19 +173,28 @@ def check_price(world: World, order: SanitizedOrder, fill: Fill) -> None:
 def check_positions(world: World, happened: Happened, orders: dict[str, SanitizedOrder]) -> None:
     """Positions are the sum of fills; reduce-only never enlarges nor flips; spot is never short."""
     held: dict[str, int] = defaultdict(int)
+    coins: dict[str, int] = defaultdict(int)
     for fill in happened.messages:
         if not isinstance(fill, Fill):
             continue
+        lot_e8 = world.specs[fill.symbol].lot_e8
         before = held[fill.symbol]
-        after = held[fill.symbol] = before + fill.qty_lots * fill.side.sign
+        coins[fill.symbol] += fill.net_e8
+        after = held[fill.symbol] = whole_lots(coins[fill.symbol], lot_e8)
         if orders[fill.order_id].reduce_only:
             require(before * after >= 0 and abs(after) < abs(before), "reduce-only reduces", fill, before, after)
         if world.specs[fill.symbol].market is Market.SPOT:
-            require(after >= 0, "spot is never short", fill, after)
+            require(coins[fill.symbol] >= 0, "spot is never short", fill, coins[fill.symbol])
+            received = world.config.sim.spot_fee == "received"
+            rebate = fill.fee_e8 < 0 or (fill.fee_e8 == 0 and fill.liquidity is Liquidity.MAKER)
+            in_base = received and (fill.side is Side.BUY) is not rebate
+            require(fill.fee_in_base is in_base or fill.fee_e8 == 0, "a fee is taken from the coin received", fill)
     books = happened.engine.account.books
     require(
         {symbol: lots for symbol, lots in books.lots.items() if lots} == {s: n for s, n in held.items() if n}, "positions are fills"
     )
+    exact = {symbol: size * books.step_e8[symbol] for symbol, size in books.sizes.items() if size}
+    require(exact == {symbol: size for symbol, size in coins.items() if size}, "coins are fills less their fees", exact)
     require(not happened.engine.risk.reservations.total, "nothing stays reserved", happened.engine.risk.reservations.total)
     if world.specs[next(iter(world.specs))].market is Market.SPOT:
         require(books.cash >= 0, "a spot account is not overdrawn", books.cash)
@@ -200,7 +212,10 @@ def check_ledger(world: World, happened: Happened) -> None:
     """The ledger can be rebuilt from the messages alone, and every snapshot is what its postings say."""
     cash = money_from_decimal(world.config.account.starting_cash)
     replay = LedgerReplay(
-        asset="USDT", starting_cash=cash, time_ms=START_MS, is_spot=lambda symbol: world.specs[symbol].market is Market.SPOT
+        asset="USDT",
+        starting_cash=cash,
+        time_ms=START_MS,
+        coins={symbol: spec.base for symbol, spec in world.specs.items() if spec.market is Market.SPOT},
     )
     for message in happened.messages:
         if isinstance(message, (Fill, FundingPaid)):

@@ -95,6 +95,8 @@ def world_of(seed: int) -> World:
         "remainder": draw.choice(["carry", "cancel"]),
         "work_bars": draw.choice([1, 60]),
     }
+    if market is Market.SPOT:
+        sim["spot_fee"] = random.Random(5 * seed + 3).choice(["quote", "received"])
     leverage = leverage_of(seed, symbols) if market is Market.LINEAR else {}
     config = RunConfig(
         run=RunSection(seed=seed, execution_timeframe="1m"),

@@ -10,7 +10,7 @@ from backtester.account.drawdown import DrawdownRail
 from backtester.account.guard import equity_bands
 from backtester.account.ledger import FEES, FUNDING, TRADING, WALLET, Ledger
 from backtester.account.liquidations import Liquidations
-from backtester.account.postings import fill_postings, funding_cause, funding_postings, start_postings
+from backtester.account.postings import coin_postings, fill_postings, funding_cause, funding_postings, start_postings
 from backtester.domain.candle import Candle
 from backtester.domain.errors import LedgerImbalanceError, require
 from backtester.domain.instruments import SymbolSpec
@@ -59,7 +59,7 @@ class Account:
         self._positions = positions
         self._clock = clock
         self._routes = routes
-        self._traded_lots: dict[str, int] = dict.fromkeys(specs, 0)
+        self._traded: dict[str, int] = dict.fromkeys(specs, 0)
         self._daily_loss = daily_loss.as_integer_ratio() if daily_loss is not None else None
         self._flatten = flatten
         self._drawdown = DrawdownRail(drawdown, equity=books.starting_cash) if drawdown is not None else None
@@ -82,27 +82,37 @@ class Account:
         """The fill is in the ledger, the wallet, the position and the strategy's own position."""
         books, symbol = self.books, fill.symbol
         spec = self._specs[symbol]
-        signed_lots = fill.qty_lots if fill.side is Side.BUY else -fill.qty_lots
-        lot_value = fill.price_ticks * spec.tick_e8 * spec.lot_e8
+        signed = fill.qty_lots if fill.side is Side.BUY else -fill.qty_lots
+        step_e8 = spec.lot_e8
         fee = fill.fee_e8 * FEE_STEP
-        lots, cost = books.lots[symbol], books.cost[symbol]
-        booked = book_fill(lots=lots, cost=cost, signed_lots=signed_lots, lot_value=lot_value)
         is_spot = books.spot[symbol]
+        if is_spot:
+            self._post_coin(fill, spec.base, signed * step_e8 * FEE_STEP)
+            if symbol in books.exact:
+                signed, step_e8, fee = fill.net_e8, 1, fill.fee_value
+        step_value = fill.price_ticks * spec.tick_e8 * step_e8
+        lots, cost = books.sizes[symbol], books.cost[symbol]
+        booked = book_fill(lots=lots, cost=cost, signed_lots=signed, lot_value=step_value)
         if is_spot and booked.lots < 0:
             raise LedgerImbalanceError(f"spot holdings of {symbol} fell below zero")
-        flow = -signed_lots * lot_value if is_spot else booked.realised
+        flow = -signed * step_value if is_spot else booked.realised
         postings = fill_postings(booked, cost_before=cost, fee=fee, spot_symbol=symbol if is_spot else "")
         self.ledger.post(books.quote, postings, cause=fill.fill_id)
-        books.lots[symbol], books.cost[symbol] = booked.lots, booked.cost
+        books.hold(symbol, booked.lots, booked.cost)
         books.cash += flow - fee
         books.realised += booked.realised
         books.fees += fee
-        self._traded_lots[symbol] += signed_lots
-        self._book_strategy(fill.strategy_id, symbol, signed_lots)
+        self._traded[symbol] += signed
+        self._book_strategy(fill.strategy_id, symbol, signed)
         if not is_spot:
             self._stake += max(0, booked.cost if booked.lots > 0 else 0) - (cost if lots > 0 else 0)
             self._shorts += (booked.lots < 0) - (lots < 0)
         return self._after_change(closed=not booked.lots)
+
+    def _post_coin(self, fill: Fill, asset: str, qty: int) -> None:
+        """A spot fill in the ledger of its coin; `qty` signed, in money units."""
+        fee = fill.fee_e8 * FEE_STEP if fill.fee_in_base else 0
+        self.ledger.post(asset, coin_postings(qty, fee=fee), cause=fill.fill_id)
 
     def _after_change(self, *, closed: bool) -> Sequence[Published]:
         """Equity is another now: every band is to be set again; the floors are looked at where nothing else would."""
@@ -113,7 +123,7 @@ class Account:
             if self._routes.books:
                 self._routes.clear_books()
             return ()
-        for other, held in books.lots.items():
+        for other, held in books.sizes.items():
             if held:
                 self._routes.enter_books(other, self.on_bar)
             else:
@@ -150,14 +160,14 @@ class Account:
         )
         return (on(T_FUNDING, paid), *self._after_change(closed=False))
 
-    def _book_strategy(self, strategy_id: str, symbol: str, signed_lots: int) -> None:
-        lots_by = self.books.strategy_lots
-        lots = lots_by[(strategy_id, symbol)] = lots_by.get((strategy_id, symbol), 0) + signed_lots
-        self._positions[strategy_id][symbol] = size_from_e8(lots * self.books.lot_e8[symbol]) if lots else ZERO
+    def _book_strategy(self, strategy_id: str, symbol: str, signed: int) -> None:
+        sizes = self.books.strategy_sizes
+        size = sizes[(strategy_id, symbol)] = sizes.get((strategy_id, symbol), 0) + signed
+        self._positions[strategy_id][symbol] = size_from_e8(size * self.books.step_e8[symbol]) if size else ZERO
 
     def on_bar(self, bar: Candle) -> Sequence[Published]:
         """Nothing, unless equity at this close has reached a floor; called when the close has left its band."""
-        return self._watch() if self.books.lots[bar.symbol] else ()
+        return self._watch() if self.books.sizes[bar.symbol] else ()
 
     def on_margin(self, bars: Sequence[Candle], *, at_open: bool) -> Sequence[Published]:
         """Stops and liquidations that these bars bring to positions short of margin; nothing where there is no such position."""
@@ -222,7 +232,7 @@ class Account:
             return published
         floor = 0 if self._halted_today else self._day_floor
         books = self.books
-        bands = equity_bands(slack=equity - floor, lots_by_symbol=books.lots, marks=books.marks, lot_e8=books.lot_e8)
+        bands = equity_bands(slack=equity - floor, lots_by_symbol=books.sizes, marks=books.marks, lot_e8=books.step_e8)
         for symbol, band in bands.items():
             self._routes.enter_books(symbol, self.on_bar, band if self._drawdown is None else ALWAYS)
         return published
@@ -238,7 +248,10 @@ class Account:
         books, ledger, quote = self.books, self.ledger, self.books.quote
         ledger.check()
         require(ledger.balance(WALLET, quote) == books.cash, "wallet is not what the ledger says", error=LedgerImbalanceError)
-        require(self._traded_lots == books.lots, "positions are not the sum of fills", error=LedgerImbalanceError)
+        require(self._traded == books.sizes, "positions are not the sum of fills", error=LedgerImbalanceError)
+        for asset, amount in books.coin_amounts().items():
+            held = ledger.balance(WALLET, asset)
+            require(held == amount * FEE_STEP, "%s held is not what the ledger says", asset, error=LedgerImbalanceError)
         earned = ledger.balance(TRADING, quote) + ledger.balance(FEES, quote) + ledger.balance(FUNDING, quote)
         expected = books.starting_cash - earned + books.unrealised()
         equity = books.equity()

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from backtester.account.margins import Margins
-from backtester.domain.account import AccountSnapshot, PositionView
+from backtester.domain.account import AccountSnapshot, CoinBalance, PositionView
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import decimal_from_e8, decimal_from_money, price_e8, size_from_e8
+from backtester.domain.position import whole_lots
 from backtester.domain.vocabulary import Market
 
 NOTHING = decimal_from_money(0)
@@ -19,6 +20,9 @@ class Books:
 
     Derivatives: cash is the wallet (start + realised - fees + funding), equity adds unrealised profit. Spot: cash is the quote
     balance, equity adds the holdings at their marks. `marks` are the last closes and belong to the loop.
+
+    `sizes` are what is held, in steps of `step_e8`: whole lots, or 1e-8 coin for the symbols in `exact`, of which fees can leave
+    less than a lot. `lots` are the whole lots of that, which is what can be traded; the two are one where nothing is exact.
     """
 
     def __init__(
@@ -28,6 +32,7 @@ class Books:
         starting_cash: int,
         quote: str,
         marks: Mapping[str, float],
+        exact: frozenset[str] = frozenset(),
     ) -> None:
         self.quote = quote
         self.starting_cash = starting_cash
@@ -37,32 +42,43 @@ class Books:
         self.funding = 0
         self.lots: dict[str, int] = dict.fromkeys(specs, 0)
         self.cost: dict[str, int] = dict.fromkeys(specs, 0)
-        self.strategy_lots: dict[tuple[str, str], int] = {}
+        self.exact = exact
+        self.sizes: dict[str, int] = dict.fromkeys(specs, 0) if exact else self.lots
+        self.strategy_sizes: dict[tuple[str, str], int] = {}
         self.marks = marks
         self.lot_e8 = {symbol: spec.lot_e8 for symbol, spec in specs.items()}
+        self.step_e8 = {symbol: 1 if symbol in exact else lot_e8 for symbol, lot_e8 in self.lot_e8.items()}
         self.spot = {symbol: spec.market is Market.SPOT for symbol, spec in specs.items()}
+        self.coins = {symbol: spec.base for symbol, spec in specs.items() if spec.market is Market.SPOT}
+        """By spot symbol the asset that it is held in."""
         self.margins: Margins | None = None
         """Set in a run with leverage above 1."""
 
     def mark_value(self, symbol: str) -> int:
-        """Money units of one lot at the mark; 0 before the first close."""
+        """Money units of one step of the size at the mark; 0 before the first close."""
         mark = self.marks.get(symbol)
-        return price_e8(mark) * self.lot_e8[symbol] if mark is not None else 0
+        return price_e8(mark) * self.step_e8[symbol] if mark is not None else 0
+
+    def hold(self, symbol: str, size: int, cost: int) -> None:
+        """The position is `size` steps from now on, at the signed entry value `cost`."""
+        self.sizes[symbol], self.cost[symbol] = size, cost
+        if self.exact:
+            self.lots[symbol] = whole_lots(size * self.step_e8[symbol], self.lot_e8[symbol])
 
     def unrealised(self) -> int:
         """Profit of the open positions at the marks."""
         total = 0
-        for symbol, lots in self.lots.items():
-            if lots:
-                total += lots * self.mark_value(symbol) - self.cost[symbol]
+        for symbol, size in self.sizes.items():
+            if size:
+                total += size * self.mark_value(symbol) - self.cost[symbol]
         return total
 
     def equity(self) -> int:
         """cash + unrealised profit of derivatives + value of spot holdings."""
         total = self.cash
-        for symbol, lots in self.lots.items():
-            if lots:
-                total += lots * self.mark_value(symbol)
+        for symbol, size in self.sizes.items():
+            if size:
+                total += size * self.mark_value(symbol)
                 if not self.spot[symbol]:
                     total -= self.cost[symbol]
         return total
@@ -83,8 +99,26 @@ class Books:
         return self.cash - margin + min(0, profit)
 
     def holdings(self) -> list[tuple[str, str, int]]:
-        """(strategy_id, symbol, signed lots) of every open position of a strategy, in order of first trade."""
-        return [(strategy_id, symbol, lots) for (strategy_id, symbol), lots in self.strategy_lots.items() if lots]
+        """(strategy_id, symbol, signed whole lots) of every open position of a strategy, in order of first trade."""
+        rows = (
+            (strategy_id, symbol, whole_lots(size * self.step_e8[symbol], self.lot_e8[symbol]))
+            for (strategy_id, symbol), size in self.strategy_sizes.items()
+        )
+        return [row for row in rows if row[2]]
+
+    def balance(self, asset: str) -> Decimal | None:
+        """What the account holds of an asset: the cash in quote, or all of a spot coin; None for any other."""
+        if asset == self.quote:
+            return decimal_from_money(self.cash)
+        amounts = self.coin_amounts()
+        return decimal_from_e8(amounts[asset]) if asset in amounts else None
+
+    def coin_amounts(self) -> dict[str, int]:
+        """Whole 1e-8 of every coin that the run's spot symbols are held in."""
+        amounts: dict[str, int] = {}
+        for symbol, asset in self.coins.items():
+            amounts[asset] = amounts.get(asset, 0) + self.sizes[symbol] * self.step_e8[symbol]
+        return amounts
 
     def snapshot(self, time_ms: int) -> AccountSnapshot:
         """The state at `time_ms`, as a message."""
@@ -92,17 +126,17 @@ class Books:
         exposure = 0
         equity = self.cash
         views = []
-        for symbol, lots in self.lots.items():
-            if lots:
+        for symbol, size in self.sizes.items():
+            if size:
                 mark_e8 = price_e8(self.marks.get(symbol, 0.0))
-                value = lots * mark_e8 * self.lot_e8[symbol]
+                value = size * mark_e8 * self.step_e8[symbol]
                 profit = value - self.cost[symbol]
                 unrealised += profit
                 exposure += abs(value)
                 equity += value if self.spot[symbol] else profit
-                views.append(self._view(symbol, lots, mark_e8, profit))
+                views.append(self._view(symbol, size, mark_e8, profit))
         cash = decimal_from_money(self.cash)
-        margins = self.margins.totals() if self.margins is not None else ()
+        initial, maintenance = map(decimal_from_money, self.margins.totals()) if self.margins is not None else (None, None)
         return AccountSnapshot(
             time_ms,
             cash,
@@ -112,18 +146,24 @@ class Books:
             decimal_from_money(self.fees),
             decimal_from_money(exposure) if views else NOTHING,
             tuple(views),
-            *map(decimal_from_money, margins),
+            initial,
+            maintenance,
+            self._balances() if views and self.coins else (),
         )
+
+    def _balances(self) -> tuple[CoinBalance, ...]:
+        return tuple(CoinBalance(asset, decimal_from_e8(amount)) for asset, amount in self.coin_amounts().items() if amount)
 
     def position(self, symbol: str) -> Decimal:
         """Net signed quantity of `symbol` over all strategies."""
-        return decimal_from_e8(self.lots[symbol] * self.lot_e8[symbol])
+        return decimal_from_e8(self.sizes[symbol] * self.step_e8[symbol])
 
-    def _view(self, symbol: str, lots: int, mark_e8: int, profit: int) -> PositionView:
-        size_e8 = abs(lots) * self.lot_e8[symbol]
+    def _view(self, symbol: str, size: int, mark_e8: int, profit: int) -> PositionView:
+        step_e8 = self.step_e8[symbol]
+        size_e8 = abs(size) * step_e8
         return PositionView(
             symbol,
-            size_from_e8(lots * self.lot_e8[symbol]),
+            size_from_e8(size * step_e8),
             decimal_from_e8((2 * abs(self.cost[symbol]) + size_e8) // (2 * size_e8)),
             decimal_from_e8(mark_e8),
             decimal_from_money(profit),

@@ -27,6 +27,13 @@ def fill_postings(booked: Booked, *, cost_before: int, fee: int, spot_symbol: st
     return (WALLET, booked.realised - held - fee), (FEES, fee), (TRADING, -booked.realised), (f"{INVENTORY}:{spot_symbol}", held)
 
 
+def coin_postings(qty: int, *, fee: int = 0) -> tuple[Posting, ...]:
+    """A spot fill in the ledger of its coin, in money units: `qty` bought (negative: sold), less a fee taken from it."""
+    if not fee:
+        return (WALLET, qty), (TRADING, -qty)
+    return (WALLET, qty - fee), (FEES, fee), (TRADING, -qty)
+
+
 def funding_postings(amount: int) -> tuple[Posting, ...]:
     """A settlement: `amount` money units received, negative when paid."""
     return (WALLET, amount), (FUNDING, -amount)

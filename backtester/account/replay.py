@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
 from backtester.account.ledger import FEES, FUNDING, INVENTORY, TRADING, WALLET, Ledger, Posting
-from backtester.account.postings import START, fill_postings, funding_cause, funding_postings, start_postings
+from backtester.account.postings import START, coin_postings, fill_postings, funding_cause, funding_postings, start_postings
 from backtester.domain.account import AccountSnapshot
-from backtester.domain.money import FEE_STEP, decimal_from_e8, e8_from_decimal, format_money, money_from_decimal
+from backtester.domain.money import FEE_STEP, decimal_from_e8, decimal_from_money, e8_from_decimal, format_money, money_from_decimal
 from backtester.domain.orders import Fill
 from backtester.domain.position import book_fill
 from backtester.domain.settlement import FundingPaid
-from backtester.domain.vocabulary import Side
 
 
 class BookedPosting(NamedTuple):
@@ -49,13 +48,14 @@ class BookedPosting(NamedTuple):
 class LedgerReplay:
     """Ledger and positions as the messages booked so far leave them; `ledger` checks that each event's postings sum to zero."""
 
-    def __init__(self, *, asset: str, starting_cash: int, time_ms: int, is_spot: Callable[[str], bool]) -> None:
+    def __init__(self, *, asset: str, starting_cash: int, time_ms: int, coins: Mapping[str, str]) -> None:
+        """`asset` is the quote asset; `coins` has the base asset of each spot symbol, "" where it is not known."""
         self.asset = asset
         self.ledger = Ledger()
         self.positions: dict[str, tuple[int, int]] = {}
         """(signed size in 1e-8, signed entry value in money units) by symbol."""
-        self._is_spot = is_spot
-        self._wallet = 0
+        self._coins = coins
+        self._wallets: dict[str, int] = {}
         self.opening = self._post(start_postings(starting_cash), time_ms=time_ms, cause=START)
 
     def book(self, message: Fill | FundingPaid) -> list[BookedPosting]:
@@ -64,30 +64,33 @@ class LedgerReplay:
 
     def _fill(self, fill: Fill) -> list[BookedPosting]:
         size_e8, cost = self.positions.get(fill.symbol, (0, 0))
-        signed_e8 = e8_from_decimal(fill.qty) * (1 if fill.side is Side.BUY else -1)
-        booked = book_fill(lots=size_e8, cost=cost, signed_lots=signed_e8, lot_value=e8_from_decimal(fill.price))
+        booked = book_fill(lots=size_e8, cost=cost, signed_lots=fill.net_e8, lot_value=e8_from_decimal(fill.price))
         self.positions[fill.symbol] = (booked.lots, booked.cost)
-        spot_symbol = fill.symbol if self._is_spot(fill.symbol) else ""
-        postings = fill_postings(booked, cost_before=cost, fee=fill.fee_e8 * FEE_STEP, spot_symbol=spot_symbol)
-        return self._post(postings, time_ms=fill.time_ms, cause=fill.fill_id, of=fill)
+        coin = self._coins.get(fill.symbol)
+        postings = fill_postings(booked, cost_before=cost, fee=fill.fee_value, spot_symbol="" if coin is None else fill.symbol)
+        rows = self._post(postings, time_ms=fill.time_ms, cause=fill.fill_id, of=fill)
+        if coin:
+            qty = fill.side.sign * e8_from_decimal(fill.qty) * FEE_STEP
+            taken = coin_postings(qty, fee=fill.fee_e8 * FEE_STEP if fill.fee_in_base else 0)
+            rows += self._post(taken, time_ms=fill.time_ms, cause=fill.fill_id, of=fill, asset=coin)
+        return rows
 
     def _funding(self, paid: FundingPaid) -> list[BookedPosting]:
         postings = funding_postings(money_from_decimal(paid.amount))
         return self._post(postings, time_ms=paid.time_ms, cause=funding_cause(paid.symbol, paid.time_ms), of=paid)
 
     def _post(
-        self, postings: tuple[Posting, ...], *, time_ms: int, cause: str, of: Fill | FundingPaid | None = None
+        self, postings: tuple[Posting, ...], *, time_ms: int, cause: str, of: Fill | FundingPaid | None = None, asset: str = ""
     ) -> list[BookedPosting]:
-        self.ledger.post(self.asset, postings, cause=cause)
+        asset = asset or self.asset
+        self.ledger.post(asset, postings, cause=cause)
         booked = []
         symbol = of.symbol if of is not None else ""
         strategy_id = of.strategy_id if isinstance(of, Fill) else ""
         for account, amount in postings:
             if account != WALLET and amount:
-                self._wallet -= amount
-                row = BookedPosting(
-                    time_ms, self.asset, cause, _why(of, account), symbol, strategy_id, account, amount, self._wallet, of
-                )
+                wallet = self._wallets[asset] = self._wallets.get(asset, 0) - amount
+                row = BookedPosting(time_ms, asset, cause, _why(of, account), symbol, strategy_id, account, amount, wallet, of)
                 booked.append(row)
         return booked
 
@@ -118,6 +121,10 @@ class LedgerReplay:
         mine = {symbol: decimal_from_e8(size) for symbol, (size, _) in self.positions.items() if size}
         if sizes != mine:
             found.append(f"positions are {_listed(sizes)}, by the fills {_listed(mine)}")
+        said = {held.asset: held.amount for held in snapshot.balances}
+        coins = {coin: decimal_from_money(balance(WALLET, coin)) for coin in self._coins.values() if coin and balance(WALLET, coin)}
+        if said != coins:
+            found.append(f"coins are {_listed(said)}, by the postings {_listed(coins)}")
         return found
 
 

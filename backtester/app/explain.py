@@ -83,7 +83,7 @@ def explain(
     zero, each snapshot's cash, profits, fees, positions and equity must be what the postings say, and the ledger at the end the
     one that the run recorded. Raises StorageError when there is no such run, ConfigError for an asset that it has no balance of.
     """
-    story = RunLedger(run_dir, at_ms=at_ms)
+    story = RunLedger(run_dir, at_ms=at_ms, asset=asset)
     kept: deque[Line] = deque(maxlen=last)
     posting_count = 0
     totals: dict[tuple[str, str, str], tuple[int, int]] = {}
@@ -101,14 +101,14 @@ def explain(
         raise ConfigError(f"run {story.manifest.run_id} has no balance of {asset}; its ledger holds {known}")
     return Explanation(
         manifest=story.manifest,
-        asset=replay.asset if replay is not None else "",
+        asset=asset or (replay.asset if replay is not None else ""),
         until_ms=story.last_ms if at_ms is None else at_ms,
         totals=tuple(Total(*key, *found) for key, found in totals.items()),
-        balances=dict(replay.ledger.balances[replay.asset]) if replay is not None else {},
+        balances=dict(replay.ledger.balances[asset or replay.asset]) if replay is not None else {},
         lines=tuple(kept),
         posting_count=posting_count,
         snapshot_count=story.snapshot_count,
-        proof=story.proof(),
+        proof=story.proof() if replay is not None and asset in {None, replay.asset} else None,
         notes=tuple(story.notes),
         problems=tuple(story.problems),
     )
@@ -117,8 +117,11 @@ def explain(
 class RunLedger:
     """One pass over a run's journal: `lines` gives its postings and checks them; then the rest says what was found."""
 
-    def __init__(self, run_dir: Path, *, at_ms: int | None = None) -> None:
-        """Raises StorageError when the directory holds no run, ConfigError when the run is too old to be explained."""
+    def __init__(self, run_dir: Path, *, at_ms: int | None = None, asset: str | None = None) -> None:
+        """`asset` is that of the postings in `lines`: the quote asset when it is left out.
+
+        Raises StorageError when the directory holds no run, ConfigError when the run is too old to be explained.
+        """
         self._run = RunDir(run_dir)
         self.manifest = self._run.read_manifest()
         if not self.manifest.quote:
@@ -131,6 +134,7 @@ class RunLedger:
         self.snapshot_count = 0
         self.notes: list[str] = []
         self.problems: list[str] = []
+        self._asset = asset or self.manifest.quote
         self._until_ms = at_ms if at_ms is not None else sys.maxsize
         self._event = 0
         self._postings_since = 0
@@ -148,7 +152,8 @@ class RunLedger:
                 self._event = line.seq
                 self._postings_since += len(postings)
                 for posting in postings:
-                    yield Line(line.seq, posting)
+                    if posting.asset == self._asset:
+                        yield Line(line.seq, posting)
         except (JournalError, LedgerImbalanceError) as error:
             self.problems.insert(0, f"{error}; explained up to event {self._event}")
             return
@@ -187,8 +192,8 @@ class RunLedger:
             if not self._reaches(event.time_ms):
                 return []
             cash = money_from_decimal(Decimal(event.settings["account.starting_cash"]))
-            is_spot = _spot_symbols(self.manifest).__contains__
-            self.replay = LedgerReplay(asset=self.manifest.quote, starting_cash=cash, time_ms=event.time_ms, is_spot=is_spot)
+            coins = {symbol: self.manifest.bases.get(symbol, "") for symbol in _spot_symbols(self.manifest)}
+            self.replay = LedgerReplay(asset=self.manifest.quote, starting_cash=cash, time_ms=event.time_ms, coins=coins)
             return self.replay.opening
         if isinstance(event, RunEnded) and self.replay is not None and self._reaches(event.time_ms):
             self._ended = True
@@ -230,11 +235,11 @@ class RunLedger:
             )
 
 
-def _spot_symbols(manifest: Manifest) -> frozenset[str]:
+def _spot_symbols(manifest: Manifest) -> list[str]:
     """The symbols of a run that are traded on spot; where it has several markets, each name says its own."""
     spot = Market.SPOT.value
     markets = {symbol: symbol.partition(":")[0].rpartition(".")[2] if ":" in symbol else "" for symbol in manifest.symbols}
-    return frozenset(symbol for symbol, market in markets.items() if (market or manifest.market) == spot)
+    return [symbol for symbol, market in markets.items() if (market or manifest.market) == spot]
 
 
 _BOOKED: Mapping[str, Callable[[bytes], Fill | FundingPaid | AccountSnapshot]] = {

@@ -36,7 +36,7 @@ from backtester.data.gaps import GapReport
 from backtester.domain.instruments import SymbolSpecs
 from backtester.domain.money import money_from_decimal
 from backtester.domain.run_events import ControlAction, ControlEvent, RunEnded, RunStarted
-from backtester.domain.vocabulary import RejectReason
+from backtester.domain.vocabulary import Market, RejectReason
 from backtester.engine.loop import Loop
 from backtester.engine.ports import MarketDataSource
 from backtester.engine.topics import T_CONTROL, T_RUN
@@ -271,6 +271,7 @@ def _manifest(resolved: ResolvedRun, planned: PlannedRun, run_id: str | None, *,
         exchange=config.run.exchange,
         market=config.run.market,
         quote=next(iter(planned.plan.specs.values())).quote,
+        bases={symbol: spec.base for symbol, spec in planned.plan.specs.items() if spec.market is Market.SPOT},
         start=config.run.start,
         end=config.run.end,
         timeframe=config.run.timeframe,

@@ -23,7 +23,7 @@ from backtester.domain.money import money_from_decimal
 from backtester.domain.settlement import Settlement
 from backtester.domain.timeframe import parse_time_ms, timeframe_ms
 from backtester.domain.venue_rules import VenueRules
-from backtester.domain.vocabulary import Liquidity
+from backtester.domain.vocabulary import Liquidity, Market
 from backtester.engine.bus import Bus
 from backtester.engine.clock import Clock
 from backtester.engine.loop import Loop
@@ -59,6 +59,7 @@ from backtester.sim.intrabar import Intrabar
 from backtester.sim.limit_fill import TouchFill
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
+from backtester.sim.received_fees import ReceivedFees
 from backtester.sim.sim_models import FeeModel, SlippageModel, checked_rate_bps
 from backtester.sim.slippage_models import SymbolSlippage
 from backtester.sim.venue import SimulatedVenue
@@ -189,6 +190,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         may_trigger=risk.hold_at_trigger,
         may_amend=risk.amendments.hold,
         covers_fill=risk.covers_fill if plan.margin.terms else None,
+        received=ReceivedFees(specs=specs, fees=plan.fees) if books.exact else None,
     )
     _put_on_margin(
         plan=plan, books=books, account=account, venue=venue, clock=clock, routes=routes, stored=stored, marks=margin_marks
@@ -245,7 +247,14 @@ def _account(
 def _books(plan: Plan, marks: Mapping[str, float]) -> Books:
     """The account at its start."""
     cash = money_from_decimal(plan.config.account.starting_cash)
-    return Books(specs=plan.specs, starting_cash=cash, quote=next(iter(plan.specs.values())).quote, marks=marks)
+    quote = next(iter(plan.specs.values())).quote
+    return Books(specs=plan.specs, starting_cash=cash, quote=quote, marks=marks, exact=_paying_in_base(plan))
+
+
+def _paying_in_base(plan: Plan) -> frozenset[str]:
+    """The symbols of which a buy's fee is taken from the coin bought."""
+    received = plan.config.sim.spot_fee == "received"
+    return frozenset(symbol for symbol, spec in plan.specs.items() if received and spec.market is Market.SPOT)
 
 
 def _put_on_margin(
@@ -337,6 +346,7 @@ def _pricing(plan: Plan) -> FillPricing:
 
 def _limits(plan: Plan) -> RiskLimits:
     risk, sim = plan.config.risk, plan.config.sim
+    in_base = _paying_in_base(plan)
     return RiskLimits(
         collar_bps=risk.price_collar_bps,
         max_open_orders=risk.max_open_orders,
@@ -344,7 +354,10 @@ def _limits(plan: Plan) -> RiskLimits:
         orders_per_second=risk.orders_per_second,
         order_burst=risk.order_burst,
         margin=plan.margin.terms,
-        fee_bps={symbol: max(_rate_bps(plan.fees, symbol, liquidity) for liquidity in Liquidity) for symbol in plan.specs},
+        fee_bps={
+            symbol: Decimal(0) if symbol in in_base else max(_rate_bps(plan.fees, symbol, liquidity) for liquidity in Liquidity)
+            for symbol in plan.specs
+        },
         market_bps=(sim.spread_bps + sim.slippage_bps) * sim.cost_factor,
         exposure=_exposure(risk, plan.specs),
     )

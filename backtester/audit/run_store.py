@@ -84,7 +84,8 @@ class Manifest(msgspec.Struct, kw_only=True):
     Paths and times of day stand here only; every other file but `config.toml` and `run.log` is a function of configuration,
     data and seed. `error` is the message that ended a failed run. `handed_over` names what was given in Python and is not stored,
     without which the run cannot be executed again. `ambiguous_bars` are those whose order of events decided an outcome, and
-    `ambiguous_quote` what hung on it: the distance between the outcomes times the size, summed up.
+    `ambiguous_quote` what hung on it: the distance between the outcomes times the size, summed up. `bases` has the base asset of
+    each spot symbol.
     """
 
     run_id: str
@@ -100,6 +101,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     exchange: str = ""
     market: str = ""
     quote: str = ""
+    bases: dict[str, str] = {}
     start: str = ""
     end: str = ""
     timeframe: str = ""

@@ -34,7 +34,7 @@ def explain_run(options: Namespace) -> int:
     found = explain(run_dir, asset=options.asset, from_ms=from_ms, at_ms=at_ms, last=0 if options.all else last)
     lines: Iterator[Line] = iter(found.lines)
     if options.all:  # read a second time: a large run's postings are never held together
-        story = RunLedger(run_dir, at_ms=at_ms).lines()
+        story = RunLedger(run_dir, at_ms=at_ms, asset=options.asset).lines()
         lines = (line for line in story if from_ms is None or line.posting.time_ms >= from_ms)
     if options.json:
         _print_json(found, lines)

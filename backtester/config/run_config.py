@@ -165,6 +165,7 @@ class SimSection(Section, frozen=True, kw_only=True):
     taker_bps: Decimal | None = None
     fee_tier: str = ""
     bnb_discount: bool = False
+    spot_fee: Literal["quote", "received"] = "quote"
     limit_fill: Literal["through", "touch", "probabilistic", "queue"] = "through"
     touch_fill_frac: Decimal = Decimal("0.5")
     queue_ahead_frac: Decimal = Decimal(1)
@@ -209,6 +210,10 @@ class SimSection(Section, frozen=True, kw_only=True):
             _check_bps(f"sim.{key}", getattr(self, key), least=-MAX_BPS)
         both = self.fee_bps is not None and not (self.maker_bps is None and self.taker_bps is None)
         _check(not both, "sim.fee_bps excludes sim.maker_bps and sim.taker_bps; give one or the others", self.fee_bps)
+        paid_once = not (self.bnb_discount and self.spot_fee == "received")
+        _check(
+            paid_once, "sim.spot_fee = received excludes sim.bnb_discount: a fee paid in BNB leaves the coin whole", self.spot_fee
+        )
         _check(self.work_bars >= 1, "sim.work_bars must be at least 1", self.work_bars)
 
 

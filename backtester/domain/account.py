@@ -23,11 +23,18 @@ class PositionView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     liquidation_price: Decimal | None = None
 
 
+class CoinBalance(msgspec.Struct, frozen=True, gc=False):
+    """How much of a coin a spot account holds; negative where it is borrowed."""
+
+    asset: str
+    amount: Decimal
+
+
 class AccountSnapshot(Message, frozen=True, gc=False, tag="account_snapshot", omit_defaults=True):
     """Balances at `time_ms`: equity = cash + unrealised (derivatives) or cash + sum(qty * mark) (spot), quote, exact.
 
     `exposure` is the gross value of open positions at the marks. `initial_margin` (at the entries) and `maintenance_margin` (at the
-    marks) are those of a run with leverage above 1, None in any other.
+    marks) are those of a run with leverage above 1, None in any other. `balances` are the coins of a spot account.
     """
 
     cash: Decimal
@@ -39,3 +46,4 @@ class AccountSnapshot(Message, frozen=True, gc=False, tag="account_snapshot", om
     positions: tuple[PositionView, ...]
     initial_margin: Decimal | None = None
     maintenance_margin: Decimal | None = None
+    balances: tuple[CoinBalance, ...] = ()

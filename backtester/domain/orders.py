@@ -7,6 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from backtester.domain.message import Message
+from backtester.domain.money import FEE_STEP, e8_from_decimal
 from backtester.domain.vocabulary import (
     FillNote,
     Liquidity,
@@ -187,7 +188,7 @@ class OrderCanceled(Message, frozen=True, gc=False, tag="order_canceled", omit_d
     code: str = ""
 
 
-class Fill(Message, frozen=True, gc=False, tag="fill"):
+class Fill(Message, frozen=True, gc=False, tag="fill", omit_defaults=True):
     """A trade of ours at the venue.
 
     `fee` is positive when paid, in whole 1e-8 of `fee_asset` (`fee_e8`). `bar_fill` marks a fill of a resting order inside a bar,
@@ -215,6 +216,18 @@ class Fill(Message, frozen=True, gc=False, tag="fill"):
     fee_e8: int
     open_lots: int
     """What is left of the order after this fill."""
+    fee_in_base: bool = False
+    """Whether the fee was taken from (a rebate paid in) the base coin: `fee_asset` is that coin, and so much less was received."""
+
+    @property
+    def fee_value(self) -> int:
+        """The fee in money units of the quote asset; one in the base coin at the price of the fill."""
+        return self.fee_e8 * (e8_from_decimal(self.price) if self.fee_in_base else FEE_STEP)
+
+    @property
+    def net_e8(self) -> int:
+        """What the fill changes the position by, signed, in 1e-8: its quantity, less a fee that was taken from the coin."""
+        return self.side.sign * e8_from_decimal(self.qty) - (self.fee_e8 if self.fee_in_base else 0)
 
 
 class OpenOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):

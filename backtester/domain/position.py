@@ -32,6 +32,11 @@ def book_fill(*, lots: int, cost: int, signed_lots: int, lot_value: int) -> Book
     return Booked(lots + signed_lots, cost - removed - rest_flow, closing_flow - removed)
 
 
+def whole_lots(size_e8: int, lot_e8: int) -> int:
+    """Signed whole lots in a size of 1e-8, toward zero: what of it can be traded."""
+    return size_e8 // lot_e8 if size_e8 >= 0 else -(-size_e8 // lot_e8)
+
+
 def unrealised(*, lots: int, cost: int, mark_value: int) -> int:
     """Profit not yet realised, in money units, when a lot is worth `mark_value` money units."""
     return lots * mark_value - cost

@@ -38,6 +38,16 @@ class _Open:
         self.symbol, self.side, self.time_ms, self.strategy_id, self.first_fill = symbol, side, time_ms, strategy_id, fill
         self.size = self.entered = self.entry_value = self.exit_value = self.fees = Fraction(0)
 
+    def left_over(self) -> _Open:
+        """What is still open, with its share of the entry value, as a trade of its own; this one has nothing open any more."""
+        dust = _Open(self.symbol, self.side, self.time_ms, self.strategy_id, self.first_fill)
+        dust.size = dust.entered = self.size
+        dust.entry_value = Fraction(int(self.entry_value / UNIT * self.size / self.entered)) * UNIT
+        self.entered -= dust.size
+        self.entry_value -= dust.entry_value
+        self.size = Fraction(0)
+        return dust
+
 
 class Accounting:
     """What an account must hold after the fills and payments it was told of, in order."""
@@ -53,12 +63,17 @@ class Accounting:
         self._fills = 0
         self._spot = spot
         self._open: dict[str, _Open] = {}
+        self._dust: dict[str, _Open] = {}
 
     def fill(self, event: dict[str, Any]) -> None:
         """A fill of the journal is in all figures."""
         symbol, side = event["symbol"], event["side"]
         size, price, fee = Fraction(event["qty"]), Fraction(event["price"]), Fraction(event["fee"])
         signed = size if side == "buy" else -size
+        lot = size / max(1, event["qty_lots"])
+        if event.get("fee_in_base"):
+            signed, fee = signed - fee, fee * price
+            size = abs(signed)
         held = self.held.get(symbol, Fraction(0))
         self.flows -= signed * price + fee
         self.fees += fee
@@ -69,7 +84,7 @@ class Accounting:
         if closing:
             cost -= cost * closing / abs(held)
         self.cost[symbol] = cost + (signed - (closing if signed > 0 else -closing)) * price
-        self._trade(event, size, closing, price, fee)
+        self._trade(event, size, closing, price, fee, lot)
         self._fills += 1
 
     def pay(self, event: dict[str, Any]) -> None:
@@ -103,12 +118,18 @@ class Accounting:
                 one.first_fill,
                 None,
             )
-            for one in self._open.values()
+            for one in (*self._open.values(), *self._dust.values())
         ]
         return self.trades + left
 
-    def _trade(self, event: dict[str, Any], size: Fraction, closing: Fraction, price: Fraction, fee: Fraction) -> None:
+    def _trade(
+        self, event: dict[str, Any], size: Fraction, closing: Fraction, price: Fraction, fee: Fraction, lot: Fraction
+    ) -> None:
         symbol, time_ms, strategy_id = event["symbol"], event["time_ms"], event["strategy_id"]
+        if symbol in self._dust:
+            dust = self._open[symbol] = self._dust.pop(symbol)
+            if dust.side == event["side"]:
+                dust.time_ms, dust.strategy_id, dust.first_fill = time_ms, strategy_id, self._fills
         if closing:
             units = int(fee / UNIT)
             share = Fraction(units * closing.numerator * size.denominator // (closing.denominator * size.numerator)) * UNIT
@@ -117,6 +138,8 @@ class Accounting:
             trade.exit_value += closing * price
             trade.fees += share
             size, fee = size - closing, fee - share
+            if 0 < trade.size < lot:  # less than can be sold: the trade is over, and this is of the next one
+                self._dust[symbol] = trade.left_over()
             if not trade.size:
                 del self._open[symbol]
                 facts = (symbol, trade.side, trade.entered, trade.time_ms, time_ms, trade.entry_value, trade.exit_value)

@@ -47,6 +47,7 @@ def recompute(run_dir: Path) -> Recomputed:
     journal = SealedJournal(run_dir / "journal.jsonl")
     spot = frozenset(symbol for symbol in manifest["symbols"] if _market_of(symbol, manifest) == "spot")
     account, levels = Accounting(start, spot=spot), Levels()
+    coins = {symbol: asset for symbol, asset in manifest.get("bases", {}).items() if symbol in spot}
     fills: list[dict[str, Any]] = []
     cash: list[tuple[int, bool, Fraction]] = []
     equity = start
@@ -66,6 +67,7 @@ def recompute(run_dir: Path) -> Recomputed:
                 snapshots += 1
                 equity = Fraction(event.fields["equity"])
                 _compare_snapshot(event.line, event.fields, account, told)
+                _compare_coins(event.line, event.fields, account, coins, told)
     except ValueError as error:
         told.put_first("journal", str(error))
         return Recomputed(told.sentences(), events, len(fills), snapshots, 0, 0)
@@ -138,6 +140,16 @@ def _compare_snapshot(line: int, event: dict[str, Any], account: Accounting, tol
     ):
         if abs(Fraction(event[name]) - value) > allowed:
             told.add("journal", f"line {line}: the snapshot's {name} is {event[name]}, the fills make it {float(value)}")
+
+
+def _compare_coins(line: int, event: dict[str, Any], account: Accounting, coins: dict[str, str], told: _Differences) -> None:
+    """Each coin's balance is what the fills of its symbols have left, fees taken from it included."""
+    held: dict[str, Fraction] = {}
+    for symbol, asset in coins.items():
+        held[asset] = held.get(asset, Fraction(0)) + account.held.get(symbol, Fraction(0))
+    shown = {row["asset"]: Fraction(row["amount"]) for row in event.get("balances", ())}
+    if shown != {asset: amount for asset, amount in held.items() if amount}:
+        told.add("journal", f"line {line}: the snapshot's balances are not the sum of the fills before it")
 
 
 def _compare_fills(rows: Iterable[Row], fills: Iterable[dict[str, Any]], told: _Differences) -> None:

@@ -23,6 +23,7 @@ END_REASON = "END"
 class BookedFill(NamedTuple):
     """What trades and equity need of a fill: signed size and price in 1e-8, fee in money units.
 
+    A fee that was taken from the base coin is off the size, and in `fee` at the price of the fill. `lot_e8` is the symbol's lot.
     `at_close` tells that the fill belongs to the books of the instant it is stamped with, rather than to the bar that follows.
     """
 
@@ -35,6 +36,11 @@ class BookedFill(NamedTuple):
     order_type: str
     strategy_id: str
     at_close: bool
+    lot_e8: int = 0
+
+
+_Words = tuple[str, str, str, str, int, bool]
+"""(symbol, reason, type of order, strategy, lot in 1e-8, whether the fee is in base): what many fills have in common."""
 
 
 class FillBook:
@@ -49,8 +55,8 @@ class FillBook:
         self._at_close = bytearray()
         self.payments: list[tuple[int, int]] = []
         """(time_ms, money units) of every funding payment, received positive."""
-        self._index: dict[tuple[str, str, str, str], int] = {}
-        self._known: list[tuple[str, str, str, str]] = []
+        self._index: dict[_Words, int] = {}
+        self._known: list[_Words] = []
         for fill in fills:
             self.add(fill)
 
@@ -61,14 +67,15 @@ class FillBook:
         """Keep one more fill. Raises JournalError when it is older than the last one or beyond 92 billion units."""
         times = self._time_ms
         require(not times or times[-1] <= fill.time_ms, "fill %s is older than the one before it", fill.fill_id, error=JournalError)
-        words = (fill.symbol, fill.reason, fill.order_type.value, fill.strategy_id)
+        size_e8 = e8_from_decimal(fill.qty)
+        lot_e8 = size_e8 // max(1, fill.qty_lots)
+        words = (fill.symbol, fill.reason, fill.order_type.value, fill.strategy_id, lot_e8, fill.fee_in_base)
         index = self._index.get(words)
         if index is None:
             index = self._index[words] = len(self._known)
             self._known.append(words)
-        size_e8 = e8_from_decimal(fill.qty)
         try:
-            self._signed_e8.append(size_e8 if fill.side is Side.BUY else -size_e8)
+            self._signed_e8.append(fill.net_e8 if fill.fee_in_base else size_e8 if fill.side is Side.BUY else -size_e8)
             self._price_e8.append(e8_from_decimal(fill.price))
             self._fee_e8.append(fill.fee_e8)
         except OverflowError:
@@ -80,10 +87,9 @@ class FillBook:
     def __iter__(self) -> Iterator[BookedFill]:
         columns = zip(self._time_ms, self._words, self._signed_e8, self._price_e8, self._fee_e8, self._at_close, strict=True)
         for time_ms, index, signed_e8, price_e8, fee_e8, at_close in columns:
-            symbol, reason, order_type, strategy_id = self._known[index]
-            yield BookedFill(
-                time_ms, symbol, signed_e8, price_e8, fee_e8 * FEE_STEP, reason, order_type, strategy_id, bool(at_close)
-            )
+            symbol, reason, order_type, strategy_id, lot_e8, in_base = self._known[index]
+            fee = fee_e8 * (price_e8 if in_base else FEE_STEP)
+            yield BookedFill(time_ms, symbol, signed_e8, price_e8, fee, reason, order_type, strategy_id, bool(at_close), lot_e8)
 
     def add_payment(self, paid: FundingPaid) -> None:
         """Keep one more funding payment."""
@@ -94,8 +100,10 @@ class FillBook:
         return sum(amount for _, amount in self.payments)
 
     def fees(self) -> int:
-        """All fees paid, in money units."""
-        return sum(self._fee_e8) * FEE_STEP
+        """All fees paid, in money units; those in base at the prices of their fills."""
+        if not any(words[-1] for words in self._known):
+            return sum(self._fee_e8) * FEE_STEP
+        return sum(fill.fee for fill in self)
 
 
 def fills_of(lines: Iterable[JournalLine]) -> Iterator[Fill | FundingPaid]:

@@ -23,21 +23,23 @@ class Held(NamedTuple):
     cost: Floats
 
 
-def held_by_symbol(fills: pl.DataFrame) -> dict[str, Held]:
-    """Positions by symbol, those that traded most value first."""
+def held_by_symbol(fills: pl.DataFrame, *, quote: str = "") -> dict[str, Held]:
+    """Positions by symbol, those that traded most value first; a fee in another asset than `quote` was taken from the coin."""
     import polars as pl
 
     turnover = fills.group_by("symbol").agg((pl.col("qty") * pl.col("price")).sum().alias("value"))
     order = turnover.sort(["value", "symbol"], descending=[True, False])["symbol"].to_list()
-    return {symbol: _held(fills.filter(pl.col("symbol") == symbol)) for symbol in order}
+    in_base = (pl.col("fee_asset") != quote) & pl.lit(bool(quote))
+    taken = pl.when(in_base).then(pl.col("fee")).otherwise(0.0).alias("taken")
+    return {symbol: _held(fills.filter(pl.col("symbol") == symbol).with_columns(taken)) for symbol in order}
 
 
 def _held(fills: pl.DataFrame) -> Held:
     size = cost = 0.0
     sizes: list[float] = []
     costs: list[float] = []
-    for side, qty, price in zip(fills["side"].to_list(), fills["qty"].to_list(), fills["price"].to_list(), strict=True):
-        signed = qty if side == "buy" else -qty
+    for side, qty, price, taken in fills.select("side", "qty", "price", "taken").iter_rows():
+        signed = (qty if side == "buy" else -qty) - taken
         after = size + signed
         if abs(after) <= _FLAT * qty:
             size = cost = 0.0

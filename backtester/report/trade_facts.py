@@ -183,7 +183,7 @@ def _with_legs(history: _History) -> Iterator[tuple[Trade, list[_Leg]]]:
             crosses = before * after < 0
             pending.setdefault(fill.symbol, []).append(_Leg(index, fill, -before if crosses else fill.signed_e8))
             yield fill
-            if crosses:
+            if crosses or 0 < abs(after) < min(abs(before), fill.lot_e8):  # what is left over is part of the next trade
                 pending.setdefault(fill.symbol, []).append(_Leg(index, fill, after))
 
     for trade in with_levels(trades_of(watched(), last_closes={}), history.waiting, tick_e8=history.tick_e8.__getitem__):

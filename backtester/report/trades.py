@@ -2,11 +2,15 @@
 
 A fill that crosses zero ends one trade and starts the next; its fee is shared by size. Profit is exact: what was taken out less
 what was put in, with what is still open valued at the last close.
+
+A position of which less than a lot is left, because fees were taken from the coin, is over: dust cannot be sold. Its part of
+the entry value goes over to the symbol's next trade, or is an open trade in the end, so that profits sum up to that of the run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -84,12 +88,12 @@ class _Running:
         "symbol",
     )
 
-    def __init__(self, fill: BookedFill, side: Side, place: int) -> None:
+    def __init__(self, fill: BookedFill | _Running, side: Side, time_ms: int, place: int) -> None:
         self.first_fill = place
-        self.symbol = fill.symbol
+        self.symbol: str = fill.symbol
         self.side = side
-        self.strategy_id = fill.strategy_id
-        self.entry_time_ms = fill.time_ms
+        self.strategy_id: str = fill.strategy_id
+        self.entry_time_ms = time_ms
         self.signed_e8 = 0
         self.qty_e8 = 0
         self.entry_value = 0
@@ -102,6 +106,15 @@ class _Running:
         self.qty_e8 += size_e8
         self.entry_value += size_e8 * price_e8
         self.fees += fee
+
+    def without_dust(self) -> _Dust:
+        """What is still open is none of this trade's any more; what it is, with its share of the entry value."""
+        size_e8 = abs(self.signed_e8)
+        value = self.entry_value * size_e8 // self.qty_e8
+        self.qty_e8 -= size_e8
+        self.entry_value -= value
+        self.signed_e8 = 0
+        return _Dust(self, size_e8, value)
 
     def leave(self, size_e8: int, price_e8: int, fee: int) -> None:
         """Some of it was closed."""
@@ -129,6 +142,26 @@ class _Running:
         )
 
 
+class _Dust(NamedTuple):
+    """Less than a lot that a trade has left over, at its entry value in money units."""
+
+    of: _Running
+    size_e8: int
+    value: int
+
+    def again(self, by: BookedFill | None = None, place: int = 0) -> _Running:
+        """The trade that it is part of from now on: that which the fill `by` at `place` begins, else one of its own."""
+        of = self.of
+        if by is not None and by.signed_e8 * of.side.sign > 0:
+            trade = _Running(by, of.side, by.time_ms, place)
+        else:
+            trade = _Running(of, of.side, of.entry_time_ms, of.first_fill)
+        trade.signed_e8 = trade.side.sign * self.size_e8
+        trade.qty_e8 = self.size_e8
+        trade.entry_value = self.value
+        return trade
+
+
 def trades_of(fills: Iterable[BookedFill], *, last_closes: Mapping[str, float]) -> Iterator[Trade]:
     """Closed trades as they end, then one open trade per position that is left, in the order they began, at `last_closes`.
 
@@ -136,7 +169,10 @@ def trades_of(fills: Iterable[BookedFill], *, last_closes: Mapping[str, float]) 
     say than SIGNAL and goes on to the other side, it is a REVERSE.
     """
     running: dict[str, _Running] = {}
+    dust: dict[str, _Dust] = {}
     for place, fill in enumerate(fills):
+        if fill.symbol in dust:
+            running[fill.symbol] = dust.pop(fill.symbol).again(fill, place)
         trade = running.get(fill.symbol)
         size_e8, side = abs(fill.signed_e8), Side.BUY if fill.signed_e8 > 0 else Side.SELL
         fee = fill.fee
@@ -145,6 +181,8 @@ def trades_of(fills: Iterable[BookedFill], *, last_closes: Mapping[str, float]) 
             closing_fee = fee * closing_e8 // size_e8
             trade.leave(closing_e8, fill.price_e8, closing_fee)
             size_e8, fee = size_e8 - closing_e8, fee - closing_fee
+            if 0 < abs(trade.signed_e8) < fill.lot_e8:
+                dust[fill.symbol] = trade.without_dust()
             if not trade.signed_e8:
                 del running[fill.symbol]
                 yield trade.ended(
@@ -155,8 +193,12 @@ def trades_of(fills: Iterable[BookedFill], *, last_closes: Mapping[str, float]) 
                     last_fill=place,
                 )
         if size_e8:
-            trade = running.setdefault(fill.symbol, _Running(fill, side, place))
+            trade = running.get(fill.symbol)
+            if trade is None:
+                trade = running[fill.symbol] = _Running(fill, side, fill.time_ms, place)
             trade.enter(size_e8, fill.price_e8, fee)
+    for symbol, left in dust.items():
+        running[symbol] = left.again()
     for symbol, trade in running.items():
         yield _left_open(trade, last_closes.get(symbol))
 

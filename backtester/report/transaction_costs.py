@@ -19,7 +19,7 @@ import msgspec
 
 from backtester.audit.journal import JournalLine
 from backtester.domain.intents import ORDER_TYPES
-from backtester.domain.money import MONEY_ONE, PRICE_ONE, e8_from_decimal, price_e8
+from backtester.domain.money import e8_from_decimal, price_e8
 from backtester.domain.orders import Fill, OrderAck, OrderAttached, OrderCanceled, OrderTriggered, SanitizedOrder
 from backtester.domain.vocabulary import Liquidity, Side
 from backtester.report.trade_facts import Bars
@@ -181,7 +181,7 @@ def _cost(fill: Fill, sent: _Sent, prices: _Prices, spread_bps: Decimal) -> Fill
         delay=delay,
         spread=spread,
         slippage=slippage,
-        fee=fill.fee_e8 * (MONEY_ONE // PRICE_ONE),
+        fee=fill.fee_value,
     )
 
 

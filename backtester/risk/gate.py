@@ -426,7 +426,7 @@ class RiskGate:
         if fill.side is Side.BUY and self._specs[fill.symbol].market is Market.SPOT:
             spec = self._specs[fill.symbol]
             value = fill.price_ticks * spec.tick_e8 * fill.qty_lots * spec.lot_e8
-            spent = (ceil_div(value, FEE_STEP) + fill.fee_e8) * FEE_STEP
+            spent = (ceil_div(value, FEE_STEP) + (0 if fill.fee_in_base else fill.fee_e8)) * FEE_STEP
         self.reservations.fill(fill.order_id, open_lots=fill.open_lots, spent=spent)
         return self._halting.on_fill(fill) if self._halting.is_watching else ()
 

@@ -12,6 +12,7 @@ from backtester.domain.vocabulary import Liquidity, Side
 from backtester.engine.clock import Clock
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
+from backtester.sim.received_fees import ReceivedFees
 from backtester.sim.working_order import WorkingOrder
 
 CoversFill = Callable[[SanitizedOrder, int, int], bool]
@@ -30,6 +31,7 @@ class Filling:
         clock: Clock,
         quote: str,
         covers: CoversFill | None = None,
+        received: ReceivedFees | None = None,
     ) -> None:
         self.covers = covers
         self.lots: dict[str, int] = dict.fromkeys(specs, 0)
@@ -38,6 +40,7 @@ class Filling:
         self._liquidity = liquidity
         self._clock = clock
         self._quote = quote
+        self._received = received
 
     def allowed(self, working: WorkingOrder, bar: Candle) -> tuple[int, bool]:
         """(lots, over share): what may trade now. Reduce-only is never more than the position, and never held back."""
@@ -105,8 +108,11 @@ class Filling:
         return self.affordable(working, lots, ticks, Liquidity.TAKER) == lots
 
     def _cost_e8(self, symbol: str, ticks: int, lots: int, liquidity: Liquidity) -> int:
+        """What a spot buy costs in whole 1e-8 quote."""
         spec = self._specs[symbol]
         value = ticks * spec.tick_e8 * lots * spec.lot_e8
+        if self._received is not None and self._received.in_base(symbol, Side.BUY, liquidity):
+            return -(-value // 10**8)
         return -(-value // 10**8) + self._pricing.fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=liquidity)
 
     def fill(
@@ -124,7 +130,11 @@ class Filling:
         order = working.order
         symbol, side = order.symbol, order.side
         spec = self._specs[symbol]
-        fee_e8 = self._pricing.fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=liquidity)
+        fee_in_base = self._received is not None and self._received.in_base(symbol, side, liquidity)
+        if self._received is not None and fee_in_base:
+            fee_e8, fee_asset = self._received.fee_e8(symbol, side, liquidity, lots), spec.base
+        else:
+            fee_e8, fee_asset = self._pricing.fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=liquidity), self._quote
         if working.budget_e8 is not None:
             working.budget_e8 -= self._cost_e8(symbol, ticks, lots, liquidity)
         self._liquidity.use(bar, lots)
@@ -132,7 +142,11 @@ class Filling:
             self._pricing.tell_traded(symbol=symbol, side=side, lots=lots, bar=bar)
         working.open_lots -= lots
         working.fills += 1
-        self.lots[symbol] += lots if side is Side.BUY else -lots
+        if self._received is None or symbol not in self._received.symbols:
+            self.lots[symbol] += lots if side is Side.BUY else -lots
+        else:
+            change_e8 = side.sign * lots * spec.lot_e8 - (fee_e8 if fee_in_base else 0)
+            self.lots[symbol] = self._received.hold(symbol, change_e8)
         return Fill(
             self._clock.now_ms,
             symbol,
@@ -140,7 +154,7 @@ class Filling:
             size_from_e8(lots * spec.lot_e8),
             decimal_from_e8(ticks * spec.tick_e8),
             decimal_from_e8(fee_e8),
-            self._quote,
+            fee_asset,
             liquidity,
             order.order_id,
             f"{order.order_id}-f{working.fills}",
@@ -154,4 +168,5 @@ class Filling:
             lots,
             fee_e8,
             working.open_lots,
+            fee_in_base,
         )

@@ -30,6 +30,7 @@ from backtester.sim.latency import LatencyModel
 from backtester.sim.limit_fill import TouchFill
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
+from backtester.sim.received_fees import ReceivedFees
 from backtester.sim.standing_orders import StandingOrders
 from backtester.sim.working_order import WorkingOrder
 
@@ -64,6 +65,7 @@ class SimulatedVenue:
         carry: bool = True,
         work_bars: int = 60,
         rules: Mapping[str, VenueRules] | None = None,
+        received: ReceivedFees | None = None,
     ) -> None:
         self._specs = specs
         self._pricing = pricing
@@ -73,7 +75,15 @@ class SimulatedVenue:
         self._marks = marks
         self._touch = touch or touch_fill is not None
         self.intrabar = intrabar or Intrabar(specs=specs)
-        filling = Filling(specs=specs, pricing=pricing, liquidity=liquidity, clock=clock, quote=quote, covers=covers_fill)
+        filling = Filling(
+            specs=specs,
+            pricing=pricing,
+            liquidity=liquidity,
+            clock=clock,
+            quote=quote,
+            covers=covers_fill,
+            received=received,
+        )
         self._standing = StandingOrders(
             specs=specs,
             filling=filling,

@@ -10,8 +10,9 @@ from backtester.domain.account import AccountSnapshot
 from backtester.domain.candle import Candle
 from backtester.domain.errors import StrategyError
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.money import decimal_from_money
+from backtester.domain.money import decimal_from_money, e8_from_decimal, size_from_e8
 from backtester.domain.orders import OpenOrder
+from backtester.domain.position import whole_lots
 from backtester.engine.clock import Clock
 from backtester.engine.rng import RandomStream, RandomStreams
 from backtester.strategy.history import CandleHistory
@@ -27,6 +28,9 @@ class BooksReader(Protocol):
 
     def position(self, symbol: str) -> Decimal:
         """Net signed quantity over all strategies."""
+
+    def balance(self, asset: str) -> Decimal | None:
+        """What the account holds of an asset; None for one that it has nothing to do with."""
 
     def snapshot(self, time_ms: int) -> AccountSnapshot:
         """The whole account as a message."""
@@ -55,7 +59,7 @@ class Note(NamedTuple):
 
 
 class AccountInfo:
-    """The account over all strategies: `cash`, `equity`, `position(symbol)`, `snapshot()`."""
+    """The account over all strategies: `cash`, `equity`, `position(symbol)`, `balance(asset)`, `snapshot()`."""
 
     __slots__ = ("_books", "_clock")
 
@@ -76,6 +80,13 @@ class AccountInfo:
     def position(self, symbol: str) -> Decimal:
         """Net signed quantity."""
         return self._books.position(symbol)
+
+    def balance(self, asset: str) -> Decimal:
+        """What is held of an asset: the cash in quote, or all of a coin on spot. Raises StrategyError for any other asset."""
+        amount = self._books.balance(asset)
+        if amount is None:
+            raise StrategyError(f"this run holds no {asset!r}: its assets are the quote asset and the coins of its spot symbols")
+        return amount
 
     def snapshot(self) -> AccountSnapshot:
         """Everything at once."""
@@ -129,7 +140,7 @@ class StrategyContext:
         self.outbox: list[TimerRequest | Note] = []
         self._clock = clock
         self.position: Callable[[str], Decimal] = positions.__getitem__
-        """This strategy's own signed quantity of a symbol, from its fills."""
+        """This strategy's own signed quantity of a symbol, from its fills: what is really held, with what cannot be sold."""
         self._orders = orders
         self._history = history
         self._specs = specs
@@ -149,6 +160,22 @@ class StrategyContext:
     def equity(self) -> Decimal:
         """The account's cash plus what open positions are worth at the last closes."""
         return self.account.equity
+
+    def balance(self, asset: str) -> Decimal:
+        """What the account holds of an asset (`BTC`, `USDT`), over all strategies."""
+        return self.account.balance(asset)
+
+    def closable(self, symbol: str) -> Decimal:
+        """What of `position(symbol)` an order can close: whole lots, signed; 0 where that is below the minimum quantity.
+
+        A fee that was taken from the coin leaves less than a lot behind: dust, which no order can sell.
+        """
+        spec, position = self.spec(symbol), self.position(symbol)
+        if not position:
+            return position
+        size_e8 = e8_from_decimal(position)
+        lots_e8 = whole_lots(size_e8, spec.lot_e8) * spec.lot_e8
+        return size_from_e8(lots_e8 if abs(lots_e8) >= spec.min_qty_e8 else 0)
 
     def open_orders(self, symbol: str | None = None) -> tuple[OpenOrder, ...]:
         """This strategy's working orders, those on their way included, in the order they were sent."""

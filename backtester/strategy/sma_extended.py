@@ -15,7 +15,7 @@ from backtester.domain.timeframe import DAY_MS, timeframe_ms
 from backtester.domain.vocabulary import CloseReason, Market, Side
 from backtester.strategy.base import Strategy, StrategyParams
 from backtester.strategy.execution.exits import ExitRules
-from backtester.strategy.trend_position import TrendPosition
+from backtester.strategy.trend_position import NOTHING, TrendPosition
 
 FRACTIONS = ("tp_pct", "sl_pct", "trail_pct", "daily_loss_limit")
 
@@ -83,8 +83,9 @@ class SMAExtendedStrategy(Strategy):
     Decides on closes only. An entry is a market order, sent when nothing of the symbol is held or working. An exit is a
     reduce-only market order; what still works of an entry is cancelled with it, and what fills in spite of that is closed
     as well. Its reason says which rule it was: SL_HIT, TP_HIT, TRAIL, SIGNAL, REVERSE (an entry the other way follows as soon
-    as the position is closed) or DAILY_LOSS. Equal averages change nothing. An entry that was refused is tried again on the
-    next candle that allows one: any with `allow_reentry`, the next cross without.
+    as the position is closed) or DAILY_LOSS. What is too little to be sold counts as nothing. Equal averages
+    change nothing. An entry that was refused is tried again on the next candle that allows one: any with `allow_reentry`, the
+    next cross without.
     """
 
     Params = SMAExtendedParams
@@ -126,7 +127,8 @@ class SMAExtendedStrategy(Strategy):
             return [intent for symbol in self._positions for intent in self._close(symbol, "DAILY_LOSS")]
         if trend.closing:
             return self._settle(candle.symbol)
-        if self.ctx.position(candle.symbol):
+        position = self.ctx.position(candle.symbol)
+        if position and position != trend.dust:
             # A fill of this very instant is in the position before its report has come: it is judged on the next close.
             reason = self._exit_reason(trend) if trend.lots else ""
             return self._close(candle.symbol, reason) if reason else []
@@ -141,7 +143,12 @@ class SMAExtendedStrategy(Strategy):
         trend = self._positions.get(fill.symbol)
         if trend is None:
             return []
-        trend.book(signed_lots=fill.side.sign * fill.qty_lots, price=float(fill.price))
+        trend.book_fill(fill)
+        position = self.ctx.position(fill.symbol)
+        is_dust = bool(position) and not self.ctx.closable(fill.symbol)
+        trend.dust = position if is_dust else NOTHING
+        if is_dust:
+            trend.book(signed_lots=-trend.lots, price=float(fill.price))
         if trend.lots == 0:
             trend.cooldown_bars = self.params.cooldown_bars
         return self._settle(fill.symbol)
@@ -189,7 +196,8 @@ class SMAExtendedStrategy(Strategy):
         return float(notional) / close if notional is not None else 0.0
 
     def _held_count(self) -> int:
-        return sum(1 for symbol in self._positions if self.ctx.position(symbol) or self.ctx.open_orders(symbol))
+        rows = self._positions.items()
+        return sum(1 for symbol, trend in rows if self.ctx.position(symbol) != trend.dust or self.ctx.open_orders(symbol))
 
     def _close(self, symbol: str, reason: str) -> list[AnyIntent]:
         """The symbol is being closed from now on, until nothing of it is held or working."""
@@ -206,6 +214,8 @@ class SMAExtendedStrategy(Strategy):
         if not trend.closing:
             return []
         position = self.ctx.position(symbol)
+        if position == trend.dust:
+            position = NOTHING
         orders = self.ctx.open_orders(symbol)
         if not position and not orders:
             reverse_to = trend.end()

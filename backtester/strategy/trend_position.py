@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from backtester.strategy.execution.exits import HeldPosition
 from backtester.strategy.indicators import SMA
+
+NOTHING = Decimal(0)
 
 
 class TrendPosition(HeldPosition):
@@ -15,10 +19,11 @@ class TrendPosition(HeldPosition):
     closing        reason of the exit under way; empty when there is none
     reverse_to     direction to enter once the exit is done; 0 for none
     cancel_sent    the entry order whose cancel is on its way
+    dust           what is held but too little to be sold, as last seen; 0 for none
     """
 
     __slots__ = (
-        "cancel_sent", "close", "closing", "cooldown_bars", "crossed", "direction", "fast", "reverse_to", "slow",
+        "cancel_sent", "close", "closing", "cooldown_bars", "crossed", "direction", "dust", "fast", "reverse_to", "slow",
     )  # fmt: skip
 
     def __init__(self, *, fast: int, slow: int) -> None:
@@ -32,6 +37,7 @@ class TrendPosition(HeldPosition):
         self.closing = ""
         self.reverse_to = 0
         self.cancel_sent = ""
+        self.dust = NOTHING
 
     def see_close(self, close: float) -> None:
         """Averages, direction and best close include `close`."""

@@ -22,6 +22,7 @@ class FillRow(NamedTuple):
     order_id: str
     order_type: str
     bar_fill: bool
+    in_base: bool = False
 
 
 class EquityRow(NamedTuple):
@@ -59,6 +60,7 @@ class Position:
     qty: Fraction = Fraction(0)
     cost: Fraction = Fraction(0)
     trade: TradeRow | None = None
+    is_dust: bool = False
 
 
 class Books:
@@ -66,6 +68,7 @@ class Books:
 
     def __init__(self, symbols: list[str], rules: Rules) -> None:
         self.spot = rules.spot
+        self.lot = Fraction(rules.lot)
         self.cash = Fraction(rules.cash)
         self.positions = {symbol: Position() for symbol in symbols}
         self.last: dict[str, Fraction] = {}
@@ -74,7 +77,10 @@ class Books:
         self.seen: list[Fraction] = []
 
     def book(self, row: FillRow) -> None:
-        """Average-cost accounting: close what is opposite, then open the rest."""
+        """Average-cost accounting: close what is opposite, then open the rest. A fee in the coin is off what was bought."""
+        if row.in_base:
+            taken = row.fee if row.side == "buy" else -row.fee
+            row = row._replace(qty=row.qty - taken, fee=row.fee * row.price)
         position = self.positions[row.symbol]
         sign = 1 if row.side == "buy" else -1
         closing = min(row.qty, abs(position.qty)) if position.qty * sign < 0 else Fraction(0)
@@ -82,6 +88,8 @@ class Books:
         if closing:
             self.close(position, row, closing, sign)
         if opening:
+            if position.is_dust and position.trade is not None:
+                position.trade.entry_time_ms, position.is_dust = row.time_ms, False
             if position.trade is None:
                 position.trade = TradeRow(row.symbol, row.side, row.time_ms)
             position.trade.entry_qty += opening
@@ -106,10 +114,14 @@ class Books:
         trade.exit_value += closing * row.price
         trade.exit_time_ms = row.time_ms
         trade.fees += row.fee * closing / row.qty
-        if position.qty == 0:
+        if abs(position.qty) < self.lot:
+            left, share = abs(position.qty), abs(position.qty) / trade.entry_qty
+            dust = TradeRow(trade.symbol, trade.side, trade.entry_time_ms, left, trade.entry_value * share)
+            trade.entry_qty, trade.entry_value = trade.entry_qty - left, trade.entry_value * (1 - share)
             trade.is_open = False
             self.closed_trades.append(trade)
-            position.trade = None
+            position.trade = dust if left else None
+            position.is_dust = bool(left)
 
     def value(self) -> Fraction:
         """Signed value of all positions at their marks."""

@@ -61,6 +61,7 @@ def settings_of(rules: Rules) -> dict[str, Any]:
         "sim.slippage_bps": rules.slippage_bps,
         "sim.maker_bps": rules.maker_bps,
         "sim.taker_bps": rules.taker_bps,
+        "sim.spot_fee": "received" if rules.received else "quote",
         "sim.participation_bps": rules.participation_bps,
         "sim.remainder": "carry" if rules.carry else "cancel",
         "sim.work_bars": rules.work_bars,
@@ -153,6 +154,7 @@ def engine_fills(result: Any) -> list[tuple[Any, ...]]:
             row["order_id"],
             row["order_type"],
             row["bar_fill"],
+            row["fee_asset"] != "USDT",
         )
         for row in result.fills.to_dicts()
     ]

@@ -126,7 +126,7 @@ class Oracle:
 
     def send(self, now_ms: int, symbol: str, action: Action, limit_ticks: int) -> None:
         """Put an order on its way; refuse a reduce-only order with nothing to reduce and a sale of more than a spot account holds."""
-        held = self.books.positions[symbol].qty
+        held = int(self.books.positions[symbol].qty / self.lot) * self.lot
         refused = action.reduce_only and (held == 0 or (held < 0) != action.buy)
         if self.rules.spot and not action.buy and not action.reduce_only:
             refused = action.lots * self.lot > held
@@ -312,10 +312,12 @@ class Oracle:
         self.used[order.symbol, bar.start_ms] = self.used.get((order.symbol, bar.start_ms), 0) + lots
         order.open_lots -= lots
         rate = Fraction(self.rules.taker_bps if taker else self.rules.maker_bps) / BPS
-        fee = Fraction(-(-lots * self.lot * price * rate * 10**8 // 1), 10**8)
+        size = lots * self.lot
+        in_base = self.rules.received and (order.action.buy if rate >= 0 or taker else not order.action.buy)
+        fee = Fraction(-(-size * (1 if in_base else price) * rate * 10**8 // 1), 10**8)
         side, liquidity = ("buy" if order.action.buy else "sell"), ("taker" if taker else "maker")
         row = FillRow(
-            now_ms, order.symbol, side, lots * self.lot, price, fee, liquidity, order.action.order_id, order.action.kind, not taker
+            now_ms, order.symbol, side, size, price, fee, liquidity, order.action.order_id, order.action.kind, not taker, in_base
         )
         self.result.fills.append(row)
         self.books.book(row)

@@ -66,6 +66,8 @@ class Rules:
     through: bool = True
     cash: Decimal = Decimal(10_000_000)
     spot: bool = False
+    received: bool = False
+    """Fees of spot are taken from the coin received."""
     tick: Decimal = Decimal("0.1")
     lot: Decimal = Decimal("0.001")
 

@@ -44,7 +44,7 @@ class Desk:
         self.books.lots[symbol] = lots
         self.books.cost[symbol] = int(Decimal(held) * Decimal(entry) * 10**16)
         if lots:
-            self.books.strategy_lots["s", symbol] = lots
+            self.books.strategy_sizes["s", symbol] = lots
         self.orders = WorkingOrders(specs=specs)
         self.gate = RiskGate(
             specs=specs,

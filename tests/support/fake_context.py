@@ -46,6 +46,9 @@ class FakeContext:
     def position(self, symbol: str) -> Decimal:
         return self._positions[symbol]
 
+    def closable(self, symbol: str) -> Decimal:
+        return self._positions[symbol]
+
     def open_orders(self, symbol: str | None = None) -> tuple[OpenOrder, ...]:
         return tuple(order for order in self.orders.values() if symbol in {None, order.symbol})
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from backtester.domain.candle import Candle
 from backtester.domain.errors import DomainError
 from backtester.domain.intents import AnyIntent, MarketOrderIntent
+from backtester.domain.money import e8_from_decimal
 from backtester.domain.orders import Fill, OrderCanceled, OrderRefused, OrderRejected
+from backtester.domain.position import whole_lots
 from backtester.domain.vocabulary import CloseReason, Side
 from backtester.strategy.context import StrategyContext
 
@@ -13,23 +15,35 @@ from backtester.strategy.context import StrategyContext
 class HeldPosition:
     """What is held of a symbol, from fills.
 
-    lots        signed; `avg_entry` [quote] belongs to them
+    lots        signed, whole; `avg_entry` [quote] belongs to them
+    rest_e8     what fees that were taken from the coin have left of a lot, in 1e-8
     best_close  most favourable close since the entry (the entry itself before the first)
     since_ms    when it was opened
     """
 
-    __slots__ = ("avg_entry", "best_close", "lots", "since_ms")
+    __slots__ = ("avg_entry", "best_close", "lots", "rest_e8", "since_ms")
 
     def __init__(self) -> None:
         self.lots = 0
         self.avg_entry = 0.0
         self.best_close = 0.0
         self.since_ms = 0
+        self.rest_e8 = 0
 
     def see_best(self, close: float) -> None:
         """The best close includes `close`; nothing while flat."""
         if self.lots:
             self.best_close = max(self.best_close, close) if self.lots > 0 else min(self.best_close, close)
+
+    def book_fill(self, fill: Fill) -> None:
+        """A fill is part of the position, less a fee that was taken from the coin."""
+        signed_lots = fill.side.sign * fill.qty_lots
+        if fill.fee_in_base or self.rest_e8:
+            lot_e8 = e8_from_decimal(fill.qty) // fill.qty_lots
+            size_e8 = self.lots * lot_e8 + self.rest_e8 + fill.net_e8
+            lots = whole_lots(size_e8, lot_e8)
+            signed_lots, self.rest_e8 = lots - self.lots, size_e8 - lots * lot_e8
+        self.book(signed_lots=signed_lots, price=float(fill.price), time_ms=fill.time_ms)
 
     def book(self, *, signed_lots: int, price: float, time_ms: int = 0) -> None:
         """A fill is part of the position: one that adds moves the average entry, one that reduces leaves it."""
@@ -128,7 +142,7 @@ class ExitPlan:
             return []
         if fill.order_id == self._working_id and not fill.open_lots:
             self._working_id = ""
-        self.held.book(signed_lots=fill.side.sign * fill.qty_lots, price=float(fill.price), time_ms=fill.time_ms)
+        self.held.book_fill(fill)
         if self.held.lots:
             return []
         self.closing = None
@@ -150,8 +164,10 @@ class ExitPlan:
     def _judge(self, ctx: StrategyContext, close: float, *, turned: bool) -> list[AnyIntent]:
         if self.closing is None and self.held.lots:
             self.closing = self.rules.reason(self.held, close=close, now_ms=ctx.now_ms, turned=turned)
-        position = ctx.position(self.symbol)
-        if self.closing is None or self._working_id or not position:
+        if self.closing is None or self._working_id:
+            return []
+        position = ctx.closable(self.symbol)
+        if not position:
             return []
         self._sent += 1
         self._working_id = f"{ctx.strategy_id}/exit/{self.symbol}/{self._sent}"
