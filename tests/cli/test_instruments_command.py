@@ -8,6 +8,7 @@ import pytest
 from backtester.cli.main import main
 from backtester.data.instrument_store import InstrumentStore
 from backtester.domain.timeframe import parse_time_ms
+from tests.data.sources.test_instrument_answers import OPTION
 from tests.support.bybit_server import BybitMarket, bybit
 from tests.support.loopback import Reply, serving
 from tests.support.shared_data import SHARED, needs_shared
@@ -129,6 +130,16 @@ def test_binance_is_asked_for_rules_and_for_unusual_funding(bt) -> None:
     assert (spec.tick_size, spec.funding_interval_h, spec.valid_from_ms) == (Decimal("0.1"), 1, NOW_MS)
 
 
+def test_binance_is_asked_for_options(bt) -> None:
+    body = {"serverTime": NOW_MS, "optionContracts": [], "optionSymbols": [OPTION]}
+    with serving(lambda asked: Reply(body if asked.path == "/eapi/v1/exchangeInfo" else {})) as served:
+        code, _, err = bt("--exchange", "binance", "--market", "option", "--data", "d", "--rest-url", served.url)
+        assert (code, err, served.paths()) == (0, "", ["/eapi/v1/exchangeInfo"])
+    (spec,) = InstrumentStore("d").specs("binance", "option", "ETH-230224-800-C")
+    assert (spec.base, spec.quote, spec.market.value, spec.tick_size) == ("ETH", "USDT", "option", Decimal("0.1"))
+    assert (spec.delisted_ms, spec.valid_from_ms, spec.taker_bps) == (1_677_225_600_000, NOW_MS, Decimal(2))
+
+
 @needs_shared
 def test_saved_answers_give_rules_of_the_past(bt) -> None:
     place = ("--exchange", "binance", "--market", "linear", "--data", "d")
@@ -159,7 +170,7 @@ def test_saved_answers_give_rules_of_the_past(bt) -> None:
         (("--exchange", "bybit", "--market", "spot", "--file", "text.json"), 3, "text.json is no JSON"),
         (("--exchange", "bybit", "--market", "spot", "--file", "other.json"), 3, "is no answer about instruments"),
         (("--exchange", "bybit", "--market", "spot", "--file", "empty.json"), 3, "nothing was stored of bybit spot"),
-        (("--exchange", "binance", "--market", "option"), 2, "instruments of binance option cannot be fetched"),
+        (("--exchange", "binance", "--market", "option", "--network", "testnet"), 2, "binance option has no testnet"),
     ],
 )
 def test_mistakes_are_told_in_words(words, code, message, tmp_path, bt) -> None:

@@ -56,6 +56,10 @@ def _read_binance(body: object, market: str, source: str) -> Read:
         _require_market(_BINANCE_MARKETS.get(str(body.get("futuresType"))) or _binance_kind(rows), market, source)
         records, notes = _each(rows, binance_record)
         return records, notes, _time(body.get("serverTime"))
+    if isinstance(body, Mapping) and "optionSymbols" in body:
+        _require_market("option", market, source)
+        records, notes = _each(_rows(body["optionSymbols"], source), binance_option)
+        return records, notes, _time(body.get("serverTime"))
     if isinstance(body, Mapping) and body and all("/" in str(key) for key in body):
         records, notes = _ccxt_tiers(body, market)
         return records, notes, None
@@ -106,6 +110,31 @@ def binance_record(row: Json) -> InstrumentRecord:
         delisted_ms=end_ms if end_ms is not None and end_ms < NO_END_MS else None,
     )
     return InstrumentRecord(str(row["symbol"]), rules=rules)
+
+
+def binance_option(row: Json) -> InstrumentRecord:
+    """One contract of the options' exchangeInfo. Its range of prices is left out: it moves with the market every day.
+
+    Source: the answer as the ccxt client documents it (`optionSymbols`). Raises ValueError where a step is missing.
+    """
+    filters: dict[str, Json] = {str(one.get("filterType")): one for one in row.get("filters", ())}
+    price, lot = _part(filters, "PRICE_FILTER"), _part(filters, "LOT_SIZE")
+    symbol, quote = str(row["symbol"]), str(row["quoteAsset"])
+    rules = Rules(
+        base=symbol.partition("-")[0],
+        quote=quote,
+        settle=quote,
+        contract_type=str(row.get("side") or ""),
+        status=str(row.get("status") or ""),
+        tradable=row.get("status") in {None, "", "TRADING"},
+        tick_size=_must(price, "tickSize"),
+        lot_size=_must(lot, "stepSize"),
+        min_qty=number(row.get("minQty")) or number(lot.get("minQty")) or Decimal(0),
+        max_qty=positive(row.get("maxQty")) or positive(lot.get("maxQty")),
+        contract_size=positive(row.get("unit")) or Decimal(1),
+        delisted_ms=_time(row.get("expiryDate")),
+    )
+    return InstrumentRecord(symbol, rules=rules, fees=_fees(row) if "takerFeeRate" in row else None)
 
 
 def _binance_band(filters: Mapping[str, Json]) -> PriceBand | None:
@@ -267,10 +296,7 @@ def _bybit_tiers(group: Json) -> InstrumentRecord:
 
 def bybit_fees(row: Json) -> InstrumentRecord:
     """One symbol of a fee-rate answer; rates are fractions there."""
-    maker, taker = (CALCULATION.multiply(_must(row, name), Decimal(10_000)) for name in ("makerFeeRate", "takerFeeRate"))
-    return InstrumentRecord(
-        str(row["symbol"]), fees=Fees(maker_bps=number(maker) or Decimal(0), taker_bps=number(taker) or Decimal(0))
-    )
+    return InstrumentRecord(str(row["symbol"]), fees=_fees(row))
 
 
 # -- parts of answers ----------------------------------------------------------------------------------------------------
@@ -288,6 +314,11 @@ def _each(rows: Iterable[Json], read: Callable[[Json], InstrumentRecord]) -> tup
         except (ValueError, TypeError, AttributeError, DomainError) as error:
             notes.append(f"{row.get('symbol', 'a row')} is left out: {error}")
     return records, notes
+
+
+def _fees(row: Json) -> Fees:
+    maker, taker = (CALCULATION.multiply(_must(row, name), Decimal(10_000)) for name in ("makerFeeRate", "takerFeeRate"))
+    return Fees(maker_bps=number(maker) or Decimal(0), taker_bps=number(taker) or Decimal(0))
 
 
 def _rows(value: object, source: str) -> list[Json]:

@@ -14,12 +14,13 @@ VENUES = ("binance", "bybit")
 _LISTED_ROWS = 1000
 _OPTION_COINS = ("BTC", "ETH", "SOL", "XRP", "MNT", "DOGE")
 """Bybit lists options of one coin at a time."""
-_BINANCE = {
+_BINANCE: Mapping[str, tuple[str, str | None, str]] = {
     "spot": ("https://api.binance.com", "https://testnet.binance.vision", "/api/v3"),
     "linear": ("https://fapi.binance.com", "https://testnet.binancefuture.com", "/fapi/v1"),
     "inverse": ("https://dapi.binance.com", "https://testnet.binancefuture.com", "/dapi/v1"),
+    "option": ("https://eapi.binance.com", None, "/eapi/v1"),
 }
-"""The live network, the testnet, and the path of each market."""
+"""The live network, the testnet where there is one, and the path of each market."""
 
 
 class Answered(NamedTuple):
@@ -33,19 +34,20 @@ class Answered(NamedTuple):
 def ask_binance(http: HttpClient, market: str, *, rest_url: str | None, network: str) -> Iterator[Answered]:
     """The rules of all symbols, and for futures the funding that is not the usual; brackets need a key and come from files.
 
-    Raises: ConfigError - no such market or network. Also what HttpClient raises.
+    Raises: ConfigError - no such network. Also what HttpClient raises.
     """
-    if market not in _BINANCE:
-        raise ConfigError(f"instruments of binance {market} cannot be fetched; only those of {', '.join(_BINANCE)}")
     if network not in {LIVE, "testnet"}:
         raise ConfigError(f"binance has no network {network}; use live or testnet")
     live, testnet, path = _BINANCE[market]
-    base = (rest_url or (live if network == LIVE else testnet)).rstrip("/") + path
+    host = rest_url or (live if network == LIVE else testnet)
+    if host is None:
+        raise ConfigError(f"binance {market} has no testnet")
+    base = host.rstrip("/") + path
     rules = http.get_json(f"{base}/exchangeInfo", weight=20)
-    if not isinstance(rules, Mapping) or "symbols" not in rules:
+    if not isinstance(rules, Mapping) or not {"symbols", "optionSymbols"} & rules.keys():
         raise DownloadError(f"{base}/exchangeInfo did not answer as Binance does; is the address right?")
     yield Answered(rules, f"{base}/exchangeInfo")
-    if market != "spot":
+    if market in {"linear", "inverse"}:
         stated = rules.get("serverTime")
         yield Answered(http.get_json(f"{base}/fundingInfo"), f"{base}/fundingInfo", stated if isinstance(stated, int) else None)
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from backtester.data.instrument_record import InstrumentAnswer, InstrumentRecord
+from backtester.data.instrument_record import Fees, InstrumentAnswer, InstrumentRecord
 from backtester.data.sources.instrument_answers import read_answer
 from backtester.domain.errors import SchemaMismatchError
 from backtester.domain.order_bounds import PriceBand
@@ -71,6 +71,41 @@ def test_spot_has_a_minimum_of_its_own_spelling_and_no_market_step_of_zero() -> 
     assert rules is not None
     assert (rules.min_notional, rules.lot_size, rules.max_qty) == (Decimal(10), Decimal("0.00001"), Decimal(9000))
     assert (rules.max_market_qty, rules.contract_size, rules.settle) == (Decimal("100.05381873"), Decimal(1), None)
+
+
+OPTION = {
+    "contractId": 3,
+    "expiryDate": 1_677_225_600_000,
+    "filters": [
+        {"filterType": "PRICE_FILTER", "minPrice": "724.6", "maxPrice": "919.2", "tickSize": "0.1"},
+        {"filterType": "LOT_SIZE", "minQty": "0.01", "maxQty": "1001", "stepSize": "0.01"},
+    ],
+    "symbol": "ETH-230224-800-C",
+    "side": "CALL",
+    "strikePrice": "800.00000000",
+    "underlying": "ETHUSDT",
+    "unit": 1,
+    "makerFeeRate": "0.00020000",
+    "takerFeeRate": "0.00020000",
+    "minQty": "0.01",
+    "maxQty": "1000",
+    "quoteAsset": "USDT",
+}
+
+
+def test_options_of_binance_have_their_fees_and_their_end_and_no_range_of_a_day() -> None:
+    record = one(read({"serverTime": 7, "optionSymbols": [OPTION]}, "binance", "option"), "ETH-230224-800-C")
+    rules = record.rules
+    assert rules is not None
+    assert (rules.base, rules.settle, rules.contract_type, rules.tradable) == ("ETH", "USDT", "CALL", True)
+    assert (rules.tick_size, rules.lot_size, rules.min_qty) == (Decimal("0.1"), Decimal("0.01"), Decimal("0.01"))
+    assert (rules.max_qty, rules.delisted_ms, rules.min_price, rules.max_price) == (Decimal(1000), 1_677_225_600_000, None, None)
+    assert record.fees == Fees(maker_bps=Decimal(2), taker_bps=Decimal(2))
+
+
+def test_options_are_not_taken_for_another_market() -> None:
+    with pytest.raises(SchemaMismatchError, match="tells of option instruments, not of spot"):
+        read({"serverTime": 7, "optionSymbols": [OPTION]}, "binance", "spot")
 
 
 def test_the_newer_notional_and_side_filters_are_understood() -> None:
