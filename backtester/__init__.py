@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         SelfTrade,
         Side,
         TimeInForce,
+        TriggerBy,
     )
     from backtester.strategy.base import Strategy, StrategyParams
     from backtester.strategy.execution import POV, TWAP, VWAP, Executions, ExitPlan, ExitRules, PassiveEntry, executing
@@ -78,6 +79,7 @@ __all__ = [
     "TakeProfitOrderIntent",
     "TimeInForce",
     "TrailingStopIntent",
+    "TriggerBy",
     "executing",
     "run",
 ]
@@ -121,6 +123,7 @@ _HOME = {
     "TakeProfitOrderIntent": "backtester.domain.intents",
     "TimeInForce": "backtester.domain.vocabulary",
     "TrailingStopIntent": "backtester.domain.intents",
+    "TriggerBy": "backtester.domain.vocabulary",
     "VWAP": "backtester.strategy.execution",
     "executing": "backtester.strategy.execution",
     "run": "backtester.app.api",

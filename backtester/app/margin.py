@@ -71,7 +71,7 @@ def plan_margin(
     execution_ms = timeframe_ms(config.run.execution_timeframe)
     series: dict[str, StoredSeries] = {}
     for ref in linear:
-        found = _finest(catalog, ref, kind, longest_ms=execution_ms, start_ms=start_ms, end_ms=end_ms)
+        found = finest_series(catalog, ref, kind, longest_ms=execution_ms, start_ms=start_ms, end_ms=end_ms)
         if found is not None:
             series[ref.key] = found
         elif account.mark != "last":
@@ -105,7 +105,7 @@ def _terms(spec: SymbolSpec, leverage: Decimal, fees: FeeModel) -> MarginTerms:
         raise ConfigError(f"{spec.symbol}: {error}; choose another account.leverage (or leverage_by_symbol)") from None
 
 
-def _finest(
+def finest_series(
     catalog: Catalog | None, ref: SymbolRef, kind: str, *, longest_ms: int, start_ms: int, end_ms: int
 ) -> StoredSeries | None:
     """The finest stored series of a kind that reaches into the range and is no coarser than the execution bars."""

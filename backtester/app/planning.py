@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from backtester.app.market_data import MarketData
 from backtester.app.resolve import ResolvedRun
 from backtester.app.slippage import own_costs_text, run_slippage, slippage_text
 from backtester.app.specs import ChosenSpecs, choose_specs, specs_of
+from backtester.app.trigger_prices import StoredTriggerPrices
 from backtester.app.wiring import Plan
 from backtester.audit.run_store import Assumption
 from backtester.config.fees import bnb_discount_bps, entry_tier_bps, tier_bps
@@ -93,6 +95,7 @@ def plan_run(
         rules={key: venue_rules(spec.exchange, spec.market.value) for key, spec in chosen.items()},
         settlements=funding.settlements,
         margin=margin,
+        open_trigger_prices=partial(StoredTriggerPrices, config, resolved.refs, start_ms=resolved.start_ms, end_ms=resolved.end_ms),
     )
     lengths = sorted({timeframe_ms(name) for _, _, timeframes in strategies for name in timeframes})
     return PlannedRun(

@@ -62,6 +62,7 @@ from backtester.sim.pricing import FillPricing
 from backtester.sim.received_fees import ReceivedFees
 from backtester.sim.sim_models import FeeModel, SlippageModel, checked_rate_bps
 from backtester.sim.slippage_models import SymbolSlippage
+from backtester.sim.trigger_prices import LastPricesOnly, TriggerPrices
 from backtester.sim.venue import SimulatedVenue
 from backtester.strategy.base import Strategy
 from backtester.strategy.context import PositionTable, StrategyContext
@@ -136,6 +137,8 @@ class Plan(NamedTuple):
     """Venue rules by symbol; a symbol without is treated as on a venue of which nothing is known."""
     settlements: Sequence[Settlement] = ()
     margin: MarginPlan = MarginPlan()
+    open_trigger_prices: Callable[[], TriggerPrices] = LastPricesOnly
+    """The mark and index prices that orders may wait for, from the beginning."""
 
 
 class Engine(NamedTuple):
@@ -168,7 +171,17 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         config.risk, books, specs, positions=positions, clock=clock, routes=routes, uses_last=not plan.margin.marks_equity
     )
     working = WorkingOrders(specs=specs)
-    risk = RiskGate(specs=specs, limits=_limits(plan), account=books, orders=working, marks=marks, clock=clock, rules=plan.rules)
+    trigger_prices = plan.open_trigger_prices()
+    risk = RiskGate(
+        specs=specs,
+        limits=_limits(plan),
+        account=books,
+        orders=working,
+        marks=marks,
+        clock=clock,
+        rules=plan.rules,
+        trigger_prices=trigger_prices.require,
+    )
     latency = run_latency(config, clock)
     venue = SimulatedVenue(
         specs=specs,
@@ -187,6 +200,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         carry=sim.remainder == "carry",
         work_bars=sim.work_bars,
         rules=plan.rules,
+        trigger_prices=trigger_prices,
         may_trigger=risk.hold_at_trigger,
         may_amend=risk.amendments.hold,
         covers_fill=risk.covers_fill if plan.margin.terms else None,

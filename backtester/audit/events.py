@@ -41,7 +41,7 @@ from backtester.domain.orders import (
 )
 from backtester.domain.run_events import ControlEvent, LogEvent, RunEnded, RunStarted
 from backtester.domain.settlement import FundingPaid
-from backtester.domain.vocabulary import ExitSize, SelfTrade, Side, TimeInForce, Word
+from backtester.domain.vocabulary import ExitSize, SelfTrade, Side, TimeInForce, TriggerBy, Word
 
 JournaledMessage = Message | AnyIntent
 
@@ -84,7 +84,7 @@ _ORDER_INTENTS: dict[str, type[OrderIntent | AmendOrderIntent | PositionExitsInt
     "oco_order": OcoOrderIntent,
     "position_exits": PositionExitsIntent,
 }
-_WORDS: dict[str, type[Word]] = {"side": Side, "tif": TimeInForce, "exit_size": ExitSize, "stp": SelfTrade}
+_WORDS: dict[str, type[Word]] = {"side": Side, "tif": TimeInForce, "exit_size": ExitSize, "stp": SelfTrade, "trigger_by": TriggerBy}
 _ORDER_INTENT_HEADS = tuple(f'{{"type":"{tag}"'.encode() for tag in _ORDER_INTENTS)
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from backtester.domain.vocabulary import ExitSize, OrderType, SelfTrade, Side, TimeInForce
+from backtester.domain.vocabulary import ExitSize, OrderType, SelfTrade, Side, TimeInForce, TriggerBy
 
 Number = Decimal | int | float | str
 
@@ -29,7 +29,7 @@ class MarketOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="market
     `reason` is carried to the fills and, when the order closes a trade, becomes its close reason. `take_profit` and `stop_loss`
     are prices: every fill gets a pair of orders that close it there; where one is triggered, the other ends. With
     `exit_size=ExitSize.WHOLE` the position has one such pair, of its own size, in place of any that it had. `stp` is what happens
-    where it would trade with another order of the account; left out, as the venue has it.
+    where it would trade with another order of the account; left out, as the venue has it. `trigger_by`: as for a stop.
     """
 
     side: Side
@@ -39,6 +39,7 @@ class MarketOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="market
     take_profit: Number | None = None
     stop_loss: Number | None = None
     exit_size: ExitSize = ExitSize.PART
+    trigger_by: TriggerBy | None = None
     stp: SelfTrade | None = None
     tif: TimeInForce = TimeInForce.GTC
     reason: str = "SIGNAL"
@@ -47,7 +48,7 @@ class MarketOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="market
 class LimitOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="limit_order"):
     """Buy at `price` or lower, sell at `price` or higher; rests until filled or cancelled (GTC), met once (IOC, FOK), or a date.
 
-    `good_till_ms` is that date (GTD). `take_profit`, `stop_loss`, `stp`: as for a market order. `post_only`:
+    `good_till_ms` is that date (GTD). `take_profit`, `stop_loss`, `stp`, `trigger_by`: as for a market order. `post_only`:
     it never takes; where it would, it ends unfilled as the venue has it.
     """
 
@@ -59,6 +60,7 @@ class LimitOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="limit_o
     take_profit: Number | None = None
     stop_loss: Number | None = None
     exit_size: ExitSize = ExitSize.PART
+    trigger_by: TriggerBy | None = None
     stp: SelfTrade | None = None
     tif: TimeInForce = TimeInForce.GTC
     good_till_ms: int = 0
@@ -70,7 +72,8 @@ class StopOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="stop_ord
 
     A triggered stop without `price` is always filled whole. On derivatives it holds no margin before its trigger.
     `close_on_trigger` (derivatives): it only closes, as reduce-only; without `qty` the whole position, whose size it follows and
-    with which it ends.
+    with which it ends. `trigger_by` is the price it waits for: the last one, the mark price or the index; left out, the venue's
+    own choice. It trades at what the traded bar offers then.
     """
 
     side: Side
@@ -81,6 +84,7 @@ class StopOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="stop_ord
     reduce_only: bool = False
     tif: TimeInForce = TimeInForce.GTC
     good_till_ms: int = 0
+    trigger_by: TriggerBy | None = None
     reason: str = "SL_HIT"
 
 
@@ -95,6 +99,7 @@ class TakeProfitOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="ta
     reduce_only: bool = False
     tif: TimeInForce = TimeInForce.GTC
     good_till_ms: int = 0
+    trigger_by: TriggerBy | None = None
     reason: str = "TP_HIT"
 
 
@@ -102,7 +107,7 @@ class TrailingStopIntent(Intent, frozen=True, kw_only=True, gc=False, tag="trail
     """A stop that follows the market at `distance` (a price) or `trail_bps` (of the extreme); triggered it trades whole.
 
     A sell follows the highest price from below, a buy the lowest from above, once the price has reached `activation_price`.
-    `close_on_trigger`: as for a stop.
+    `close_on_trigger`, `trigger_by`: as for a stop.
     """
 
     side: Side
@@ -114,6 +119,7 @@ class TrailingStopIntent(Intent, frozen=True, kw_only=True, gc=False, tag="trail
     reduce_only: bool = False
     tif: TimeInForce = TimeInForce.GTC
     good_till_ms: int = 0
+    trigger_by: TriggerBy | None = None
     reason: str = "TRAIL"
 
 
@@ -140,10 +146,12 @@ class PositionExitsIntent(Intent, frozen=True, kw_only=True, gc=False, tag="posi
     """The account's position in `symbol` has this take-profit and this stop-loss, and no others of this kind; neither: none.
 
     They are market orders once triggered, `<order_id>-tp` and `<order_id>-sl`, follow the position's size, and end with it.
+    `trigger_by`: as for a stop.
     """
 
     take_profit: Number | None = None
     stop_loss: Number | None = None
+    trigger_by: TriggerBy | None = None
 
 
 class CancelOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="cancel_order"):

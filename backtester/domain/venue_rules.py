@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from backtester.domain.vocabulary import OrderStatus, RejectReason, SelfTrade
+from backtester.domain.vocabulary import OrderStatus, RejectReason, SelfTrade, TriggerBy
 
 
 class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,7 +22,8 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     is amended to what is filled already: REJECTED (the request, and the order stands) or CANCELED (the order).
     `rejects_larger_reduce_only`: a reduce-only order larger than the position is rejected; elsewhere it is cut to the position.
     `close_on_trigger`: conditional orders may close the whole position. `stp` is what happens to an order that would trade with
-    another of its account, where the order does not say.
+    another of its account, where the order does not say. `triggers` are the prices that an order can wait for, the venue's own
+    choice first; empty where no order can wait.
     """
 
     name: str
@@ -36,6 +37,7 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     rejects_larger_reduce_only: bool = False
     close_on_trigger: bool = True
     stp: SelfTrade = SelfTrade.CANCEL_TAKER
+    triggers: tuple[TriggerBy, ...] = (TriggerBy.LAST, TriggerBy.MARK, TriggerBy.INDEX)
     codes: Mapping[str, str] = {}
     source: str = ""
 

@@ -6,7 +6,7 @@ tick, lot, minimum quantity or an unknown symbol: a trader must always be able t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -36,7 +36,7 @@ from backtester.domain.orders import (
 )
 from backtester.domain.run_events import ControlEvent
 from backtester.domain.venue_rules import GENERIC, VenueRules
-from backtester.domain.vocabulary import ExitSize, Market, RejectReason, Side, TimeInForce
+from backtester.domain.vocabulary import ExitSize, Market, RejectReason, Side, TimeInForce, TriggerBy
 from backtester.engine.clock import Clock
 from backtester.engine.topics import T_CONTROL, T_ORDERS_REFUSED, T_ORDERS_SANITIZED, Published, on
 from backtester.risk.amending import Amendments
@@ -52,6 +52,7 @@ from backtester.risk.order_validation import (
     check_life,
     check_opening_size,
     round_exits,
+    trigger_price_of,
 )
 from backtester.risk.readers import AccountReader, OrderReader
 from backtester.risk.reservations import Reservations
@@ -74,16 +75,18 @@ class RiskGate:
         marks: Mapping[str, float],
         clock: Clock,
         rules: Mapping[str, VenueRules] | None = None,
+        trigger_prices: Callable[[str, TriggerBy], None],
     ) -> None:
         self.reservations = Reservations()
         self._specs = specs
         self._rules = rules or {}
+        self._trigger_prices = trigger_prices
         self._limits = limits
         self._account = account
         self._orders = orders
         self._marks = marks
         self._clock = clock
-        self._rounding = OrderRounding()
+        self._rounding = OrderRounding(self._rules)
         self._halting = Halting(account=account, orders=orders, clock=clock)
         self._exposure: ExposureRails | None = None
         if limits.exposure.any:
@@ -138,8 +141,12 @@ class RiskGate:
         if isinstance(ticks, Refusal):
             return self._refuse(intent, ticks)
         target, stop = ticks
+        by = trigger_price_of(intent.trigger_by, self._rules.get(intent.symbol, GENERIC))
+        if isinstance(by, Refusal):
+            return self._refuse(intent, by)
+        self._require_prices(intent.symbol, by)
         names = (intent.order_id, intent.strategy_id, intent.symbol)
-        return (on(T_ORDERS_SANITIZED, SanitizedExits(self._clock.now_ms, *names, side, target, stop)),)
+        return (on(T_ORDERS_SANITIZED, SanitizedExits(self._clock.now_ms, *names, side, target, stop, by)),)
 
     def _is_ours(self, intent: CancelOrderIntent | AmendOrderIntent) -> Refusal | None:
         if self._halting.is_own(intent.order_id):
@@ -226,6 +233,7 @@ class RiskGate:
                 oco_price_ticks=rounded.oco_price_ticks,
                 oco_reason=str(intent.stop_reason),
             )
+        self._require_prices(intent.symbol, rounded.trigger_by)
         return replace(
             order,
             post_only=isinstance(intent, LimitOrderIntent) and intent.post_only,
@@ -239,7 +247,13 @@ class RiskGate:
             follows_position=rounded.follows_position,
             stp=intent.stp if isinstance(intent, (MarketOrderIntent, LimitOrderIntent)) else None,
             quote_e8=rounded.quote_e8,
+            trigger_by=rounded.trigger_by,
         )
+
+    def _require_prices(self, symbol: str, by: TriggerBy) -> None:
+        """An order that waits for a price which the run does not have ends the run: the last price would be another order."""
+        if by is not TriggerBy.LAST:
+            self._trigger_prices(symbol, by)
 
     def _opening(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, *, opening_lots: int) -> int | Refusal:
         """Money units to reserve for an order that opens, or the first rail that it breaks."""

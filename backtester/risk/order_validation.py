@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import NoneType
 from typing import NamedTuple
 
@@ -25,8 +26,8 @@ from backtester.domain.intents import (
 from backtester.domain.money import PRICE_ONE, ceil_div
 from backtester.domain.order_bounds import OrderBounds
 from backtester.domain.rounding import exact_decimal, opening_breach, price_ticks, qty_lots
-from backtester.domain.venue_rules import VenueRules
-from backtester.domain.vocabulary import ExitSize, RejectReason, SelfTrade, Side, TimeInForce
+from backtester.domain.venue_rules import GENERIC, VenueRules
+from backtester.domain.vocabulary import ExitSize, RejectReason, SelfTrade, Side, TimeInForce, TriggerBy
 
 __all__ = ["Refusal", "Rounded", "SymbolSpecs", "check_collar", "check_life", "check_opening_size", "round_order"]
 
@@ -52,6 +53,7 @@ class Rounded(msgspec.Struct, frozen=True, gc=False):
     oco_price_ticks: int = 0
     quote_e8: int = 0
     follows_position: bool = False
+    trigger_by: TriggerBy = TriggerBy.LAST
 
     @property
     def waits(self) -> bool:
@@ -64,7 +66,8 @@ class OrderRounding:
 
     _REMEMBERED = 4096
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Mapping[str, VenueRules] | None = None) -> None:
+        self._rules = rules or {}
         self._lots: dict[tuple[str, type, object], int] = {}
         """By type too: the float 0.3 means 0.3, while Decimal(0.3), which equals it, is a little less."""
 
@@ -95,15 +98,45 @@ class OrderRounding:
         if isinstance(intent, MarketOrderIntent):
             if intent.take_profit is None and intent.stop_loss is None:
                 return Rounded(lots, 0)
-            return _with_exits(intent, spec, Rounded(lots, 0))
+            return _with_trigger(intent, _with_exits(intent, spec, Rounded(lots, 0)), self._rules_of(spec))
         if isinstance(intent, TrailingStopIntent):
-            return _with_trail(intent, spec, lots)
+            return _with_trigger(intent, _with_trail(intent, spec, lots), self._rules_of(spec))
         if isinstance(intent, OcoOrderIntent):
             return _with_oco(intent, spec, lots)
         priced = _with_prices(intent, spec, lots)
         if isinstance(priced, Rounded) and isinstance(intent, LimitOrderIntent):
-            return _with_exits(intent, spec, priced)
-        return priced
+            priced = _with_exits(intent, spec, priced)
+        return _with_trigger(intent, priced, self._rules_of(spec))
+
+    def _rules_of(self, spec: SymbolSpec) -> VenueRules:
+        return self._rules.get(spec.symbol, GENERIC)
+
+
+def trigger_price_of(asked: TriggerBy | None, rules: VenueRules) -> TriggerBy | Refusal:
+    """The price that an order waits for at its venue; INVALID where the venue has no such (exchange_semantics.md, 1.1)."""
+    if asked.__class__ not in (TriggerBy, NoneType):
+        return Refusal(RejectReason.INVALID, "trigger_by must be a TriggerBy")
+    if not rules.triggers:
+        return Refusal(RejectReason.INVALID, f"{rules.name} has no orders that wait for a price")
+    chosen = asked or rules.triggers[0]
+    if chosen not in rules.triggers:
+        known = ", ".join(by.value for by in rules.triggers)
+        return Refusal(RejectReason.INVALID, f"{rules.name} triggers orders by {known}, not by {chosen.value}")
+    return chosen
+
+
+def _with_trigger(
+    intent: MarketOrderIntent | LimitOrderIntent | StopOrderIntent | TakeProfitOrderIntent | TrailingStopIntent,
+    rounded: Rounded | Refusal,
+    rules: VenueRules,
+) -> Rounded | Refusal:
+    """The order with the price that triggers it, or its exits, where it has a trigger."""
+    if isinstance(rounded, Refusal) or not (rounded.waits or rounded.take_profit_ticks or rounded.stop_loss_ticks):
+        return rounded
+    chosen = trigger_price_of(intent.trigger_by, rules)
+    if isinstance(chosen, Refusal):
+        return chosen
+    return rounded if chosen is TriggerBy.LAST else structs.replace(rounded, trigger_by=chosen)
 
 
 def _with_prices(

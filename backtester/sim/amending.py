@@ -107,7 +107,7 @@ class Amending:
         if self._standing.filling.lots[symbol] * exits.side.sign >= 0:
             self.reject(exits, RejectReason.REDUCE_ONLY, "there is no position that they would close", reports)
             return reports
-        price = self._price_now(symbol, bar)
+        price = self._standing.triggers.market_of(exits, self._price_now(symbol, bar), now_ms)
         tick_e8 = self._standing.tick_e8(symbol)
         if price is None or not _is_between(price_e8(price), exits, tick_e8):
             self.reject(exits, RejectReason.TRIGGER_SIDE, "the market is beyond the trigger already", reports)
@@ -136,7 +136,7 @@ class Amending:
 
     def _is_beyond(self, working: WorkingOrder, changed: SanitizedOrder, bar: Candle | None) -> bool:
         """Whether the market has passed the new trigger already."""
-        price = self._price_now(changed.symbol, bar)
+        price = self._standing.triggers.market_of(changed, self._price_now(changed.symbol, bar), self._clock.now_ms)
         trigger_e8 = changed.trigger_ticks * working.tick_e8
         return price is None or (price_e8(price) >= trigger_e8 if working.rises else price_e8(price) <= trigger_e8)
 
@@ -145,6 +145,8 @@ class Amending:
         now_ms = self._clock.now_ms
         if moved and bar is not None and bar.start_ms < now_ms:
             working.meets_from_ms = bar.start_ms if working.order.order_type.is_stop else bar.end_ms
+        elif moved:
+            working.meets_from_ms = now_ms
         self._standing.watch(working.order.symbol)
 
     def _arrive_anew(self, working: WorkingOrder, bar: Candle | None, reports: list[Published]) -> None:

@@ -135,6 +135,8 @@ class Arrivals:
         order, now_ms = working.order, self._clock.now_ms
         open_now = bar is not None and bar.start_ms <= now_ms
         price = bar.open if bar is not None and open_now else self._marks.get(order.symbol)
+        if price is not None:
+            price = self._standing.triggers.market_of(order, price, now_ms)
         if price is None or (working.trail is None and working.is_triggered_by(price)):
             self._standing.reject(working, RejectReason.TRIGGER_SIDE, "the market is beyond the trigger already", reports)
             return
@@ -345,5 +347,9 @@ class Arrivals:
             and bar.volume > 0
             and working.arrived_ms < bar.start_ms
             and working.meets_from_ms <= bar.start_ms
-            and (working.is_triggered_by(bar.open) if working.waiting else self._standing.is_sure(working, bar.open))
+            and (
+                self._standing.triggers.is_through_at_open(working, bar)
+                if working.waiting
+                else self._standing.is_sure(working, bar.open)
+            )
         )

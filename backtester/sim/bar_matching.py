@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from backtester.domain.candle import Candle
 from backtester.domain.money import price_e8
 from backtester.domain.orders import OrderTriggered, SanitizedOrder
-from backtester.domain.vocabulary import Liquidity, OrderStatus, RejectReason, Side, TimeInForce
+from backtester.domain.vocabulary import Liquidity, OrderStatus, RejectReason, Side, TimeInForce, TriggerBy
 from backtester.engine.clock import Clock
 from backtester.engine.topics import T_ORDERS_TRIGGERED, Published, on
 from backtester.sim.filling import Filling
@@ -62,6 +62,7 @@ class BarMatching:
         for working, reference in (*self._standing.triggers.reached(bar, stops=False), *late):
             self._trigger(working, bar, reference, reports)
         if self._standing.triggers.waiting(bar.symbol):
+            self._standing.triggers.have_met(bar)
             self._standing.watch(bar.symbol)  # a trailing stop may have moved
         return reports
 
@@ -78,23 +79,25 @@ class BarMatching:
         symbol = bar.symbol
         side = Side.SELL if self._filling.lots[symbol] > 0 else Side.BUY
         adverse = bar.low if side is Side.SELL else bar.high
-        found: list[tuple[float, WorkingOrder]] = []
+        found: list[tuple[float, WorkingOrder, float]] = []
         for working in self._standing.triggers.waiting(symbol):
             order, stop = working.order, working.stop_price
             if order.side is not side or order.price_ticks or not order.order_type.is_stop or not stop:
                 continue
-            if (
-                not self._filling.only_closes(working)
-                or working.meets_from_ms > bar.start_ms
-                or not working.is_triggered_by(adverse)
-                or bar.volume <= 0
-            ):
+            if not self._filling.only_closes(working) or working.meets_from_ms > bar.start_ms or bar.volume <= 0:
+                continue
+            if order.trigger_by is not TriggerBy.LAST:  # what index and mark did first, nobody knows
+                met = self._standing.triggers.before_mark(working, bar, price) if order.trigger_by is TriggerBy.MARK else None
+                if met is not None:
+                    found.append((met[0], working, met[1]))
+                continue
+            if not working.is_triggered_by(adverse):
                 continue
             reference = min(bar.open, stop) if side is Side.SELL else max(bar.open, stop)
             if (reference > price) if side is Side.SELL else (reference < price):
-                found.append((reference, working))
+                found.append((reference, working, reference))
         reports: list[Published] = []
-        for reference, working in sorted(found, key=lambda pair: abs(bar.open - pair[0])):
+        for _, working, reference in sorted(found, key=lambda row: -row[0] if side is Side.SELL else row[0]):
             self._trigger(working, bar, reference, reports)
         return reports
 

@@ -69,7 +69,8 @@ class Exits:
             self._pair(exits, lots, from_ms, reports, number=str(entry.fills))
             return
         wanted = [ticks for ticks in (order.stop_loss_ticks, order.take_profit_ticks) if ticks]
-        stands = [leg.order.trigger_ticks for leg in self._pairs.get(symbol, ()) if leg.waiting and leg.order.side is exits.side]
+        standing = [leg.order for leg in self._pairs.get(symbol, ()) if leg.waiting and leg.order.side is exits.side]
+        stands = [leg.trigger_ticks for leg in standing if leg.trigger_by is exits.trigger_by]
         if wanted != stands and self._standing.filling.lots[symbol] * order.side.sign > 0:  # one that stands follows
             self.replace_pair(exits, from_ms, reports, number=str(entry.fills))
 

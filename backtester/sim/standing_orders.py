@@ -9,13 +9,14 @@ from backtester.domain.instruments import SymbolSpec
 from backtester.domain.orders import OrderAmended, OrderCanceled, OrderRejected
 from backtester.domain.rounding import lots_decimal
 from backtester.domain.venue_rules import GENERIC, VenueRules
-from backtester.domain.vocabulary import Liquidity, OrderStatus, RejectReason, SelfTrade, Side
+from backtester.domain.vocabulary import Liquidity, OrderStatus, RejectReason, SelfTrade, Side, TriggerBy
 from backtester.engine.clock import Clock
 from backtester.engine.routes import Routes
 from backtester.engine.topics import T_FILLS, T_ORDERS_AMENDED, T_ORDERS_CANCELED, T_ORDERS_REJECTED, Published, on
 from backtester.sim.exits import Exits
 from backtester.sim.filling import Filling
 from backtester.sim.limit_fill import TouchFill
+from backtester.sim.trigger_prices import TriggerPrices
 from backtester.sim.triggers import Triggers
 from backtester.sim.working_order import WorkingOrder
 
@@ -40,10 +41,11 @@ class StandingOrders:
         rules: Mapping[str, VenueRules],
         touch: bool,
         touch_fill: TouchFill | None = None,
+        trigger_prices: TriggerPrices,
     ) -> None:
         self.by_id: dict[str, WorkingOrder] = {}
         self.resting: dict[str, list[WorkingOrder]] = {symbol: [] for symbol in specs}
-        self.triggers = Triggers(specs)
+        self.triggers = Triggers(specs, prices=trigger_prices)
         self.exits = Exits(standing=self, specs=specs, clock=clock)
         self.index: Mapping[str, int] = {symbol: index for index, symbol in enumerate(specs)}
         self.touch = touch
@@ -118,14 +120,19 @@ class StandingOrders:
     def rival_of(self, stop: WorkingOrder, bar: Candle) -> WorkingOrder | None:
         """The nearest order that this bar reaches too and that leaves a stop nothing to do, or the other way round.
 
-        That is its counterpart, or an order of its side that may only close, where the stop may only close as well.
+        That is its counterpart, or an order of its side that may only close, where the stop may only close as well. Where one of
+        them waits for mark or index, nobody knows what came first: then the stop has no rival.
         """
+        if stop.order.trigger_by is not TriggerBy.LAST:
+            return None
         nearest: WorkingOrder | None = None
         side, symbol = stop.order.side, stop.order.symbol
         for other in (*self.triggers.waiting(symbol), *self.resting[symbol]):
             if other.order.side is not side or other.meets_from_ms > bar.start_ms or other.order.order_type.is_stop:
                 continue
-            if other is not stop.counterpart and not (stop.closes_only and other.closes_only):
+            if other.order.trigger_by is not TriggerBy.LAST or (
+                other is not stop.counterpart and not (stop.closes_only and other.closes_only)
+            ):
                 continue
             far = bar.high if side is Side.SELL else bar.low
             if not (other.is_triggered_by(far) if other.waiting else other.is_reached(far)):

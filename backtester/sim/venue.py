@@ -32,6 +32,7 @@ from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
 from backtester.sim.received_fees import ReceivedFees
 from backtester.sim.standing_orders import StandingOrders
+from backtester.sim.trigger_prices import LastPricesOnly, TriggerPrices
 from backtester.sim.working_order import WorkingOrder
 
 _CLASSES = {OrderType.MARKET: CLASS_MARKET, OrderType.STOP_MARKET: CLASS_STOP, OrderType.STOP_LIMIT: CLASS_STOP}
@@ -66,6 +67,7 @@ class SimulatedVenue:
         work_bars: int = 60,
         rules: Mapping[str, VenueRules] | None = None,
         received: ReceivedFees | None = None,
+        trigger_prices: TriggerPrices | None = None,
     ) -> None:
         self._specs = specs
         self._pricing = pricing
@@ -92,6 +94,7 @@ class SimulatedVenue:
             rules=rules or {},
             touch=self._touch,
             touch_fill=touch_fill,
+            trigger_prices=trigger_prices or LastPricesOnly(),
         )
         arrivals = Arrivals(
             standing=self._standing,

@@ -17,6 +17,7 @@ from backtester.engine.topics import T_CONTROL, T_ORDERS_REFUSED, T_ORDERS_SANIT
 from backtester.execution.working_orders import OrderRecord, WorkingOrders
 from backtester.risk.gate import RiskGate
 from backtester.risk.limits import RiskLimits
+from backtester.sim.trigger_prices import LastPricesOnly
 from tests.sim.small_run import A, intent_of, spec
 
 
@@ -53,6 +54,7 @@ class Desk:
             orders=self.orders,
             marks=self.marks,
             clock=self.clock,
+            trigger_prices=LastPricesOnly().require,
         )
         self.count = 0
 

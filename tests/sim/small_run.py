@@ -2,8 +2,8 @@
 
 A bar is `HH:MM open high low close volume` and lasts a minute; a minute without a row is a gap. An order is
 `HH:MM id buy|sell qty [stop|target price] [trail distance|Nbps] [from activation]
-[tp price] [sl price] [at price] [ioc|fok|gtd HH:MM] [reduce] [post] [whole] [close]`
-or `HH:MM id buy|sell qty oco limit trigger [stop limit or -] [reduce]` or `HH:MM exits id [tp price] [sl price]` or `HH:MM cancel id|all`
+[tp price] [sl price] [at price] [ioc|fok|gtd HH:MM] [reduce] [post] [whole] [close] [by mark|index]`
+or `HH:MM id buy|sell qty oco limit trigger [stop limit or -] [reduce]` or `HH:MM exits id [tp price] [sl price] [by mark|index]` or `HH:MM cancel id|all`
 or `HH:MM amend id [qty n] [at price] [stop price]`, sent when the minute before HH:MM has closed.
 A qty of `$100` is a value, `all` is none. Unless a scenario says otherwise: no latency, no costs, no cap on volume, a linear market with ticks of 0.1 and lots of 0.001.
 `account` are keys of [account] such as leverage.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ from backtester.config.run_config import AccountSection, EngineSection, RiskSect
 from backtester.data.columns import CandleColumns
 from backtester.data.feed import CandleFeed, SymbolStream
 from backtester.domain.account import AccountSnapshot
+from backtester.domain.errors import DataUnavailableError
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.intents import (
     AmendOrderIntent,
@@ -45,7 +47,7 @@ from backtester.domain.run_events import ControlEvent
 from backtester.domain.settlement import Settlement
 from backtester.domain.timeframe import timeframe_ms
 from backtester.domain.venue_rules import GENERIC, VenueRules
-from backtester.domain.vocabulary import ExitSize, Market, RejectReason, Side, TimeInForce
+from backtester.domain.vocabulary import ExitSize, Market, RejectReason, Side, TimeInForce, TriggerBy
 from backtester.sim.sim_models import FixedSlippage, SymbolFees
 
 MINUTE = 60_000
@@ -97,8 +99,8 @@ def intent_of(words: Sequence[str], symbol: str = A) -> AnyIntent:
         return AmendOrderIntent(order_id=words[1], **{names[word]: words[words.index(word) + 1] for word in words[2::2]})
     if words[0] == "exits":
         prices = {"tp": "take_profit", "sl": "stop_loss"}
-        given = {prices[word]: words[words.index(word) + 1] for word in words[2::2]}
-        return PositionExitsIntent(symbol=symbol, order_id=words[1], **given)
+        given = {prices[word]: words[words.index(word) + 1] for word in words[2::2] if word != "by"}
+        return PositionExitsIntent(symbol=symbol, order_id=words[1], trigger_by=_trigger_by(words), **given)
     order_id, side, qty, *rest = words
     if ":" in order_id:
         order_id, symbol = order_id.split(":")
@@ -118,6 +120,9 @@ def intent_of(words: Sequence[str], symbol: str = A) -> AnyIntent:
         limit, trigger, stop = rest[rest.index("oco") + 1 :][:3]
         levels = {"price": limit, "trigger_price": trigger, "stop_price": None if stop == "-" else stop}
         return OcoOrderIntent(good_till_ms=good_till_ms, **levels, **facts)
+    waits = {"tp", "sl", "trail", "stop", "target"} & set(rest)
+    if waits:
+        facts["trigger_by"] = _trigger_by(rest)
     if "trail" in rest:
         trail = rest[rest.index("trail") + 1]
         follow = {"trail_bps": trail[:-3]} if trail.endswith("bps") else {"distance": trail}
@@ -131,6 +136,10 @@ def intent_of(words: Sequence[str], symbol: str = A) -> AnyIntent:
     if price is None:
         return MarketOrderIntent(**exits, **facts)
     return LimitOrderIntent(price=price, post_only="post" in rest, good_till_ms=good_till_ms, **exits, **facts)
+
+
+def _trigger_by(words: Sequence[str]) -> TriggerBy | None:
+    return TriggerBy(words[words.index("by") + 1]) if "by" in words else None
 
 
 def script_of(text: str) -> dict[int, list[AnyIntent]]:
@@ -156,6 +165,34 @@ def spec(symbol: str = A, *, market: Market = Market.LINEAR, **rules: Any) -> Sy
     """Trading rules of a symbol: ticks of 0.1, lots of 0.001, no minimums."""
     given = {"tick_size": Decimal("0.1"), "lot_size": Decimal("0.001"), "min_qty": Decimal("0.001")} | rules
     return SymbolSpec(symbol=symbol, exchange="test", market=market, base=symbol[:-4], quote="USDT", **given)
+
+
+class OtherPrices:
+    """Mark and index prices of a text."""
+
+    def __init__(self, texts: Mapping[TriggerBy, str]) -> None:
+        self._rows = {by: list(zip(*(column.tolist() for column in columns(text)[:5]), strict=True)) for by, text in texts.items()}
+
+    def require(self, symbol: str, by: TriggerBy) -> None:
+        if by not in self._rows:
+            raise DataUnavailableError(f"no {by.value} prices of {symbol}")
+
+    def now(self, symbol: str, by: TriggerBy, time_ms: int) -> float:
+        return next(float(row[4]) for row in reversed(self._rows[by]) if row[0] + MINUTE <= time_ms)
+
+    def bar(self, symbol: str, by: TriggerBy, start_ms: int, end_ms: int) -> Candle:
+        found = self.between(symbol, by, start_ms, end_ms, inward=False)
+        if found is None:
+            raise DataUnavailableError(f"no {by.value} prices of {symbol} at {start_ms}")
+        return found
+
+    def between(self, symbol: str, by: TriggerBy, start_ms: int, end_ms: int, *, inward: bool) -> Candle | None:
+        start_ms = -(-start_ms // MINUTE) * MINUTE if inward else start_ms // MINUTE * MINUTE
+        rows = [row for row in self._rows[by] if start_ms <= row[0] < end_ms]
+        if not rows or rows[0][0] != start_ms:
+            return None
+        high, low = max(row[2] for row in rows), min(row[3] for row in rows)
+        return Candle(symbol, "", start_ms, end_ms, rows[0][1], high, low, rows[-1][4], 0.0)
 
 
 class Recorder:
@@ -252,10 +289,14 @@ def small_run(
     venue: VenueRules = GENERIC,
     settlements: Sequence[Settlement] = (),
     seed: int = 42,
+    prices: Mapping[TriggerBy, str] | None = None,
     account: Mapping[str, Any] | None = None,
     **sim: Any,
 ) -> SmallRun:
-    """Run orders (or strategies) on bars; `fee_bps` is (maker, taker), `sim` are keys of [sim], `start` ends a warm-up."""
+    """Run orders (or strategies) on bars; `fee_bps` is (maker, taker), `sim` are keys of [sim], `start` ends a warm-up.
+
+    `prices` are bars of mark or index, of every symbol.
+    """
     tables = {symbol: columns(text) for symbol, text in ({A: bars} if isinstance(bars, str) else bars).items()}
     rules = {rule.symbol: rule for rule in specs or [spec(symbol, market=market) for symbol in tables]}
     free = {"order_latency_ms": 0, "cancel_latency_ms": 0, "response_latency_ms": 0, "spread_bps": 0, "slippage_bps": 0}
@@ -288,6 +329,7 @@ def small_run(
         fees=fees,
         rules=dict.fromkeys(rules, venue),
         settlements=tuple(settlements),
+        open_trigger_prices=partial(OtherPrices, prices or {}),
         margin=plan_margin(config, refs, rules, fees, start_ms=feed_start_ms, end_ms=end_ms),
     )
     lengths = sorted({timeframe_ms(name) for _, _, names_ in strategies for name in names_})
