@@ -172,16 +172,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
     )
     working = WorkingOrders(specs=specs)
     trigger_prices = plan.open_trigger_prices()
-    risk = RiskGate(
-        specs=specs,
-        limits=_limits(plan),
-        account=books,
-        orders=working,
-        marks=marks,
-        clock=clock,
-        rules=plan.rules,
-        trigger_prices=trigger_prices.require,
-    )
+    risk = _gate(plan, account=books, orders=working, marks=marks, clock=clock, trigger_prices=trigger_prices)
     latency = run_latency(config, clock)
     venue = SimulatedVenue(
         specs=specs,
@@ -231,6 +222,27 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         on_progress=on_progress,
     )
     return Engine(loop, bus, clock, account, orders, risk, venue, plan)
+
+
+def _gate(
+    plan: Plan,
+    *,
+    account: Books,
+    orders: WorkingOrders,
+    marks: Mapping[str, float],
+    clock: Clock,
+    trigger_prices: TriggerPrices,
+) -> RiskGate:
+    return RiskGate(
+        specs=plan.specs,
+        limits=_limits(plan),
+        account=account,
+        orders=orders,
+        marks=marks,
+        clock=clock,
+        rules=plan.rules,
+        trigger_prices=trigger_prices.require,
+    )
 
 
 def _account(

@@ -87,6 +87,8 @@ class NaiveMatcher:
         """Why Risk refuses an order of an account that has cash enough; empty when it does not."""
         if order.tif == "gtd" and order.good_till <= self.now + self.terms.good_till_least:
             return "INVALID"
+        if order.kind in CONDITIONAL and not self.terms.has_triggers:
+            return "INVALID"
         held = self.held[order.symbol]
         opposite = max(0, -held if order.buys else held)
         if order.reduce_only:

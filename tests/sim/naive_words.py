@@ -98,5 +98,6 @@ class Terms:
     good_till_least: int = 0
     rejects_larger_reduce_only: bool = False
     stp: str = "none"
+    has_triggers: bool = True
     tick: Fraction = Fraction(1, 10)
     lot: Fraction = Fraction(1, 1000)

@@ -317,7 +317,6 @@ def small_run(
     end_ms = max(int(table.start_ms[-1]) for table in tables.values()) + MINUTE
     rates = {symbol: (Decimal(fee_bps[0]), Decimal(fee_bps[1])) for symbol in rules}
     fees = SymbolFees(rates)
-    refs = [SymbolRef(symbol, rule.exchange, rule.market.value, symbol) for symbol, rule in rules.items()]
     plan = Plan(
         config=config,
         specs=rules,
@@ -330,7 +329,7 @@ def small_run(
         rules=dict.fromkeys(rules, venue),
         settlements=tuple(settlements),
         open_trigger_prices=partial(OtherPrices, prices or {}),
-        margin=plan_margin(config, refs, rules, fees, start_ms=feed_start_ms, end_ms=end_ms),
+        margin=plan_margin(config, _refs(rules), rules, fees, start_ms=feed_start_ms, end_ms=end_ms),
     )
     lengths = sorted({timeframe_ms(name) for _, _, names_ in strategies for name in names_})
     feed = CandleFeed(
@@ -348,6 +347,10 @@ def small_run(
     engine.bus.post(engine.account.on_snapshot_due())
     engine.bus.drain()
     return SmallRun(reason, engine, recorder.entries)
+
+
+def _refs(rules: Mapping[str, SymbolSpec]) -> list[SymbolRef]:
+    return [SymbolRef(symbol, rule.exchange, rule.market.value, symbol) for symbol, rule in rules.items()]
 
 
 def expect(text: str) -> list[str]:

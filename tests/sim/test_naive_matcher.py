@@ -159,6 +159,7 @@ def terms_of(code: int) -> tuple[Terms, VenueRules]:
         good_till_least=rules.good_till_least_ms,
         rejects_larger_reduce_only=rules.rejects_larger_reduce_only,
         stp=rules.stp.value,
+        has_triggers=bool(rules.triggers),
     )
     return terms, rules
 
