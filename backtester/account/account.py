@@ -11,6 +11,7 @@ from backtester.account.guard import equity_bands
 from backtester.account.ledger import FEES, FUNDING, TRADING, WALLET, Ledger
 from backtester.account.liquidations import Liquidations
 from backtester.account.postings import coin_postings, fill_postings, funding_cause, funding_postings, start_postings
+from backtester.domain import contract_value
 from backtester.domain.candle import Candle
 from backtester.domain.errors import LedgerImbalanceError, require
 from backtester.domain.instruments import SymbolSpec
@@ -72,7 +73,8 @@ class Account:
         self._checked_day = -1
         self._stake = 0
         self._shorts = 0
-        """Longs of derivatives can lose their entry value at most; only a short, or less cash than that, can use up equity."""
+        """What is worth something at its entry (longs, inverse: shorts) can lose that at most; only the others, or less cash than
+        that, can use up equity."""
         self._day_floor = 0
         self._set_day_floor()
 
@@ -90,9 +92,14 @@ class Account:
             self._post_coin(fill, spec.base, signed * step_e8 * FEE_STEP)
             if symbol in books.exact:
                 signed, step_e8, fee = fill.net_e8, 1, fill.fee_value
-        step_value = fill.price_ticks * spec.tick_e8 * step_e8
         lots, cost = books.sizes[symbol], books.cost[symbol]
-        booked = book_fill(lots=lots, cost=cost, signed_lots=signed, lot_value=step_value)
+        if spec.face:
+            price, face = fill.price_ticks * spec.tick_e8, spec.face * step_e8
+            step_value = 0
+            booked = contract_value.book_fill(lots=lots, cost=cost, signed_lots=signed, price_e8=price, face=face)
+        else:
+            step_value = fill.price_ticks * spec.tick_e8 * step_e8
+            booked = book_fill(lots=lots, cost=cost, signed_lots=signed, lot_value=step_value)
         if is_spot and booked.lots < 0:
             raise LedgerImbalanceError(f"spot holdings of {symbol} fell below zero")
         flow = -signed * step_value if is_spot else booked.realised
@@ -105,8 +112,8 @@ class Account:
         self._traded[symbol] += signed
         self._book_strategy(fill.strategy_id, symbol, signed)
         if not is_spot:
-            self._stake += max(0, booked.cost if booked.lots > 0 else 0) - (cost if lots > 0 else 0)
-            self._shorts += (booked.lots < 0) - (lots < 0)
+            self._stake += max(0, booked.cost) - max(0, cost)
+            self._shorts += (booked.cost < 0) - (cost < 0)
         return self._after_change(closed=not booked.lots)
 
     def _post_coin(self, fill: Fill, asset: str, qty: int) -> None:
@@ -131,10 +138,10 @@ class Account:
         return self._watch() if self._drawdown is not None or (closed and books.cash <= self._day_floor) else ()
 
     def on_settlement(self, settlement: Settlement) -> Sequence[Published]:
-        """Funding is in wallet and ledger: -signed size x mark x rate, rounded down to a money unit; nothing where nothing is held.
+        """Funding is in wallet and ledger: -signed size x mark (inverse: / mark) x rate, rounded down to a money unit; nothing where nothing is held.
 
         What is held at this instant counts: fills inside bars that end now are booked, orders that arrive now are not
-        (exchange_semantics.md, sections 4.3 and 5.11; golden C01).
+        (exchange_semantics.md, sections 4.3 and 5.11; golden C01, C02).
         """
         books, symbol = self.books, settlement.symbol
         lots = books.lots[symbol]
@@ -143,8 +150,10 @@ class Account:
             return ()
         size_e8 = lots * books.lot_e8[symbol]
         numerator, denominator = settlement.rate.as_integer_ratio()
-        value = (abs(size_e8) if settlement.is_assumed else size_e8) * mark_e8
-        amount = -value * numerator // denominator
+        value, divisor = (abs(size_e8) if settlement.is_assumed else size_e8) * mark_e8, denominator
+        if face := books.face[symbol]:
+            value, divisor = (abs(size_e8) if settlement.is_assumed else size_e8) * face, denominator * max(1, mark_e8)
+        amount = -value * numerator // divisor
         self.ledger.post(books.quote, funding_postings(amount), cause=funding_cause(symbol, settlement.time_ms))
         books.cash += amount
         books.funding += amount
@@ -232,7 +241,9 @@ class Account:
             return published
         floor = 0 if self._halted_today else self._day_floor
         books = self.books
-        bands = equity_bands(slack=equity - floor, lots_by_symbol=books.sizes, marks=books.marks, lot_e8=books.step_e8)
+        bands = equity_bands(
+            slack=equity - floor, lots_by_symbol=books.sizes, marks=books.marks, lot_e8=books.step_e8, face=books.face
+        )
         for symbol, band in bands.items():
             self._routes.enter_books(symbol, self.on_bar, band if self._drawdown is None else ALWAYS)
         return published

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from backtester.account.margins import Margins
 from backtester.domain.account import AccountSnapshot, CoinBalance, PositionView
+from backtester.domain.contract_value import average_entry_e8, worth
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import decimal_from_e8, decimal_from_money, price_e8, size_from_e8
 from backtester.domain.position import whole_lots
@@ -16,10 +17,11 @@ NOTHING = decimal_from_money(0)
 
 
 class Books:
-    """Balances of one run in one quote asset: whole money units (1e-16 quote), whole lots.
+    """Balances of one run in one asset (`quote`): whole money units (1e-16 of it), whole lots.
 
     Derivatives: cash is the wallet (start + realised - fees + funding), equity adds unrealised profit. Spot: cash is the quote
-    balance, equity adds the holdings at their marks. `marks` are the last closes and belong to the loop.
+    balance, equity adds the holdings at their marks. `marks` are the last closes and belong to the loop. `cost` is what a position
+    was worth at its entry: of an inverse one negative for a long (`domain.contract_value`).
 
     `sizes` are what is held, in steps of `step_e8`: whole lots, or 1e-8 coin for the symbols in `exact`, of which fees can leave
     less than a lot. `lots` are the whole lots of that, which is what can be traded; the two are one where nothing is exact.
@@ -48,16 +50,17 @@ class Books:
         self.marks = marks
         self.lot_e8 = {symbol: spec.lot_e8 for symbol, spec in specs.items()}
         self.step_e8 = {symbol: 1 if symbol in exact else lot_e8 for symbol, lot_e8 in self.lot_e8.items()}
+        self.face = {symbol: spec.face for symbol, spec in specs.items()}
         self.spot = {symbol: spec.market is Market.SPOT for symbol, spec in specs.items()}
         self.coins = {symbol: spec.base for symbol, spec in specs.items() if spec.market is Market.SPOT}
         """By spot symbol the asset that it is held in."""
         self.margins: Margins | None = None
         """Set in a run with leverage above 1."""
 
-    def mark_value(self, symbol: str) -> int:
-        """Money units of one step of the size at the mark; 0 before the first close."""
+    def worth(self, symbol: str, size: int) -> int:
+        """What a size in steps counts for at the mark, in money units; 0 before the first close."""
         mark = self.marks.get(symbol)
-        return price_e8(mark) * self.step_e8[symbol] if mark is not None else 0
+        return worth(size * self.step_e8[symbol], price_e8(mark), self.face[symbol]) if mark is not None else 0
 
     def hold(self, symbol: str, size: int, cost: int) -> None:
         """The position is `size` steps from now on, at the signed entry value `cost`."""
@@ -70,7 +73,7 @@ class Books:
         total = 0
         for symbol, size in self.sizes.items():
             if size:
-                total += size * self.mark_value(symbol) - self.cost[symbol]
+                total += self.worth(symbol, size) - self.cost[symbol]
         return total
 
     def equity(self) -> int:
@@ -78,7 +81,7 @@ class Books:
         total = self.cash
         for symbol, size in self.sizes.items():
             if size:
-                total += size * self.mark_value(symbol)
+                total += self.worth(symbol, size)
                 if not self.spot[symbol]:
                     total -= self.cost[symbol]
         return total
@@ -95,7 +98,7 @@ class Books:
         for symbol, lots in self.lots.items():
             if lots and not self.spot[symbol]:
                 margin += abs(self.cost[symbol])
-                profit += lots * self.mark_value(symbol) - self.cost[symbol]
+                profit += self.worth(symbol, lots) - self.cost[symbol]
         return self.cash - margin + min(0, profit)
 
     def holdings(self) -> list[tuple[str, str, int]]:
@@ -129,7 +132,7 @@ class Books:
         for symbol, size in self.sizes.items():
             if size:
                 mark_e8 = price_e8(self.marks.get(symbol, 0.0))
-                value = size * mark_e8 * self.step_e8[symbol]
+                value = worth(size * self.step_e8[symbol], mark_e8, self.face[symbol])
                 profit = value - self.cost[symbol]
                 unrealised += profit
                 exposure += abs(value)
@@ -159,12 +162,11 @@ class Books:
         return decimal_from_e8(self.sizes[symbol] * self.step_e8[symbol])
 
     def _view(self, symbol: str, size: int, mark_e8: int, profit: int) -> PositionView:
-        step_e8 = self.step_e8[symbol]
-        size_e8 = abs(size) * step_e8
+        size_e8 = size * self.step_e8[symbol]
         return PositionView(
             symbol,
-            size_from_e8(size * step_e8),
-            decimal_from_e8((2 * abs(self.cost[symbol]) + size_e8) // (2 * size_e8)),
+            size_from_e8(size_e8),
+            decimal_from_e8(average_entry_e8(size_e8, self.cost[symbol], self.face[symbol])),
             decimal_from_e8(mark_e8),
             decimal_from_money(profit),
             self._liquidation_price(symbol) if self.margins is not None else None,

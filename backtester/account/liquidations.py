@@ -14,6 +14,7 @@ from backtester.account.books import Books
 from backtester.account.guard import equity_bands
 from backtester.account.margins import Margins
 from backtester.domain.candle import Candle
+from backtester.domain.contract_value import price_of
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import FEE_STEP, PRICE_ONE, decimal_from_e8, decimal_from_money, price_e8
 from backtester.domain.orders import LiquidationOrder, SanitizedOrder
@@ -129,7 +130,8 @@ class Liquidations:
                 else margins.cross_slack(books.cash, marks_e8)
             )
             lots = {symbol: books.lots[symbol] for symbol in group}
-            bands = equity_bands(slack=slack // 2, lots_by_symbol=lots, marks=books.marks, lot_e8=books.lot_e8)
+            share = 4 if any(books.face[symbol] for symbol in group) else 2  # a tick is worth more coins at a lower price
+            bands = equity_bands(slack=slack // share, lots_by_symbol=lots, marks=books.marks, lot_e8=books.lot_e8, face=books.face)
             for symbol, band in bands.items():
                 self._routes.enter_margin(symbol, band)
 
@@ -149,8 +151,7 @@ class Liquidations:
         Source: exchange_semantics.md, section 4.2; golden D15.
         """
         margin = self.margins.wallets(self._books.cash)[symbol]
-        lots, spec = self._books.lots[symbol], self._specs[symbol]
-        sign = 1 if lots > 0 else -1
+        lots, cost, spec = self._books.lots[symbol], self._books.cost[symbol], self._specs[symbol]
         keep = next(
             (
                 left
@@ -159,14 +160,20 @@ class Liquidations:
             ),
             0,
         )
-        exact = Fraction(abs(self._books.cost[symbol]) - sign * margin, abs(lots) * spec.lot_e8 * spec.tick_e8)
-        ticks = max(1, ceil(exact) if sign > 0 else floor(exact))
-        beyond = sign * (ticks * spec.tick_e8 - reached.open_e8) * (abs(lots) - keep) * spec.lot_e8
+        ticks = self._ticks_of(symbol, Fraction(abs(cost) - (margin if cost > 0 else -margin)))
+        closed = abs(lots) - keep if lots > 0 else keep - abs(lots)
+        beyond = spec.worth(closed, ticks * spec.tick_e8) - spec.worth(closed, reached.open_e8)
         return self._orders(symbol, abs(lots) - keep, ticks, reached, gap_loss=max(0, beyond), inside_bar=inside_bar)
+
+    def _ticks_of(self, symbol: str, value: Fraction) -> int:
+        """The price in ticks at which a position has this value, on the side that is better for it; at least 1."""
+        lots, spec = self._books.lots[symbol], self._specs[symbol]
+        exact = price_of(max(Fraction(1), value), abs(lots) * spec.lot_e8, spec.face) / spec.tick_e8
+        return max(1, ceil(exact) if lots > 0 else floor(exact))
 
     def _lower_tiers(self, symbol: str, at_e8: int) -> list[int]:
         """Lots that are worth no more than the tiers below the position's own, largest first."""
-        lot_value = at_e8 * self._specs[symbol].lot_e8
+        lot_value = self._specs[symbol].value(1, at_e8)
         value = self.margins.value(symbol, at_e8)
         if not lot_value:
             return []
@@ -175,12 +182,11 @@ class Liquidations:
 
     def _slack_of_part(self, symbol: str, left: int, at_e8: int, margin: int) -> int:
         """Slack of a position cut down to `left` lots, with that much margin for it."""
-        lots, lot_e8 = self._books.lots[symbol], self._specs[symbol].lot_e8
-        sign = 1 if lots > 0 else -1
-        tested_e8 = self.margins.tested_e8(symbol, at_e8)
-        value = left * tested_e8 * lot_e8
+        lots, spec = self._books.lots[symbol], self._specs[symbol]
+        tested_e8 = max(1, self.margins.tested_e8(symbol, at_e8)) if spec.face else self.margins.tested_e8(symbol, at_e8)
         cost = -(-self._books.cost[symbol] * left // abs(lots))
-        return margin + sign * value - cost - self.margins.terms[symbol].maintenance(value)
+        kept = spec.worth(left if lots > 0 else -left, tested_e8)
+        return margin + kept - cost - self.margins.terms[symbol].maintenance(spec.value(left, tested_e8))
 
     # -- cross -------------------------------------------------------------------------------------------------------
 
@@ -200,8 +206,8 @@ class Liquidations:
         others = margins.cross_slack(cash, prices_e8) - margins.slack(first, prices_e8[first], 0)
         for left in self._lower_tiers(first, prices_e8[first]):
             closed = abs(lots) - left
-            value = closed * ticks * spec.tick_e8 * spec.lot_e8
-            realised = sign * value - self._books.cost[first] * closed // abs(lots)
+            value = spec.value(closed, ticks * spec.tick_e8)
+            realised = spec.worth(sign * closed, ticks * spec.tick_e8) - self._books.cost[first] * closed // abs(lots)
             after = others + realised - margins.terms[first].fee(value) - FEE_STEP
             if self._slack_of_part(first, left, prices_e8[first], after) >= 0:
                 return self._orders(first, closed, ticks, reached[first], gap_loss=0, inside_bar=inside_bar)
@@ -223,7 +229,7 @@ class Liquidations:
         """
         margins, books = self.margins, self._books
         values = {symbol: margins.value(symbol, prices_e8[symbol]) for symbol in due}
-        signs = {symbol: 1 if books.lots[symbol] > 0 else -1 for symbol in due}
+        signs = {symbol: 1 if books.cost[symbol] > 0 else -1 for symbol in due}
         taker = {symbol: Fraction(*margins.terms[symbol].taker) for symbol in due}
         gross = self._gross_share(due)
         fees = sum(taker[symbol] * gross[symbol] * values[symbol] for symbol in due)
@@ -232,13 +238,7 @@ class Liquidations:
         weights = values if rest >= 0 else {symbol: max(0, -margins.profit(symbol, prices_e8[symbol])) for symbol in due}
         divisor = sum(weights[symbol] * (1 - taker[symbol] * gross[symbol] * signs[symbol]) for symbol in due)
         share = rest / divisor if divisor else Fraction(0)
-        settled: dict[str, int] = {}
-        for symbol in due:
-            spec = self._specs[symbol]
-            value = values[symbol] - signs[symbol] * share * weights[symbol]
-            exact = value / (abs(books.lots[symbol]) * spec.lot_e8 * spec.tick_e8)
-            settled[symbol] = max(1, ceil(exact) if signs[symbol] > 0 else floor(exact))
-        return settled
+        return {symbol: self._ticks_of(symbol, values[symbol] - signs[symbol] * share * weights[symbol]) for symbol in due}
 
     def _gross_share(self, due: Sequence[str]) -> dict[str, Fraction]:
         """By symbol, the lots that strategies hold for and against each other, over the account's: all of them pay the fee."""

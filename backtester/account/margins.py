@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil, floor
 
+from backtester.domain.contract_value import exact_worth, price_of
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.liquidation import Reach, liquidation_value
 from backtester.domain.margin_terms import MarginMode, MarginTerms
@@ -13,7 +14,7 @@ from backtester.domain.money import MONEY_ONE, ceil_div, price_e8
 
 
 class Margins:
-    """Margin of the linear positions in `terms`, in money units; prices in whole 1e-8 of the quote asset.
+    """Margin of the positions in `terms`, in money units; prices in whole 1e-8 of the quote asset.
 
     Cross: the wallet and all profits and losses stand for all positions. Isolated: each position stands for itself with
     |entry value| / leverage. `cash`, `lots` and `cost` are those of the books, `marks` the prices that decide over margin.
@@ -34,6 +35,7 @@ class Margins:
         self._lots = lots
         self._cost = cost
         self._marks = marks
+        self._specs = specs
         self._lot_e8 = {symbol: specs[symbol].lot_e8 for symbol in terms}
         self._tick_e8 = {symbol: specs[symbol].tick_e8 for symbol in terms}
 
@@ -46,12 +48,12 @@ class Margins:
         return price_e8(self._marks.get(symbol, 0.0))
 
     def value(self, symbol: str, price_e8_: int) -> int:
-        """|position| x price."""
-        return abs(self._lots[symbol]) * price_e8_ * self._lot_e8[symbol]
+        """What the position is worth at a price, whichever side it is on."""
+        return self._specs[symbol].value(abs(self._lots[symbol]), price_e8_)
 
     def profit(self, symbol: str, price_e8_: int) -> int:
         """What the position has gained at a price, not yet realised."""
-        return self._lots[symbol] * price_e8_ * self._lot_e8[symbol] - self._cost[symbol]
+        return self._specs[symbol].worth(self._lots[symbol], price_e8_) - self._cost[symbol]
 
     # -- what is needed ----------------------------------------------------------------------------------------------
 
@@ -95,7 +97,7 @@ class Margins:
         return margins
 
     def _close_fee(self, symbol: str) -> int:
-        return self.terms[symbol].close_fee(abs(self._cost[symbol]), 1 if self._lots[symbol] > 0 else -1)
+        return self.terms[symbol].close_fee(abs(self._cost[symbol]), 1 if self._cost[symbol] > 0 else -1)
 
     # -- liquidation -------------------------------------------------------------------------------------------------
 
@@ -113,6 +115,11 @@ class Margins:
     def slack(self, symbol: str, price_e8_: int, margin: int) -> int:
         """`margin` + profit - maintenance margin at the tested price; below 0 the position is liquidated."""
         tested_e8 = self.tested_e8(symbol, price_e8_)
+        if face := self._specs[symbol].face:
+            size_e8 = self._lots[symbol] * self._lot_e8[symbol]
+            held = exact_worth(size_e8, max(1, tested_e8), face)
+            needed = self.terms[symbol].tiers.maintenance_fraction(abs(held) / MONEY_ONE) * MONEY_ONE
+            return floor(margin + held - self._cost[symbol] - needed)
         return margin + self.profit(symbol, tested_e8) - self.maintenance(symbol, tested_e8)
 
     def cross_slack(self, cash: int, prices_e8: Mapping[str, int]) -> int:
@@ -137,11 +144,11 @@ class Margins:
         reach, value, _ = liquidation_value(
             entry_value=Fraction(abs(self._cost[symbol]), MONEY_ONE),
             margin=Fraction(margin, MONEY_ONE),
-            loses_as_value_falls=lots > 0,
+            loses_as_value_falls=self._cost[symbol] > 0,
             tiers=self.terms[symbol].tiers,
         )
         if reach is not Reach.AT_PRICE:
             return None
         tick_e8 = self._tick_e8[symbol]
-        ticks = value * MONEY_ONE / (abs(lots) * self._lot_e8[symbol] * tick_e8)
+        ticks = price_of(value * MONEY_ONE, abs(lots) * self._lot_e8[symbol], self._specs[symbol].face) / tick_e8
         return (ceil(ticks) if lots > 0 else floor(ticks)) * tick_e8

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from backtester.account.ledger import FEES, FUNDING, INVENTORY, TRADING, WALLET, Ledger, Posting
 from backtester.account.postings import START, coin_postings, fill_postings, funding_cause, funding_postings, start_postings
 from backtester.domain.account import AccountSnapshot
+from backtester.domain.contract_value import book_fill, worth
 from backtester.domain.money import FEE_STEP, decimal_from_e8, decimal_from_money, e8_from_decimal, format_money, money_from_decimal
 from backtester.domain.orders import Fill
-from backtester.domain.position import book_fill
 from backtester.domain.settlement import FundingPaid
 
 
@@ -48,9 +48,15 @@ class BookedPosting(NamedTuple):
 class LedgerReplay:
     """Ledger and positions as the messages booked so far leave them; `ledger` checks that each event's postings sum to zero."""
 
-    def __init__(self, *, asset: str, starting_cash: int, time_ms: int, coins: Mapping[str, str]) -> None:
-        """`asset` is the quote asset; `coins` has the base asset of each spot symbol, "" where it is not known."""
+    def __init__(
+        self, *, asset: str, starting_cash: int, time_ms: int, coins: Mapping[str, str], faces: Mapping[str, int] | None = None
+    ) -> None:
+        """`asset` is the quote asset, or that of settlement; `coins` has the base asset of each spot symbol, "" where it is not known.
+
+        `faces` are those of inverse contracts, by symbol (`domain.contract_value`).
+        """
         self.asset = asset
+        self._faces = faces or {}
         self.ledger = Ledger()
         self.positions: dict[str, tuple[int, int]] = {}
         """(signed size in 1e-8, signed entry value in money units) by symbol."""
@@ -64,7 +70,8 @@ class LedgerReplay:
 
     def _fill(self, fill: Fill) -> list[BookedPosting]:
         size_e8, cost = self.positions.get(fill.symbol, (0, 0))
-        booked = book_fill(lots=size_e8, cost=cost, signed_lots=fill.net_e8, lot_value=e8_from_decimal(fill.price))
+        price, face = e8_from_decimal(fill.price), self._faces.get(fill.symbol, 0)
+        booked = book_fill(lots=size_e8, cost=cost, signed_lots=fill.net_e8, price_e8=price, face=face)
         self.positions[fill.symbol] = (booked.lots, booked.cost)
         coin = self._coins.get(fill.symbol)
         postings = fill_postings(booked, cost_before=cost, fee=fill.fee_value, spot_symbol="" if coin is None else fill.symbol)
@@ -97,7 +104,9 @@ class LedgerReplay:
     def unrealised(self, snapshot: AccountSnapshot) -> int:
         """Profit of the positions at the marks of a snapshot; what it gives no mark for counts at its entry."""
         marks = {view.symbol: e8_from_decimal(view.mark) for view in snapshot.positions}
-        return sum(size * marks[symbol] - cost for symbol, (size, cost) in self.positions.items() if symbol in marks)
+        faces = self._faces
+        held = self.positions.items()
+        return sum(worth(size, marks[symbol], faces.get(symbol, 0)) - cost for symbol, (size, cost) in held if symbol in marks)
 
     def booked_total(self) -> int:
         """All that the trader has by the postings: the wallet, and on spot what is held, at cost."""

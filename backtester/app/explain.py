@@ -12,7 +12,7 @@ from typing import NamedTuple
 from backtester.account.replay import BookedPosting, LedgerReplay
 from backtester.audit.events import decode_fill, decode_funding, decode_snapshot
 from backtester.audit.journal import JournalLine, read_journal, unsealed_lines
-from backtester.audit.run_store import CONFIG_NAME, Manifest, RunDir
+from backtester.audit.run_store import CONFIG_NAME, Manifest, RunDir, faces_of
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.errors import ConfigError, JournalError, LedgerImbalanceError
 from backtester.domain.money import money_from_decimal
@@ -193,7 +193,13 @@ class RunLedger:
                 return []
             cash = money_from_decimal(Decimal(event.settings["account.starting_cash"]))
             coins = {symbol: self.manifest.bases.get(symbol, "") for symbol in _spot_symbols(self.manifest)}
-            self.replay = LedgerReplay(asset=self.manifest.quote, starting_cash=cash, time_ms=event.time_ms, coins=coins)
+            self.replay = LedgerReplay(
+                asset=self.manifest.quote,
+                starting_cash=cash,
+                time_ms=event.time_ms,
+                coins=coins,
+                faces=faces_of(self.manifest.contracts),
+            )
             return self.replay.opening
         if isinstance(event, RunEnded) and self.replay is not None and self._reaches(event.time_ms):
             self._ended = True

@@ -19,6 +19,8 @@ from backtester.domain.timeframe import iso_text, timeframe_ms
 from backtester.domain.vocabulary import Liquidity, Market
 from backtester.sim.sim_models import FeeModel, checked_rate_bps
 
+_LEVERAGED = frozenset({Market.LINEAR.value, Market.INVERSE.value})
+
 
 class MarginPlan(NamedTuple):
     """`terms` by symbol, empty where nothing is leveraged; the stored series of `account.mark`, or of liquidations, by symbol."""
@@ -60,23 +62,23 @@ def plan_margin(
     """
     account = config.account
     leverages = _leverages(config, refs)
-    linear = [ref for ref in refs if ref.market == Market.LINEAR.value]
+    derivatives = [ref for ref in refs if ref.market in _LEVERAGED]
     leveraged = any(leverage > 1 for leverage in leverages.values())
     if not leveraged and account.mark == "last":
         return MarginPlan()
-    terms = {ref.key: _terms(specs[ref.key], leverages[ref.key], fees) for ref in linear} if leveraged else {}
+    terms = {ref.key: _terms(specs[ref.key], leverages[ref.key], fees) for ref in derivatives} if leveraged else {}
     stored = config.data.source == "catalog"
     catalog = Catalog(config.data.data_path if "://" in config.data.data_path else Path(config.data.data_path)) if stored else None
     kind = "mark" if account.mark == "last" else account.mark
     execution_ms = timeframe_ms(config.run.execution_timeframe)
     series: dict[str, StoredSeries] = {}
-    for ref in linear:
+    for ref in derivatives:
         found = finest_series(catalog, ref, kind, longest_ms=execution_ms, start_ms=start_ms, end_ms=end_ms)
         if found is not None:
             series[ref.key] = found
         elif account.mark != "last":
             raise _missing(config, ref, kind)
-    notes = tuple(_notes(config, linear, specs, terms, series, start_ms=start_ms, end_ms=end_ms))
+    notes = tuple(_notes(config, derivatives, specs, terms, series, start_ms=start_ms, end_ms=end_ms))
     mode = MarginMode(account.margin)
     return MarginPlan(terms, mode, series, account.mark != "last", catalog, start_ms, end_ms, notes)
 
@@ -89,7 +91,7 @@ def _leverages(config: RunConfig, refs: Sequence[SymbolRef]) -> dict[str, Decima
     if unknown:
         names = ", ".join(ref.key for ref in refs)
         raise ConfigError(f"account.leverage_by_symbol names {', '.join(unknown)}, not in this run ({names})")
-    spot = [ref.key for ref in refs if ref.market != Market.LINEAR.value]
+    spot = [ref.key for ref in refs if ref.market not in _LEVERAGED]
     asked = [symbol for symbol in spot if by_symbol.get(symbol, Decimal(1)) > 1]
     if asked or (account.leverage > 1 and len(spot) == len(refs)):
         raise ConfigError(f"{', '.join(asked or spot)}: leverage is a matter of derivatives; use 1, or --market linear")

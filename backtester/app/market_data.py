@@ -17,6 +17,7 @@ from backtester.data.series import series_of
 from backtester.data.symbol_cursor import SymbolStream
 from backtester.domain.errors import DataQualityError
 from backtester.domain.timeframe import MINUTE_MS, parse_time_ms, timeframe_ms
+from backtester.domain.vocabulary import Market
 
 ColumnsReader = Callable[[int, int], Iterator[CandleColumns]]
 """Candles of one symbol that start in [start_ms, end_ms), in chunks."""
@@ -175,7 +176,8 @@ def from_sample(refs: Sequence[SymbolRef], config: RunConfig) -> MarketData:
 
     def reader(ref: SymbolRef) -> ColumnsReader:
         def read(start_ms: int, end_ms: int) -> Iterator[CandleColumns]:
-            return sample_columns(ref.name, seed=seed, start_ms=max(start_ms, begin_ms), end_ms=end_ms)
+            contracts = ref.market == Market.INVERSE.value
+            return sample_columns(ref.name, seed=seed, start_ms=max(start_ms, begin_ms), end_ms=end_ms, in_contracts=contracts)
 
         return read if length_ms == MINUTE_MS else _joined(read, ref.key, bars_ms=MINUTE_MS, length_ms=length_ms)
 

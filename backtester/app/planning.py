@@ -74,7 +74,7 @@ class PlannedRun(NamedTuple):
 def plan_run(
     resolved: ResolvedRun, *, market: MarketData, specs: SymbolSpecs | None = None, models: Models = Models()
 ) -> PlannedRun:
-    """The plan of a resolved run. Raises ConfigError for a symbol without a spec, or symbols with different quote assets."""
+    """The plan of a resolved run. Raises ConfigError for a symbol without a spec, or symbols settled in different assets."""
     config = resolved.config
     chosen, notes = _specs_at_start(resolved, specs)
     strategies = _strategies(resolved)
@@ -109,9 +109,13 @@ def _specs_at_start(resolved: ResolvedRun, specs: SymbolSpecs | None) -> ChosenS
     keys = [ref.key for ref in resolved.refs]
     known = specs_of(resolved) if specs is None else specs
     chosen = choose_specs(known, keys, start_ms=resolved.start_ms, end_ms=resolved.end_ms)
-    quotes = {spec.quote for spec in chosen.specs.values()}
-    if len(quotes) > 1:
-        raise ConfigError(f"symbols of one run must share a quote asset; these have {', '.join(sorted(quotes))}")
+    assets = {key: spec.money_asset for key, spec in chosen.specs.items()}
+    if len(set(assets.values())) > 1:
+        listed = ", ".join(f"{key} {asset}" for key, asset in assets.items())
+        raise ConfigError(
+            f"symbols of one run must be settled in one asset, for an account has one balance; these are in several: {listed}. "
+            "Run them one by one, or choose symbols of one settlement asset"
+        )
     return chosen
 
 

@@ -83,7 +83,7 @@ def settle(
     """
     for market in (ref.market for ref in refs):
         if market in MARKET_LATER:
-            raise ConfigError(f"market {market}: runs on it come later; candles can be imported. Use spot or linear")
+            raise ConfigError(f"market {market}: runs on it come later; candles can be imported. Use spot, linear or inverse")
     by_timeframe = {ref.key: {one.timeframe: one for one in stored[ref.key]} for ref in refs}
     execution = _execution_timeframe(config, by_timeframe)
     sections = _with_timeframes(config, loaded, execution)

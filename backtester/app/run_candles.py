@@ -49,7 +49,7 @@ class RunCandles:
     def quote(self) -> str:
         """The asset that the run's money is in. Raises ConfigError when its first symbol has no rules."""
         specs = specs_of(ResolvedRun(self.config, self.refs, (), self._start_ms, self._end_ms))
-        return specs.at(self.refs[0].key, self._start_ms).quote
+        return specs.at(self.refs[0].key, self._start_ms).money_asset
 
 
 def run_candles(run: Path, *, data: Path | None) -> RunCandles:

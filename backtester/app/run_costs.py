@@ -6,7 +6,7 @@ from pathlib import Path
 
 from backtester.app.run_candles import run_candles
 from backtester.audit.journal import read_journal
-from backtester.audit.run_store import CONFIG_NAME, RunDir
+from backtester.audit.run_store import CONFIG_NAME, RunDir, faces_of
 from backtester.config.loading import RunRequest, load_run_config
 from backtester.report.transaction_costs import TransactionCosts, transaction_costs
 
@@ -16,7 +16,7 @@ def run_costs(run: Path, *, data: Path | None = None) -> TransactionCosts:
 
     Raises DataError when the bars are not stored any more, StorageError when it is no run.
     """
-    RunDir(run).read_manifest()
+    manifest = RunDir(run).read_manifest()
     sim = load_run_config(RunRequest(config_file=run / CONFIG_NAME)).config.sim
     candles = run_candles(run, data=data)
     return transaction_costs(
@@ -24,4 +24,5 @@ def run_costs(run: Path, *, data: Path | None = None) -> TransactionCosts:
         bars_of=candles.of,
         length_ms=candles.length_ms,
         spread_bps=sim.spread_bps * sim.cost_factor,
+        faces=faces_of(manifest.contracts),
     )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from backtester.app.run_candles import run_candles
 from backtester.audit.journal import read_journal
-from backtester.audit.run_store import RunDir
+from backtester.audit.run_store import RunDir, faces_of
 from backtester.domain.errors import BacktesterError, ConfigError, DataError, StorageError
 from backtester.domain.money import money_from_decimal
 from backtester.report.csv_files import TRADES_NAME
@@ -49,6 +49,7 @@ def run_trades(run: Path, *, data: Path | None = None) -> RunTrades:
         bars_of=candles.of if candles is not None else _nowhere,
         length_ms=candles.length_ms if candles is not None else 1,
         open_gross=open_gross,
+        faces=faces_of(manifest.contracts),
     )
     if len(facts) != len(rows):
         raise StorageError(f"{path} has {len(rows)} trades, the journal {len(facts)}: see `bt verify {run}`")

@@ -117,7 +117,11 @@ def _without_best(base: RunResult) -> StressRow:
 def _costs_bps(base: RunResult) -> tuple[float | None, float | None]:
     """(paid, break-even) per side in bps of the value traded; None where nothing was."""
     fills = frame_of_text(base.file_text(FILLS_NAME))
-    traded = sum(float(qty) * float(price) for qty, price in zip(fills["qty"], fills["price"], strict=True))
+    contracts = base.manifest.contracts
+    traded = sum(
+        float(qty) * (float(contracts[symbol]) / float(price) if symbol in contracts else float(price))
+        for symbol, qty, price in zip(fills["symbol"], fills["qty"], fills["price"], strict=True)
+    )
     if not traded:
         return None, None
     paid = float(base.metrics["fees"]) + float(base.metrics.get("slippage") or 0.0)

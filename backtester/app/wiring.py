@@ -273,7 +273,7 @@ def _account(
 def _books(plan: Plan, marks: Mapping[str, float]) -> Books:
     """The account at its start."""
     cash = money_from_decimal(plan.config.account.starting_cash)
-    quote = next(iter(plan.specs.values())).quote
+    quote = next(iter(plan.specs.values())).money_asset
     return Books(specs=plan.specs, starting_cash=cash, quote=quote, marks=marks, exact=_paying_in_base(plan))
 
 

@@ -6,9 +6,10 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -17,6 +18,7 @@ import msgspec
 
 from backtester.audit.journal import JOURNAL_NAME
 from backtester.domain.errors import StorageError
+from backtester.domain.money import PRICE_ONE, e8_from_decimal
 
 MANIFEST_NAME = "manifest.json"
 CONFIG_NAME = "config.toml"
@@ -84,8 +86,9 @@ class Manifest(msgspec.Struct, kw_only=True):
     Paths and times of day stand here only; every other file but `config.toml` and `run.log` is a function of configuration,
     data and seed. `error` is the message that ended a failed run. `handed_over` names what was given in Python and is not stored,
     without which the run cannot be executed again. `ambiguous_bars` are those whose order of events decided an outcome, and
-    `ambiguous_quote` what hung on it: the distance between the outcomes times the size, summed up. `bases` has the base asset of
-    each spot symbol.
+    `ambiguous_quote` what hung on it: the distance between the outcomes times the size, summed up. `quote` is the asset that the
+    run's money is in, `bases` has the base asset of each spot symbol, `contracts` how much of its quote currency each inverse
+    contract stands for.
     """
 
     run_id: str
@@ -102,6 +105,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     market: str = ""
     quote: str = ""
     bases: dict[str, str] = {}
+    contracts: dict[str, str] = {}
     start: str = ""
     end: str = ""
     timeframe: str = ""
@@ -125,6 +129,11 @@ class Manifest(msgspec.Struct, kw_only=True):
     manifest_sha256: str = ""
     """That of the manifest's own text with this left empty; empty while the run runs."""
     format_version: int = FORMAT_VERSION
+
+
+def faces_of(contracts: Mapping[str, str]) -> dict[str, int]:
+    """By symbol the `face` of inverse contracts (`domain.contract_value`), from what a manifest says of them."""
+    return {symbol: e8_from_decimal(Decimal(size)) * PRICE_ONE for symbol, size in contracts.items()}
 
 
 class RunDir:

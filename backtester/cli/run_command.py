@@ -118,4 +118,4 @@ def quote_of(result: RunResult) -> str:
     from backtester.app.specs import specs_of
 
     first = result.resolved.refs[0]
-    return specs_of(result.resolved).at(first.key, result.resolved.start_ms).quote
+    return specs_of(result.resolved).at(first.key, result.resolved.start_ms).money_asset

@@ -22,7 +22,7 @@ from backtester.domain.order_bounds import PriceBand
 from backtester.domain.timeframe import parse_time_ms
 from backtester.domain.vocabulary import Market
 
-SAMPLE_MARKETS = (Market.SPOT, Market.LINEAR)
+SAMPLE_MARKETS = (Market.SPOT, Market.LINEAR, Market.INVERSE)
 SAMPLE_MIN_NOTIONAL = Decimal(5)
 InstrumentKey = tuple[str, str, str]
 """(exchange, market, name)."""
@@ -35,7 +35,10 @@ def _none_stored(exchange: str, market: str, name: str) -> tuple[SymbolSpec, ...
 
 
 class InstrumentRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One `[[instruments]]` table; prices and notionals in quote, sizes in base, times ISO (UTC), `valid_to` exclusive."""
+    """One `[[instruments]]` table; prices and notionals in quote, sizes in base, times ISO (UTC), `valid_to` exclusive.
+
+    Sizes of inverse contracts are numbers of contracts, each of `contract_size` of the quote asset.
+    """
 
     symbol: str
     exchange: str
@@ -52,6 +55,8 @@ class InstrumentRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     min_price: Decimal | None = None
     max_price: Decimal | None = None
     price_band: PriceBand | None = None
+    contract_size: Decimal = Decimal(1)
+    settle: str | None = None
     valid_from: str = "1970-01-01"
     valid_to: str | None = None
     tradable: bool = True
@@ -80,6 +85,8 @@ class InstrumentRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             price_band=self.price_band,
             min_notional=self.min_notional,
             max_notional=self.max_notional,
+            contract_size=self.contract_size,
+            settle=self.settle,
             valid_from_ms=parse_time_ms(self.valid_from, what="valid_from"),
             valid_to_ms=None if self.valid_to is None else parse_time_ms(self.valid_to, what="valid_to"),
             tradable=self.tradable,
@@ -141,9 +148,22 @@ def _packaged() -> dict[InstrumentKey, tuple[InstrumentRow, ...]]:
 
 def _sample_spec(key: str, *, market: str, name: str) -> SymbolSpec:
     if market not in {kind.value for kind in SAMPLE_MARKETS}:
-        raise ConfigError(f"the sample market has no {market} instruments; use --market spot or linear")
+        raise ConfigError(f"the sample market has no {market} instruments; use --market spot, linear or inverse")
     base, quote = base_and_quote(name)
     symbol = sample_symbol(name)
+    if market == Market.INVERSE.value:
+        return SymbolSpec(
+            symbol=key,
+            exchange=SAMPLE_EXCHANGE,
+            market=Market.INVERSE,
+            base=base,
+            quote=quote,
+            settle=base,
+            tick_size=symbol.tick_size,
+            lot_size=Decimal(1),
+            min_qty=Decimal(1),
+            source=SAMPLE_LABEL,
+        )
     return SymbolSpec(
         symbol=key,
         exchange=SAMPLE_EXCHANGE,

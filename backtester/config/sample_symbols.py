@@ -45,8 +45,11 @@ class _SampleTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @cache
 def sample_symbol(name: str) -> SampleSymbol:
-    """The row of `name`; a name without a row gets one that is a function of the name only."""
-    return _table().get(name) or _derived(name)
+    """The row of `name`; `BTCUSD` looks like `BTCUSDT`; a name without a row gets one that is a function of the name only."""
+    row = _table().get(name)
+    if row is None and name.endswith("USD") and (alike := _table().get(f"{name}T")):
+        row = msgspec.structs.replace(alike, symbol=name)
+    return row or _derived(name)
 
 
 def base_and_quote(name: str) -> tuple[str, str]:

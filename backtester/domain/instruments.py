@@ -8,8 +8,9 @@ from decimal import Decimal
 
 import msgspec
 
+from backtester.domain import contract_value
 from backtester.domain.errors import ConfigError
-from backtester.domain.money import e8_from_decimal
+from backtester.domain.money import PRICE_ONE, e8_from_decimal
 from backtester.domain.order_bounds import OrderBounds, PriceBand, order_bounds
 from backtester.domain.tiers import LeverageTier
 from backtester.domain.timeframe import iso_text
@@ -71,6 +72,8 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_qty_e8: int | None = None
     max_notional_e8: int | None = None
     bounds: OrderBounds | None = None
+    face: int = 0
+    """Of an inverse contract, what a contract stands for in the quote currency, in 1e-16 (see `domain.contract_value`); 0 of any other."""
 
     def __post_init__(self) -> None:
         for name in ("tick_size", "lot_size", "max_qty", "max_notional", "min_qty", "min_notional"):
@@ -106,6 +109,33 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
             )
         if self.valid_to_ms is not None and self.valid_to_ms <= self.valid_from_ms:
             raise ConfigError(f"instrument {self.symbol}: valid_to must be after valid_from")
+        if self.market is Market.INVERSE:
+            try:
+                contract_e8 = e8_from_decimal(self.contract_size)
+            except ValueError as error:
+                raise ConfigError(f"instrument {self.symbol}: contract_size: {error}") from None
+            if contract_e8 <= 0:
+                raise ConfigError(f"instrument {self.symbol}: contract_size must be above 0, was {self.contract_size}")
+            msgspec.structs.force_setattr(self, "face", contract_e8 * PRICE_ONE)
+
+    @property
+    def money_asset(self) -> str:
+        """The asset that profit, fees and margin are in: that of settlement; where it is not known, the coin or the quote asset."""
+        if self.market is Market.SPOT:
+            return self.quote
+        return self.settle or (self.base if self.face else self.quote)
+
+    def worth(self, lots: int, price_e8: int) -> int:
+        """What a signed position counts for at a price, in money units (`contract_value.worth`)."""
+        return contract_value.worth(lots * self.lot_e8, price_e8, self.face)
+
+    def value(self, lots: int, price_e8: int) -> int:
+        """What lots (not negative) are worth at a price, in money units, rounded up."""
+        return contract_value.value(lots * self.lot_e8, price_e8, self.face)
+
+    def quote_value_e16(self, lots: int, price_e8: int) -> int:
+        """Value in the quote currency in 1e-16, which a venue's limits of an order count; of inverse contracts whatever the price."""
+        return lots * self.lot_e8 * (self.face // PRICE_ONE if self.face else price_e8)
 
     def valid_at(self, time_ms: int) -> bool:
         """Whether these rules were in force at `time_ms`."""

@@ -62,8 +62,7 @@ def fill_value_money(*, contracts: int, contract_e8: int, price_e8: int, is_buy:
 
     A buyer of contracts gains from coins given at entry and loses those at exit, so the smaller value is the worse one.
     """
-    numerator = contracts * contract_e8 * MONEY_ONE
-    return numerator // price_e8 if is_buy else ceil_div(numerator, price_e8)
+    return _value_at_face(contracts, contract_e8 * MONEY_ONE, price_e8, is_buy=is_buy)
 
 
 def book_fill(*, contracts: int, cost: int, signed_contracts: int, contract_e8: int, price_e8: int) -> Booked:
@@ -74,6 +73,12 @@ def book_fill(*, contracts: int, cost: int, signed_contracts: int, contract_e8: 
     own price. Realised profit is rounded down to a money unit.
     Source: exchange_semantics.md, section 4.1; golden A06 (rule), B01, B03.
     """
+    face = contract_e8 * MONEY_ONE
+    return book_at_face(contracts=contracts, cost=cost, signed_contracts=signed_contracts, face=face, price_e8=price_e8)
+
+
+def book_at_face(*, contracts: int, cost: int, signed_contracts: int, face: int, price_e8: int) -> Booked:
+    """`book_fill` for contracts (or parts of contracts) that are worth face / price_e8 money units each."""
     is_buy = signed_contracts > 0
     opens = contracts == 0 or (contracts > 0) == is_buy
     closed = 0 if opens else min(abs(contracts), abs(signed_contracts))
@@ -81,10 +86,10 @@ def book_fill(*, contracts: int, cost: int, signed_contracts: int, contract_e8: 
     sign = 1 if is_buy else -1
     realised, removed = 0, 0
     if closed:
-        closing_value = -sign * fill_value_money(contracts=closed, contract_e8=contract_e8, price_e8=price_e8, is_buy=is_buy)
+        closing_value = -sign * _value_at_face(closed, face, price_e8, is_buy=is_buy)
         removed = cost * closed // abs(contracts)
         realised = removed - closing_value
-    added = sign * fill_value_money(contracts=opened, contract_e8=contract_e8, price_e8=price_e8, is_buy=is_buy)
+    added = sign * _value_at_face(opened, face, price_e8, is_buy=is_buy)
     return Booked(contracts + signed_contracts, cost - removed + added, realised)
 
 
@@ -96,3 +101,7 @@ def unrealised_money(*, contracts: int, cost: int, contract_e8: int, mark_e8: in
     closing_is_buy = contracts < 0
     value = fill_value_money(contracts=abs(contracts), contract_e8=contract_e8, price_e8=mark_e8, is_buy=closing_is_buy)
     return cost - value if contracts > 0 else cost + value
+
+
+def _value_at_face(contracts: int, face: int, price_e8: int, *, is_buy: bool) -> int:
+    return contracts * face // price_e8 if is_buy else ceil_div(contracts * face, price_e8)

@@ -16,6 +16,9 @@ PRICE_ONE: int = 10**PRICE_DECIMALS
 FEE_STEP = 10**8
 """Fees are whole multiples of 1e-8 of the asset (coin precision): 10**8 money units."""
 
+CURRENCIES = frozenset(("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "DAI", "USD", "EUR", "GBP", "TRY", "quote"))
+"""What amounts of two decimals are usual of."""
+
 CALCULATION = Context(
     prec=60,
     rounding=ROUND_HALF_EVEN,
@@ -84,6 +87,17 @@ def format_scaled(units: int, decimals: int, *, least: int = 8) -> str:
     if len(text) > least:
         text = text[:least] + text[least:].rstrip("0")
     return f"{sign}{whole}.{text.ljust(least, '0')}"
+
+
+def shown_decimals(asset: str) -> int:
+    """How many decimals amounts of an asset are shown with: 2 of a currency or a coin that stands for one, else 8 of a coin."""
+    return 2 if asset in CURRENCIES or not asset else PRICE_DECIMALS
+
+
+def shown_amount(units: int, asset: str) -> str:
+    """Money units as people read them, rounded down."""
+    decimals = shown_decimals(asset)
+    return f"{units // 10 ** (MONEY_DECIMALS - decimals) / 10**decimals:.{decimals}f}"
 
 
 def ceil_div(numerator: int, denominator: int) -> int:

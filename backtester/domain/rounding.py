@@ -69,6 +69,8 @@ def smallest_opening_lots(*, spec: SymbolSpec, price: Number) -> int:
     Source: exchange_semantics.md, section 1.4 (min notional); golden G18.
     """
     numerator, denominator = exact_decimal(price, what="price").as_integer_ratio()
+    if spec.face:
+        numerator, denominator = spec.face, PRICE_ONE**2
     by_notional = ceil_div(spec.min_notional_e8 * denominator, spec.lot_e8 * numerator)
     return max(1, ceil_div(spec.min_qty_e8, spec.lot_e8), by_notional)
 
@@ -93,6 +95,8 @@ def opening_breach(*, lots: int, price: tuple[int, int], spec: SymbolSpec) -> Re
     qty_e8 = lots * spec.lot_e8
     if spec.max_qty_e8 is not None and qty_e8 > spec.max_qty_e8:
         return RejectReason.MAX_QTY
+    if spec.face:  # a contract has its value in the quote currency, whatever the price
+        price = (spec.face, PRICE_ONE**2)
     notional = qty_e8 * price[0]
     if notional < spec.min_notional_e8 * price[1]:
         return RejectReason.MIN_NOTIONAL

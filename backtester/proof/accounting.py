@@ -14,7 +14,10 @@ UNIT = Fraction(1, 10**16)
 
 
 class Trade(NamedTuple):
-    """One round trip, flat to flat; `exit_value` is None while it is open; fills of the run count from 0."""
+    """One round trip, flat to flat; `exit_value` is None while it is open; fills of the run count from 0.
+
+    Values are what a long of that size counts for: of an inverse contract below 0. `rounded` is how many roundings they may hold.
+    """
 
     symbol: str
     side: str
@@ -29,6 +32,7 @@ class Trade(NamedTuple):
     order_type: str
     first_fill: int
     last_fill: int | None
+    rounded: int = 0
 
 
 class _Open:
@@ -37,6 +41,7 @@ class _Open:
     def __init__(self, symbol: str, side: str, time_ms: int, strategy_id: str, fill: int) -> None:
         self.symbol, self.side, self.time_ms, self.strategy_id, self.first_fill = symbol, side, time_ms, strategy_id, fill
         self.size = self.entered = self.entry_value = self.exit_value = self.fees = Fraction(0)
+        self.rounded = 0
 
     def left_over(self) -> _Open:
         """What is still open, with its share of the entry value, as a trade of its own; this one has nothing open any more."""
@@ -52,7 +57,8 @@ class _Open:
 class Accounting:
     """What an account must hold after the fills and payments it was told of, in order."""
 
-    def __init__(self, starting_cash: Fraction, *, spot: frozenset[str]) -> None:
+    def __init__(self, starting_cash: Fraction, *, spot: frozenset[str], contracts: dict[str, Fraction]) -> None:
+        """`contracts` are the sizes of inverse ones: a contract is worth size / price coins, and a long loses what that gains."""
         self.flows = starting_cash
         """Start, plus sales, less purchases, less fees, plus funding."""
         self.fees = self.funding = Fraction(0)
@@ -60,6 +66,8 @@ class Accounting:
         self.cost: dict[str, Fraction] = {}
         self.trades: list[Trade] = []
         self.reductions = 0
+        """How many amounts may have been rounded by a unit: profits of reductions, and values of inverse contracts."""
+        self.inverse = contracts
         self._fills = 0
         self._spot = spot
         self._open: dict[str, _Open] = {}
@@ -75,16 +83,17 @@ class Accounting:
             signed, fee = signed - fee, fee * price
             size = abs(signed)
         held = self.held.get(symbol, Fraction(0))
-        self.flows -= signed * price + fee
+        worth = self.worth(symbol, price)
+        self.flows -= signed * worth + fee
         self.fees += fee
         self.held[symbol] = held + signed
         closing = min(size, abs(held)) if held * signed < 0 else Fraction(0)
-        self.reductions += bool(closing)
+        self.reductions += bool(closing) + 2 * (symbol in self.inverse)
         cost = self.cost.get(symbol, Fraction(0))
         if closing:
             cost -= cost * closing / abs(held)
-        self.cost[symbol] = cost + (signed - (closing if signed > 0 else -closing)) * price
-        self._trade(event, size, closing, price, fee, lot)
+        self.cost[symbol] = cost + (signed - (closing if signed > 0 else -closing)) * worth
+        self._trade(event, size, closing, worth, fee, lot)
         self._fills += 1
 
     def pay(self, event: dict[str, Any]) -> None:
@@ -98,7 +107,16 @@ class Accounting:
 
     def equity(self, marks: dict[str, Fraction]) -> Fraction:
         """Flows and what is held at these marks."""
-        return self.flows + sum((size * marks[symbol] for symbol, size in self.held.items() if size), Fraction(0))
+        held = ((symbol, size) for symbol, size in self.held.items() if size)
+        return self.flows + sum((size * self.worth(symbol, marks[symbol]) for symbol, size in held), Fraction(0))
+
+    def worth(self, symbol: str, price: Fraction) -> Fraction:
+        """What one unit of size counts for at a price: the price, or what an inverse contract is worth in coins, below 0."""
+        return -self.inverse[symbol] / price if symbol in self.inverse else price
+
+    def price(self, symbol: str, worth: Fraction) -> Fraction:
+        """The price at which one unit of size counts for this."""
+        return -self.inverse[symbol] / worth if symbol in self.inverse else worth
 
     def all_trades(self) -> list[Trade]:
         """Those that are over as they ended, then those that are open as they began."""
@@ -117,13 +135,14 @@ class Accounting:
                 "",
                 one.first_fill,
                 None,
+                one.rounded,
             )
             for one in (*self._open.values(), *self._dust.values())
         ]
         return self.trades + left
 
     def _trade(
-        self, event: dict[str, Any], size: Fraction, closing: Fraction, price: Fraction, fee: Fraction, lot: Fraction
+        self, event: dict[str, Any], size: Fraction, closing: Fraction, worth: Fraction, fee: Fraction, lot: Fraction
     ) -> None:
         symbol, time_ms, strategy_id = event["symbol"], event["time_ms"], event["strategy_id"]
         if symbol in self._dust:
@@ -135,7 +154,8 @@ class Accounting:
             share = Fraction(units * closing.numerator * size.denominator // (closing.denominator * size.numerator)) * UNIT
             trade = self._open[symbol]
             trade.size -= closing
-            trade.exit_value += closing * price
+            trade.exit_value += closing * worth
+            trade.rounded += symbol in self.inverse
             trade.fees += share
             size, fee = size - closing, fee - share
             if 0 < trade.size < lot:  # less than can be sold: the trade is over, and this is of the next one
@@ -145,10 +165,11 @@ class Accounting:
                 facts = (symbol, trade.side, trade.entered, trade.time_ms, time_ms, trade.entry_value, trade.exit_value)
                 reason = "REVERSE" if size and event["reason"] == "SIGNAL" else event["reason"]
                 why = (reason, event["order_type"], trade.first_fill, self._fills)
-                self.trades.append(Trade(*facts, trade.fees, trade.strategy_id, *why))
+                self.trades.append(Trade(*facts, trade.fees, trade.strategy_id, *why, trade.rounded))
         if size:
             trade = self._open.setdefault(symbol, _Open(symbol, event["side"], time_ms, strategy_id, self._fills))
             trade.size += size
             trade.entered += size
-            trade.entry_value += size * price
+            trade.entry_value += size * worth
+            trade.rounded += symbol in self.inverse
             trade.fees += fee

@@ -46,7 +46,8 @@ def recompute(run_dir: Path) -> Recomputed:
     told = _Differences()
     journal = SealedJournal(run_dir / "journal.jsonl")
     spot = frozenset(symbol for symbol in manifest["symbols"] if _market_of(symbol, manifest) == "spot")
-    account, levels = Accounting(start, spot=spot), Levels()
+    contracts = {symbol: Fraction(size) for symbol, size in manifest.get("contracts", {}).items()}
+    account, levels = Accounting(start, spot=spot, contracts=contracts), Levels()
     coins = {symbol: asset for symbol, asset in manifest.get("bases", {}).items() if symbol in spot}
     fills: list[dict[str, Any]] = []
     cash: list[tuple[int, bool, Fraction]] = []
@@ -76,7 +77,7 @@ def recompute(run_dir: Path) -> Recomputed:
     _compare_fills(_rows(run_dir / "fills.csv"), fills, told)
     trade_rows, equity_rows = _rows(run_dir / "trades.csv"), _rows(run_dir / "equity.csv")
     trades = account.all_trades()
-    _compare_trades(trade_rows, trades, levels.of(trades), told)
+    _compare_trades(trade_rows, trades, levels.of(trades), account, told)
     _compare_equity(equity_rows, cash, start, told, has_spot=bool(spot), slack=account.reductions * UNIT)
     metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
     expected = figures(equity_rows, trade_rows, start_ms=start_ms, starting_cash=start)
@@ -132,11 +133,16 @@ def _compare_snapshot(line: int, event: dict[str, Any], account: Accounting, tol
         return
     marks = {row["symbol"]: Fraction(row["mark"]) for row in event["positions"]}
     slack = account.reductions * UNIT
+    inexact = (account.reductions + len(held)) * UNIT if account.inverse else Fraction(0)
     for name, value, allowed in (
         ("cash", account.cash(), slack),
-        ("equity", account.equity(marks), Fraction(0)),
+        ("equity", account.equity(marks), inexact),
         ("fees", account.fees, Fraction(0)),
-        ("exposure", sum((abs(size) * marks[symbol] for symbol, size in held.items()), Fraction(0)), Fraction(0)),
+        (
+            "exposure",
+            sum((abs(size * account.worth(symbol, marks[symbol])) for symbol, size in held.items()), Fraction(0)),
+            inexact,
+        ),
     ):
         if abs(Fraction(event[name]) - value) > allowed:
             told.add("journal", f"line {line}: the snapshot's {name} is {event[name]}, the fills make it {float(value)}")
@@ -167,7 +173,11 @@ def _compare_fills(rows: Iterable[Row], fills: Iterable[dict[str, Any]], told: _
 
 
 def _compare_trades(
-    rows: Iterable[Row], trades: Iterable[Trade], levels: Iterable[tuple[Fraction | None, Fraction | None]], told: _Differences
+    rows: Iterable[Row],
+    trades: Iterable[Trade],
+    levels: Iterable[tuple[Fraction | None, Fraction | None]],
+    account: Accounting,
+    told: _Differences,
 ) -> None:
     for number, (row, trade, guards) in enumerate(zip_longest(rows, trades, levels), start=2):
         if row is None or trade is None or guards is None:
@@ -183,11 +193,12 @@ def _compare_trades(
         ]
         gross, net = Fraction(row["gross_pnl"]), Fraction(row["net_pnl"])
         sign = 1 if trade.side == "buy" else -1
-        checks = [("entry_price", trade.entry_value / trade.qty, UNIT), ("net_pnl", gross - trade.fees, Fraction(0))]
+        checks = [("entry_price", *_price(account, trade, trade.entry_value)), ("net_pnl", gross - trade.fees, Fraction(0))]
         if trade.exit_value is not None:
-            checks.append(("exit_price", trade.exit_value / trade.qty, UNIT))
-            checks.append(("gross_pnl", sign * (trade.exit_value - trade.entry_value), Fraction(0)))
-        checks.append(("pnl_frac", net / trade.entry_value, UNIT))
+            checks.append(("exit_price", *_price(account, trade, trade.exit_value)))
+            checks.append(("gross_pnl", sign * (trade.exit_value - trade.entry_value), trade.rounded * UNIT))
+        rounded = trade.rounded * UNIT / abs(trade.entry_value)
+        checks.append(("pnl_frac", net / abs(trade.entry_value), UNIT + rounded * (1 + abs(net / trade.entry_value))))
         wrong += [name for name, value, allowed in checks if abs(Fraction(row[name]) - value) > allowed]
         for name, level in zip(("stop_price", "target_price"), guards, strict=True):
             if (level is None) is not (row[name] == "") or (level is not None and abs(Fraction(row[name]) - level) > UNIT):
@@ -196,6 +207,14 @@ def _compare_trades(
             wrong.append("is_open")
         if wrong:
             told.add("trades.csv", f"line {number}: {', '.join(wrong)} are not what the fills make them")
+
+
+def _price(account: Accounting, trade: Trade, value: Fraction) -> tuple[Fraction, Fraction]:
+    """The average price of a side of a trade, and by how much it may be rounded: of an inverse contract it comes from coins."""
+    price = account.price(trade.symbol, value / trade.qty)
+    if trade.symbol not in account.inverse:
+        return price, UNIT
+    return price, Fraction(1, 10**8) + 2 * price * trade.rounded * UNIT / abs(value)
 
 
 def _compare_equity(

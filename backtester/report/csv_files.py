@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import NamedTuple, TextIO
 
@@ -24,9 +24,12 @@ TRADE_COLUMNS = (
 )
 
 
-def write_fills(file: TextIO, fills: Iterable[Fill | FundingPaid]) -> FillBook:
-    """The fills stand in `file`, one row each; they are returned packed for trades and equity, with the funding paid."""
-    book = FillBook()
+def write_fills(file: TextIO, fills: Iterable[Fill | FundingPaid], *, faces: Mapping[str, int] | None = None) -> FillBook:
+    """The fills stand in `file`, one row each; they are returned packed for trades and equity, with the funding paid.
+
+    `faces` are those of inverse contracts, by symbol.
+    """
+    book = FillBook(faces=faces)
     file.write(FILL_COLUMNS + "\n")
     row = csv.writer(file, lineterminator="\n").writerow
     for fill in fills:

@@ -12,9 +12,9 @@ from typing import TextIO
 
 import msgspec
 
+from backtester.domain.contract_value import book_fill, worth
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import FEE_STEP, PRICE_ONE, format_money, price_e8
-from backtester.domain.position import book_fill
 from backtester.domain.timeframe import DAY_MS
 from backtester.domain.vocabulary import Market
 from backtester.engine.ports import MarketDataSource, Tick
@@ -55,6 +55,7 @@ class Replay:
         self._payments = iter(book.payments)
         self._payment = next(self._payments, None)
         self._spot = {symbol: spec.market is Market.SPOT for symbol, spec in specs.items()}
+        self._faces = {symbol: spec.face for symbol, spec in specs.items()}
         self._positions: dict[str, tuple[int, int]] = {}
         self.due_ms = self._due_ms()
         """When the next fill or funding payment happens."""
@@ -63,8 +64,8 @@ class Replay:
         """Equity less the value of all positions at their marks."""
         self.cost = 0
         """Signed entry value of all positions."""
-        self.held: list[tuple[str, int, int]] = []
-        """(symbol, signed size in 1e-8, signed entry value) of every open position."""
+        self.held: list[tuple[str, int, int, int]] = []
+        """(symbol, signed size in 1e-8, worth at its entry, face) of every open position (`domain.contract_value`)."""
 
     def advance(self, time_ms: int) -> None:
         """The books hold what belongs to the instant `time_ms` and nothing later."""
@@ -77,9 +78,9 @@ class Replay:
             self.cash += self._payment[1]
             self._payment = next(self._payments, None)
         self.due_ms = self._due_ms()
-        self.held = [(symbol, size, cost) for symbol, (size, cost) in self._positions.items() if size]
-        self.cost = sum(cost for _, _, cost in self.held)
-        self.base = self.cash - sum(cost for symbol, _, cost in self.held if not self._spot[symbol])
+        self.held = [(symbol, size, cost, self._faces[symbol]) for symbol, (size, cost) in self._positions.items() if size]
+        self.cost = sum(cost for _, _, cost, _ in self.held)
+        self.base = self.cash - sum(cost for symbol, _, cost, _ in self.held if not self._spot[symbol])
 
     def _due_ms(self) -> int:
         fill_ms = self._next.time_ms if self._next is not None else _NEVER_MS
@@ -87,7 +88,7 @@ class Replay:
 
     def _book(self, fill: BookedFill) -> None:
         size, cost = self._positions.get(fill.symbol, (0, 0))
-        booked = book_fill(lots=size, cost=cost, signed_lots=fill.signed_e8, lot_value=fill.price_e8)
+        booked = book_fill(lots=size, cost=cost, signed_lots=fill.signed_e8, price_e8=fill.price_e8, face=fill.face)
         self._positions[fill.symbol] = (booked.lots, booked.cost)
         if self._spot[fill.symbol]:
             self.cash -= fill.signed_e8 * fill.price_e8
@@ -158,9 +159,12 @@ class _Curve:
                 held = replay.held
                 self._cash_text = format_money(replay.cash)
             value = exposure = 0
-            for symbol, size_e8, cost in held:
+            for symbol, size_e8, cost, face in held:
                 close = closes.get(symbol)
-                one = size_e8 * price_e8(close) if close is not None else cost
+                if face:
+                    one = worth(size_e8, price_e8(close), face) if close is not None else cost
+                else:
+                    one = size_e8 * price_e8(close) if close is not None else cost
                 value += one
                 exposure += one if one > 0 else -one
             before, equity = equity, replay.base + value
@@ -188,8 +192,10 @@ class _Curve:
         if replay.due_ms > end_ms:
             return
         replay.advance(end_ms + 1)
-        marks = ((size, cost, self._closes.get(symbol)) for symbol, size, cost in replay.held)
-        self._equity = replay.base + sum(cost if close is None else size * price_e8(close) for size, cost, close in marks)
+        marks = ((size, cost, face, self._closes.get(symbol)) for symbol, size, cost, face in replay.held)
+        self._equity = replay.base + sum(
+            cost if close is None else worth(size, price_e8(close), face) for size, cost, face, close in marks
+        )
         self._fall.see(self._equity)
 
     def finished(self) -> EquityCurve:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from backtester.audit.events import decode_fill, decode_funding
@@ -21,7 +21,7 @@ END_REASON = "END"
 
 
 class BookedFill(NamedTuple):
-    """What trades and equity need of a fill: signed size and price in 1e-8, fee in money units.
+    """What trades and equity need of a fill: signed size and price in 1e-8, fee in money units; `face` of an inverse contract.
 
     A fee that was taken from the base coin is off the size, and in `fee` at the price of the fill. `lot_e8` is the symbol's lot.
     `at_close` tells that the fill belongs to the books of the instant it is stamped with, rather than to the bar that follows.
@@ -37,6 +37,7 @@ class BookedFill(NamedTuple):
     strategy_id: str
     at_close: bool
     lot_e8: int = 0
+    face: int = 0
 
 
 _Words = tuple[str, str, str, str, int, bool]
@@ -46,7 +47,9 @@ _Words = tuple[str, str, str, str, int, bool]
 class FillBook:
     """Fills in the order of the journal, packed in columns."""
 
-    def __init__(self, fills: Iterable[Fill] = ()) -> None:
+    def __init__(self, fills: Iterable[Fill] = (), *, faces: Mapping[str, int] | None = None) -> None:
+        """`faces` are those of inverse contracts, by symbol (`domain.contract_value`)."""
+        self._faces = faces or {}
         self._time_ms = array("q")
         self._signed_e8 = array("q")
         self._price_e8 = array("q")
@@ -85,11 +88,15 @@ class FillBook:
         self._at_close.append(fill.bar_fill or fill.reason == END_REASON)
 
     def __iter__(self) -> Iterator[BookedFill]:
+        faces = self._faces
         columns = zip(self._time_ms, self._words, self._signed_e8, self._price_e8, self._fee_e8, self._at_close, strict=True)
         for time_ms, index, signed_e8, price_e8, fee_e8, at_close in columns:
             symbol, reason, order_type, strategy_id, lot_e8, in_base = self._known[index]
+            face = faces.get(symbol, 0) if faces else 0
             fee = fee_e8 * (price_e8 if in_base else FEE_STEP)
-            yield BookedFill(time_ms, symbol, signed_e8, price_e8, fee, reason, order_type, strategy_id, bool(at_close), lot_e8)
+            yield BookedFill(
+                time_ms, symbol, signed_e8, price_e8, fee, reason, order_type, strategy_id, bool(at_close), lot_e8, face
+            )
 
     def add_payment(self, paid: FundingPaid) -> None:
         """Keep one more funding payment."""

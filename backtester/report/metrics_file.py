@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TextIO, cast
 
 from backtester.domain.candle import Candle
+from backtester.domain.contract_value import falls_with_price, value, worth
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import PRICE_ONE, e8_from_decimal, format_money, price_e8
 from backtester.domain.timeframe import DAY_MS, HOUR_MS
@@ -150,13 +151,14 @@ class MarketWatch:
         replay = self._replay
         if replay.due_ms <= self._now_ms:
             replay.advance(self._now_ms)
-        gross = net = 0
-        for symbol, size_e8, cost in replay.held:
+        gross = net = held = 0
+        for symbol, size_e8, cost, face in replay.held:
             close = self._closes.get(symbol)
-            value = cost if close is None else size_e8 * price_e8(close)
-            gross += abs(value)
-            net += value
-        self.marks.append((replay.base + net, gross, net))
+            value_now = cost if close is None else worth(size_e8, price_e8(close), face)
+            held += value_now
+            gross += abs(value_now)
+            net += value_now * falls_with_price(face)
+        self.marks.append((replay.base + held, gross, net))
 
     def _price_next(self, closes: Mapping[str, float]) -> None:
         """The next fill is compared with its reference: the trigger, the last close (`closes`) or an open that is still to come.
@@ -167,9 +169,11 @@ class MarketWatch:
             return
         index, fill = self._fill
         self._fill = next(self._fills, None)
-        value = fill.signed_e8 * fill.price_e8
-        self.bought += max(value, 0)
-        self.sold += max(-value, 0)
+        worth_now = value(abs(fill.signed_e8), fill.price_e8, fill.face)
+        if fill.signed_e8 > 0:
+            self.bought += worth_now
+        else:
+            self.sold += worth_now
         if fill.order_type in AT_MARKET:
             self._pay(fill, self._waiting.trigger_ticks(index) * self._tick_e8.get(fill.symbol, 0) or None)
         elif fill.reason == END_REASON:
@@ -191,7 +195,9 @@ class MarketWatch:
         if reference_e8 is None:
             self.without_reference += 1
         else:
-            self.slippage += price_paid_away(signed_size=fill.signed_e8, price=fill.price_e8, reference=reference_e8)
+            self.slippage += price_paid_away(
+                signed_size=fill.signed_e8, price=fill.price_e8, reference=reference_e8, face=fill.face
+            )
 
 
 class EquityRows(io.TextIOBase):
@@ -233,7 +239,7 @@ def trade_result(trade: Trade) -> TradeResult:
         side=trade.side,
         entry_time_ms=trade.entry_time_ms,
         exit_time_ms=trade.exit_time_ms,
-        entry_value=trade.entry_value,
+        entry_value=abs(trade.entry_value),
         gross=trade.gross,
         fees=trade.fees,
         close_reason=trade.close_reason,
@@ -246,6 +252,8 @@ def _away(trade: Trade, price: int | None, *, sign: int) -> float | None:
     """Distance from the entry price, as a fraction of it, positive on the side of `sign`: 1 is that of profits."""
     if price is None:
         return None
+    if trade.face:
+        return sign * trade.side.sign * (price - trade.entry_price) / trade.entry_price
     return sign * trade.side.sign * (trade.qty_e8 * price - trade.entry_value * PRICE_ONE) / (trade.entry_value * PRICE_ONE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -23,15 +24,22 @@ class Held(NamedTuple):
     cost: Floats
 
 
-def held_by_symbol(fills: pl.DataFrame, *, quote: str = "") -> dict[str, Held]:
-    """Positions by symbol, those that traded most value first; a fee in another asset than `quote` was taken from the coin."""
+def held_by_symbol(fills: pl.DataFrame, *, quote: str = "", contracts: Mapping[str, str] | None = None) -> dict[str, Held]:
+    """Positions by symbol, those that traded most value first; a fee in another asset than `quote` was taken from the coin.
+
+    `contracts` are the sizes of inverse ones, which are valued in coins.
+    """
     import polars as pl
 
-    turnover = fills.group_by("symbol").agg((pl.col("qty") * pl.col("price")).sum().alias("value"))
+    worth = pl.col("price")
+    for symbol, size in (contracts or {}).items():
+        worth = pl.when(pl.col("symbol") == symbol).then(float(size) / pl.col("price")).otherwise(worth)
+    valued = fills.with_columns(worth.alias("price"))
+    turnover = valued.group_by("symbol").agg((pl.col("qty") * pl.col("price")).sum().alias("value"))
     order = turnover.sort(["value", "symbol"], descending=[True, False])["symbol"].to_list()
     in_base = (pl.col("fee_asset") != quote) & pl.lit(bool(quote))
     taken = pl.when(in_base).then(pl.col("fee")).otherwise(0.0).alias("taken")
-    return {symbol: _held(fills.filter(pl.col("symbol") == symbol).with_columns(taken)) for symbol in order}
+    return {symbol: _held(valued.filter(pl.col("symbol") == symbol).with_columns(taken)) for symbol in order}
 
 
 def _held(fills: pl.DataFrame) -> Held:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backtester.audit.journal import JournalLine, read_journal
-from backtester.audit.run_store import CHECK_NAME, METRICS_NAME, Manifest, RunDir
+from backtester.audit.run_store import CHECK_NAME, METRICS_NAME, Manifest, RunDir, faces_of
 from backtester.domain.errors import JournalError, StorageError
 from backtester.report.csv_files import FILLS_NAME, TRADES_NAME, write_fills, write_trades
 from backtester.report.equity import EQUITY_NAME
@@ -76,7 +76,7 @@ def read_run(path: Path) -> RecordedRun:
     manifest = run.read_manifest()
     fills, trades = _frame(path / FILLS_NAME), _frame(path / TRADES_NAME)
     if fills is None or trades is None:
-        fills, trades = _from_journal(run.journal_path)
+        fills, trades = _from_journal(run.journal_path, manifest)
     return RecordedRun(
         path=path,
         manifest=manifest,
@@ -113,7 +113,7 @@ def _check(path: Path, digest: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found.get("digest") == digest else None
 
 
-def _from_journal(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _from_journal(path: Path, manifest: Manifest) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Fills and trades as far as the journal can be read; what is wrong with it, `journal_facts` says."""
     fills, trades = io.StringIO(), io.StringIO()
 
@@ -121,7 +121,7 @@ def _from_journal(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
         with suppress(JournalError, StorageError):
             yield from read_journal(path)
 
-    book = write_fills(fills, fills_of(readable()))
+    book = write_fills(fills, fills_of(readable()), faces=faces_of(manifest.contracts))
     write_trades(trades, trades_of(book, last_closes={}))
     return _rows(fills.getvalue().encode()), _rows(trades.getvalue().encode())
 

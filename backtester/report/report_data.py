@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from backtester.audit.journal import JOURNAL_NAME, read_journal
+from backtester.audit.run_store import faces_of
 from backtester.domain.timeframe import parse_time_ms, timeframe_ms
 from backtester.report.candle_series import SYMBOLS_MAX, Candles, candles_each, coarser
 from backtester.report.curves import EquityDrawn, Floats, Ints, daily_equity, drawn_equity, last_rows
@@ -94,7 +95,8 @@ def report_data(run: RecordedRun, market: Market) -> ReportData:
     if run.manifest.status != "complete":
         last_ms = int(drawn.time_ms[-1]) if len(drawn.time_ms) else run.journal.last_ms
         end_ms = last_ms if last_ms > start_ms else end_ms
-    held = held_by_symbol(run.fills, quote=run.manifest.quote) if len(run.fills) else {}
+    contracts = run.manifest.contracts
+    held = held_by_symbol(run.fills, quote=run.manifest.quote, contracts=contracts) if len(run.fills) else {}
     trails = trail_steps(
         run.journal.trails, bars_of=market.bars_of, length_ms=timeframe_ms(run.manifest.execution_timeframe), end_ms=end_ms
     )
@@ -143,6 +145,7 @@ def _closed(run: RecordedRun, market: Market) -> ClosedTrades | None:
         bars_of=market.bars_of,
         length_ms=timeframe_ms(run.manifest.execution_timeframe),
         open_gross={},
+        faces=faces_of(run.manifest.contracts),
     )
     over = [one for one in facts if not one.trade.is_open]
     worst, best = (

@@ -117,7 +117,7 @@ def write_results(
     """
     tally = JournalTally()
     with open_file(FILLS_NAME) as file:
-        book = write_fills(file, fills_of(tally.watch(lines)))
+        book = write_fills(file, fills_of(tally.watch(lines)), faces={key: spec.face for key, spec in specs.items() if spec.face})
     watch = MarketWatch(
         feed, book=book, specs=specs, waiting=tally.waiting, starting_cash=starting_cash, start_ms=start_ms, end_ms=end_ms
     )

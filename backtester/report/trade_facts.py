@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from backtester.audit.journal import JournalLine
+from backtester.domain.contract_value import worth
 from backtester.domain.money import e8_from_decimal, money_from_decimal, price_e8
 from backtester.domain.orders import Fill
 from backtester.domain.settlement import FundingPaid
@@ -85,7 +86,7 @@ class TradeFacts(msgspec.Struct, frozen=True, kw_only=True):
         return self._bps(self.best)
 
     def _bps(self, amount: int | None) -> float | None:
-        return None if amount is None else 10_000 * amount / self.trade.entry_value
+        return None if amount is None else 10_000 * amount / abs(self.trade.entry_value)
 
 
 class _Leg(NamedTuple):
@@ -104,8 +105,8 @@ class _Payment(NamedTuple):
 class _History:
     """Fills and funding of a journal, in its order, with what references need."""
 
-    def __init__(self, lines: Iterable[JournalLine]) -> None:
-        self.book = FillBook()
+    def __init__(self, lines: Iterable[JournalLine], faces: Mapping[str, int]) -> None:
+        self.book = FillBook(faces=faces)
         self.waiting = WaitingOrders()
         self.tick_e8: dict[str, int] = {}
         self.payments: dict[str, list[_Payment]] = {}
@@ -139,14 +140,19 @@ _decode_time = msgspec.json.Decoder(_Timed).decode
 
 
 def trade_facts(
-    lines: Iterable[JournalLine], *, bars_of: Callable[[str], Bars | None], length_ms: int, open_gross: Mapping[str, int]
+    lines: Iterable[JournalLine],
+    *,
+    bars_of: Callable[[str], Bars | None],
+    length_ms: int,
+    open_gross: Mapping[str, int],
+    faces: Mapping[str, int] | None = None,
 ) -> list[TradeFacts]:
     """Every trade of a journal in the order of trades.csv.
 
     `bars_of` gives a symbol's execution bars (each `length_ms` long), None where there are none. `open_gross` says of each symbol
-    with an open trade what it stood at in the end, before fees, as trades.csv does.
+    with an open trade what it stood at in the end, before fees, as trades.csv does. `faces` are those of inverse contracts.
     """
-    history = _History(lines)
+    history = _History(lines, faces or {})
     found = []
     ranges: dict[str, _Ranges | None] = {}
     for number, (trade, legs) in enumerate(_with_legs(history), start=1):
@@ -212,23 +218,24 @@ class _Ranges:
         """The least and the most that the trade stood at, exactly."""
         is_long = trade.side is Side.BUY
         cost = size_e8 = 0
+        face = trade.face
         points = [0]
         for place, leg in enumerate(legs):
             price = leg.fill.price_e8
-            points.append(size_e8 * price - cost)
+            points.append(worth(size_e8, price, face) - cost)
             if _inside_a_bar(leg.fill) and size_e8 and leg.fill.order_type not in _STOPS:
-                points += self._adverse_at(leg.fill.time_ms, size_e8, cost, is_long=is_long)
-            cost += leg.part_e8 * price
+                points += self._adverse_at(leg.fill.time_ms, size_e8, cost, is_long=is_long, face=face)
+            cost += worth(leg.part_e8, price, face)
             size_e8 += leg.part_e8
             if not size_e8:
                 break
             if _inside_a_bar(leg.fill):
-                points += self._adverse_at(leg.fill.time_ms, size_e8, cost, is_long=is_long)
+                points += self._adverse_at(leg.fill.time_ms, size_e8, cost, is_long=is_long, face=face)
             following = legs[place + 1].fill if place + 1 < len(legs) else None
             first, last = self._between(leg.fill, following, end_ms)
             if first < last:
                 extremes = float(self._bars.low[first:last].min()), float(self._bars.high[first:last].max())
-                points += (size_e8 * price_e8(extreme) - cost for extreme in extremes)
+                points += [worth(size_e8, price_e8(extreme), face) - cost for extreme in extremes]
         if trade.is_open:
             points.append(trade.gross)
         return min(points), max(points)
@@ -250,7 +257,7 @@ class _Ranges:
                 reference = price_e8(float(self._bars.open[place])) if place < len(self._ends) else None
             if reference is None:
                 return None
-            total += price_paid_away(signed_size=leg.part_e8, price=fill.price_e8, reference=reference)
+            total += price_paid_away(signed_size=leg.part_e8, price=fill.price_e8, reference=reference, face=fill.face)
         return total
 
     def _between(self, fill: BookedFill, following: BookedFill | None, end_ms: int) -> tuple[int, int]:
@@ -261,13 +268,13 @@ class _Ranges:
         inside = _inside_a_bar(following)
         return first, (bisect_left if inside else bisect_right)(self._ends, following.time_ms)
 
-    def _adverse_at(self, time_ms: int, size_e8: int, cost: int, *, is_long: bool) -> list[int]:
+    def _adverse_at(self, time_ms: int, size_e8: int, cost: int, *, is_long: bool, face: int) -> list[int]:
         """Where the position stood at the adverse extreme of the bar that ends at `time_ms`."""
         place = bisect_left(self._ends, time_ms)
         if place == len(self._ends) or self._ends[place] != time_ms:
             return []
         extreme = self._bars.low[place] if is_long else self._bars.high[place]
-        return [size_e8 * price_e8(float(extreme)) - cost]
+        return [worth(size_e8, price_e8(float(extreme)), face) - cost]
 
 
 def _inside_a_bar(fill: BookedFill) -> bool:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from backtester.domain.money import price_e8
+from backtester.domain.contract_value import average_entry_e8, worth
+from backtester.domain.money import PRICE_ONE, price_e8
 from backtester.domain.vocabulary import CloseReason, Side
 from backtester.report.fill_book import END_REASON, BookedFill
 
@@ -23,6 +24,8 @@ SIGNAL, REVERSE = CloseReason.SIGNAL.value, CloseReason.REVERSE.value
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One trade. `qty_e8` is all that was entered; values in money units, so prices are 1e-16 quote as well.
+
+    Of an inverse contract (`face`) values are what a long of that size is worth (`domain.contract_value`), in coins below 0.
 
     `exit_price` weighs what was left at its price and, in an open trade, the rest at the last close: profit before fees is always
     (exit - entry) x size. `order_type` is that of the closing fill, empty while open; `exit_time_ms` is 0 while open.
@@ -45,6 +48,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     last_fill: int | None
     stop_price: int | None = None
     target_price: int | None = None
+    face: int = 0
 
     @property
     def gross(self) -> int:
@@ -58,34 +62,31 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def entry_price(self) -> int:
-        """Size-weighted entry price, to the nearest money unit."""
-        return _nearest(self.entry_value * 10**8, self.qty_e8)
+        """Size-weighted entry price, to the nearest money unit; of an inverse contract the harmonic mean, to the nearest 1e-8."""
+        return self._price(self.entry_value)
 
     @property
     def exit_price(self) -> int:
-        """Size-weighted exit price, to the nearest money unit."""
-        return _nearest(self.exit_value * 10**8, self.qty_e8)
+        """As `entry_price`, of the exit."""
+        return self._price(self.exit_value)
 
     @property
     def pnl_frac_e16(self) -> int:
         """Net profit as a fraction of the entry value, in 1e-16."""
-        return _nearest(self.net * 10**16, self.entry_value)
+        return _nearest(self.net * 10**16, abs(self.entry_value))
+
+    def _price(self, value: int) -> int:
+        if self.face:
+            return average_entry_e8(self.qty_e8, value, self.face) * PRICE_ONE if value else 0
+        return _nearest(value * 10**8, self.qty_e8)
 
 
 class _Running:
     """A trade that is not over."""
 
     __slots__ = (
-        "entry_time_ms",
-        "entry_value",
-        "exit_value",
-        "fees",
-        "first_fill",
-        "qty_e8",
-        "side",
-        "signed_e8",
-        "strategy_id",
-        "symbol",
+        *("entry_time_ms", "entry_value", "exit_value", "face", "fees", "first_fill"),
+        *("qty_e8", "side", "signed_e8", "strategy_id", "symbol"),
     )
 
     def __init__(self, fill: BookedFill | _Running, side: Side, time_ms: int, place: int) -> None:
@@ -93,6 +94,7 @@ class _Running:
         self.symbol: str = fill.symbol
         self.side = side
         self.strategy_id: str = fill.strategy_id
+        self.face: int = fill.face
         self.entry_time_ms = time_ms
         self.signed_e8 = 0
         self.qty_e8 = 0
@@ -104,7 +106,7 @@ class _Running:
         """More of it was opened."""
         self.signed_e8 += self.side.sign * size_e8
         self.qty_e8 += size_e8
-        self.entry_value += size_e8 * price_e8
+        self.entry_value += worth(size_e8, price_e8, self.face)
         self.fees += fee
 
     def without_dust(self) -> _Dust:
@@ -119,7 +121,7 @@ class _Running:
     def leave(self, size_e8: int, price_e8: int, fee: int) -> None:
         """Some of it was closed."""
         self.signed_e8 -= self.side.sign * size_e8
-        self.exit_value += size_e8 * price_e8
+        self.exit_value += worth(size_e8, price_e8, self.face)
         self.fees += fee
 
     def ended(self, *, exit_time_ms: int, exit_value: int, close_reason: str, order_type: str, last_fill: int | None) -> Trade:
@@ -139,6 +141,7 @@ class _Running:
             strategy_id=self.strategy_id,
             first_fill=self.first_fill,
             last_fill=last_fill,
+            face=self.face,
         )
 
 
@@ -205,7 +208,9 @@ def trades_of(fills: Iterable[BookedFill], *, last_closes: Mapping[str, float]) 
 
 def _left_open(trade: _Running, close: float | None) -> Trade:
     open_e8 = abs(trade.signed_e8)
-    open_value = open_e8 * price_e8(close) if close is not None else _nearest(trade.entry_value * open_e8, trade.qty_e8)
+    open_value = (
+        worth(open_e8, price_e8(close), trade.face) if close is not None else _nearest(trade.entry_value * open_e8, trade.qty_e8)
+    )
     return trade.ended(
         exit_time_ms=0, exit_value=trade.exit_value + open_value, close_reason=END_REASON, order_type="", last_fill=None
     )

@@ -12,16 +12,18 @@ All are positive when they cost. Of a limit order that rested, everything agains
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
 import msgspec
 
 from backtester.audit.journal import JournalLine
+from backtester.domain.contract_value import value
 from backtester.domain.intents import ORDER_TYPES
 from backtester.domain.money import e8_from_decimal, price_e8
 from backtester.domain.orders import Fill, OrderAck, OrderAttached, OrderCanceled, OrderTriggered, SanitizedOrder
 from backtester.domain.vocabulary import Liquidity, Side
+from backtester.metrics.costs import price_paid_away
 from backtester.report.trade_facts import Bars
 
 _BPS = 10_000
@@ -87,10 +89,15 @@ class _Sent:
 
 
 def transaction_costs(
-    lines: Iterable[JournalLine], *, bars_of: Callable[[str], Bars | None], length_ms: int, spread_bps: Decimal
+    lines: Iterable[JournalLine],
+    *,
+    bars_of: Callable[[str], Bars | None],
+    length_ms: int,
+    spread_bps: Decimal,
+    faces: Mapping[str, int] | None = None,
 ) -> TransactionCosts:
-    """The costs of a journal's fills. `spread_bps` is the full spread that takers paid half of."""
-    prices = _Prices(bars_of, length_ms)
+    """The costs of a journal's fills. `spread_bps` is the full spread that takers paid half of; `faces` of inverse contracts."""
+    prices = _Prices(bars_of, length_ms, faces or {})
     sent: dict[str, _Sent] = {}
     fills: list[FillCost] = []
     missed: list[MissedCost] = []
@@ -129,7 +136,8 @@ _TOPICS = frozenset(
 class _Prices:
     """Prices of the run's bars at instants, in whole 1e-8; None where there is no bar."""
 
-    def __init__(self, bars_of: Callable[[str], Bars | None], length_ms: int) -> None:
+    def __init__(self, bars_of: Callable[[str], Bars | None], length_ms: int, faces: Mapping[str, int]) -> None:
+        self.faces = faces
         self._bars_of = bars_of
         self._length_ms = length_ms
 
@@ -160,20 +168,22 @@ class _Prices:
 
 def _cost(fill: Fill, sent: _Sent, prices: _Prices, spread_bps: Decimal) -> FillCost:
     size_e8, price, sign = e8_from_decimal(fill.qty), e8_from_decimal(fill.price), fill.side.sign
+    face = prices.faces.get(fill.symbol, 0)
     decision = prices.last_close(fill.symbol, sent.decision_ms)
     arrival = prices.open_from(fill.symbol, sent.arrival_ms, containing=True)
     delay = spread = slippage = None
     if decision is not None and arrival is not None:
         numerator, denominator = spread_bps.as_integer_ratio()
         half = arrival * numerator // (denominator * 2 * _BPS) if fill.liquidity is Liquidity.TAKER else 0
-        delay = sign * (arrival - decision) * size_e8
-        spread = half * size_e8
-        slippage = sign * (price - arrival) * size_e8 - spread
+        signed_e8 = sign * size_e8
+        delay = price_paid_away(signed_size=signed_e8, price=arrival, reference=decision, face=face)
+        spread = price_paid_away(signed_size=signed_e8, price=arrival + sign * half, reference=arrival, face=face)
+        slippage = price_paid_away(signed_size=signed_e8, price=price, reference=arrival, face=face) - spread
     return FillCost(
         fill=fill,
         decision_ms=sent.decision_ms,
         arrival_ms=sent.arrival_ms,
-        value=size_e8 * price,
+        value=value(size_e8, price, face),
         decision_e8=decision,
         arrival_e8=arrival,
         typical_e8=prices.typical(fill.symbol, fill.time_ms, ended=fill.bar_fill),
@@ -189,7 +199,10 @@ def _missed(sent: _Sent, canceled: OrderCanceled, prices: _Prices) -> MissedCost
     size_e8 = e8_from_decimal(canceled.open_qty)
     decision = prices.last_close(sent.symbol, sent.decision_ms)
     end = prices.last_close(sent.symbol, canceled.time_ms)
-    known = decision is not None and end is not None
+    missed = None
+    if decision is not None and end is not None:
+        face = prices.faces.get(sent.symbol, 0)
+        missed = price_paid_away(signed_size=sent.side.sign * size_e8, price=end, reference=decision, face=face)
     return MissedCost(
         order_id=canceled.order_id,
         symbol=sent.symbol,
@@ -197,5 +210,5 @@ def _missed(sent: _Sent, canceled: OrderCanceled, prices: _Prices) -> MissedCost
         reason=canceled.reason.value,
         ended_ms=canceled.time_ms,
         size_e8=size_e8,
-        missed=sent.side.sign * (end - decision) * size_e8 if known and end is not None and decision is not None else None,
+        missed=missed,
     )

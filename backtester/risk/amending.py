@@ -104,7 +104,7 @@ class Amendments:
         """Money units of `lots` at the order's limit or trigger, else at the mark."""
         spec = self._specs[order.symbol]
         ticks = order.price_ticks or order.trigger_ticks
-        return lots * spec.lot_e8 * (ticks * spec.tick_e8 or price_e8(self._marks[order.symbol]))
+        return spec.value(lots, ticks * spec.tick_e8 or price_e8(self._marks[order.symbol]))
 
     def _need(self, changed: SanitizedOrder, open_lots: int, *, waits: bool) -> int | Refusal:
         """Money units to hold for what is open of an amended order; what is held for it already counts as free."""

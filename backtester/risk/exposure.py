@@ -107,10 +107,11 @@ class ExposureRails:
         book: dict[str, Exposure] = {}
         for symbol, lots in self._account.lots.items():
             if lots:
-                book[symbol] = Exposure(lots * self._specs[symbol].lot_e8 * self._mark_e8(symbol))
+                held = self._specs[symbol].value(abs(lots), self._mark_e8(symbol))
+                book[symbol] = Exposure(held if lots > 0 else -held)
         for symbol, side, lots, ticks in self._orders.entries():
             spec = self._specs[symbol]
-            value = lots * spec.lot_e8 * (ticks * spec.tick_e8 or self._mark_e8(symbol))
+            value = spec.value(lots, ticks * spec.tick_e8 or self._mark_e8(symbol))
             exposure = book.setdefault(symbol, Exposure(0))
             if side is Side.BUY:
                 exposure.buys += value

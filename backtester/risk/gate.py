@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from backtester.domain.contract_value import falls_with_price
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.intents import (
     ORDER_TYPES,
@@ -24,7 +25,7 @@ from backtester.domain.intents import (
     PositionExitsIntent,
     order_type_of,
 )
-from backtester.domain.money import FEE_STEP, PRICE_ONE, ceil_div, price_e8
+from backtester.domain.money import FEE_STEP, PRICE_ONE, ceil_div, price_e8, shown_amount
 from backtester.domain.orders import (
     Fill,
     OrderAmended,
@@ -290,7 +291,7 @@ class RiskGate:
         count = self._orders.count() + bool(rounded.oco_trigger_ticks)  # which is two
         if limits.max_open_orders is not None and count >= limits.max_open_orders:
             return Refusal(RejectReason.MAX_OPEN_ORDERS, f"{limits.max_open_orders} orders are working already")
-        value = rounded.qty_lots * spec.lot_e8 * price_e8_
+        value = spec.value(rounded.qty_lots, price_e8_) if spec.face else rounded.qty_lots * spec.lot_e8 * price_e8_
         return self._position_and_rate(spec, side, rounded.qty_lots, value, price_e8_=price_e8_)
 
     def _position_and_rate(
@@ -300,7 +301,7 @@ class RiskGate:
         if limits.max_position is not None:
             held = self._account.lots[spec.symbol]
             after = held * side.sign + self._orders.entry_lots(spec.symbol, side) + more_lots
-            if after * spec.lot_e8 * price_e8_ > limits.max_position:
+            if after > 0 and spec.value(after, price_e8_) > limits.max_position:
                 return Refusal(RejectReason.MAX_POSITION, "the position, with what works, would exceed risk.max_position_notional")
         if limits.margin:
             broken = self._tier_refusal(spec, side, more_lots, price_e8_)
@@ -330,15 +331,17 @@ class RiskGate:
         self, spec: SymbolSpec, rounded: Rounded, opening_lots: int, *, order_e8: int, is_limit: bool, side: Side
     ) -> int | Refusal:
         """What the order costs (`_cost`), from the cash that is free."""
-        if not is_limit and side is Side.BUY:
+        if not is_limit and spec.face:
+            if side is Side.SELL:  # coins that a contract is worth are more at a lower price
+                order_e8 = max(1, order_e8 * PRICE_ONE // (PRICE_ONE + self._limits.market_e8))
+        elif not is_limit and side is Side.BUY:
             order_e8 = ceil_div(order_e8 * (PRICE_ONE + self._limits.market_e8), PRICE_ONE)
         if rounded.quote_e8 and side is Side.BUY:
             return self._reserve_value(spec, rounded.quote_e8)
         need = self._cost(spec, side, rounded.qty_lots, opening_lots, order_e8)
         free = self._account.free_cash() - self.reservations.total
         if need > free:
-            detail = f"needs {need // 10**14 / 100:.2f}, free is {free // 10**14 / 100:.2f} {spec.quote}"
-            return Refusal(RejectReason.INSUFFICIENT, detail)
+            return Refusal(RejectReason.INSUFFICIENT, _missing(spec, need, free))
         if spec.market is Market.SPOT and side is Side.BUY:
             more = 2 * FEE_STEP * min(rounded.qty_lots, _PARTS_MAX) if is_limit else need // 100
             return min(free, need + more)
@@ -350,8 +353,7 @@ class RiskGate:
         need = (quote_e8 + fee_e8) * FEE_STEP
         free = self._account.free_cash() - self.reservations.total
         if need > free:
-            detail = f"needs {need // 10**14 / 100:.2f}, free is {free // 10**14 / 100:.2f} {spec.quote}"
-            return Refusal(RejectReason.INSUFFICIENT, detail)
+            return Refusal(RejectReason.INSUFFICIENT, _missing(spec, need, free))
         return need
 
     def _told(self, symbol: str, refusal: Refusal) -> Sequence[Published]:
@@ -366,12 +368,15 @@ class RiskGate:
 
         Source: exchange_semantics.md, section 4.2 ("Order cost"); golden D10.
         """
-        lot_value = price_e8_ * spec.lot_e8
-        fee = ceil_div(lots * lot_value * max(0, self._limits.fee_e8.get(spec.symbol, 0)), PRICE_ONE)
-        opening = opening_lots * lot_value
+        if spec.face:
+            whole, opening = spec.value(lots, price_e8_), spec.value(opening_lots, price_e8_)
+        else:
+            lot_value = price_e8_ * spec.lot_e8
+            whole, opening = lots * lot_value, opening_lots * lot_value
+        fee = ceil_div(whole * max(0, self._limits.fee_e8.get(spec.symbol, 0)), PRICE_ONE)
         terms = self._limits.margin.get(spec.symbol)
         if terms is not None:
-            opening = terms.initial(opening) + terms.close_fee(opening, side.sign)
+            opening = terms.initial(opening) + terms.close_fee(opening, side.sign * falls_with_price(spec.face))
         return opening + ceil_div(fee, FEE_STEP) * FEE_STEP
 
     def _tier_refusal(self, spec: SymbolSpec, side: Side, lots: int, price_e8_: int) -> Refusal | None:
@@ -380,7 +385,7 @@ class RiskGate:
         if terms is None:
             return None
         after = self._account.lots[spec.symbol] * side.sign + self._orders.entry_lots(spec.symbol, side) + lots
-        refusal = terms.refusal(max(0, after) * price_e8_ * spec.lot_e8)
+        refusal = terms.refusal(spec.value(max(0, after), price_e8_))
         return Refusal(RejectReason.MAX_NOTIONAL, refusal) if refusal else None
 
     def _refuse(self, intent: AnyIntent, refusal: Refusal) -> Sequence[Published]:
@@ -470,3 +475,8 @@ class RiskGate:
     def close_all(self, *, owner: str, reason: str) -> list[Published]:
         """Market orders that close every position; their ids start with `owner`."""
         return self._halting.close_all(owner=owner, reason=reason)
+
+
+def _missing(spec: SymbolSpec, need: int, free: int) -> str:
+    asset = spec.money_asset
+    return f"needs {shown_amount(need, asset)}, free is {shown_amount(free, asset)} {asset}"

@@ -76,4 +76,5 @@ class Intrabar:
         if self._last_ms.get(bar.symbol) != bar.start_ms:
             self._last_ms[bar.symbol] = bar.start_ms
             self.bars += 1
-        self._money += abs(price_e8(one) - price_e8(other)) * lots * self._specs[working.order.symbol].lot_e8
+        spec = self._specs[working.order.symbol]
+        self._money += abs(spec.worth(lots, price_e8(one)) - spec.worth(lots, price_e8(other)))

@@ -79,10 +79,12 @@ class FillPricing:
             model.traded(symbol=symbol, side=side, qty=size_from_e8(lots * self._specs[symbol].lot_e8), bar=bar)
 
     def fee_e8(self, *, symbol: str, ticks: int, lots: int, liquidity: Liquidity) -> int:
-        """Fee on the value of a fill, rounded up to 1e-8 of the quote asset; negative for a rebate."""
+        """Fee on the value of a fill, rounded up to 1e-8 of the account's asset; negative for a rebate."""
         spec = self._specs[symbol]
         rates = self._rates.get(symbol) or self._ask_rates(symbol)
         numerator, denominator = rates[liquidity is Liquidity.TAKER]
+        if spec.face:  # exact until the one rounding (exchange_semantics.md, section 3; golden B05)
+            return -(-lots * spec.lot_e8 * spec.face * numerator // (ticks * spec.tick_e8 * denominator))
         return -(-ticks * spec.tick_e8 * lots * spec.lot_e8 * numerator // denominator)
 
     def _ask_rates(self, symbol: str) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -97,14 +97,20 @@ class _Tide(NamedTuple):
     """Share of the day's variance that has passed at the end of each minute; ends at exactly 1."""
 
 
-def sample_columns(symbol: str, *, seed: int, start_ms: int, end_ms: int) -> Iterator[CandleColumns]:
-    """The 1m candles of `symbol` that start in [start_ms, end_ms), month by month."""
+def sample_columns(symbol: str, *, seed: int, start_ms: int, end_ms: int, in_contracts: bool = False) -> Iterator[CandleColumns]:
+    """The 1m candles of `symbol` that start in [start_ms, end_ms), month by month.
+
+    Volumes are in base, or, `in_contracts`, in contracts of one unit of quote.
+    """
     row = sample_symbol(symbol)
     for first_day, last_day in _months(start_ms, end_ms):
         candles = _candles(row, seed, first_day, last_day)
         first, last = candles.start_ms.searchsorted((start_ms, end_ms))
         if last > first:
-            yield slice_columns(candles, int(first), int(last))
+            found = slice_columns(candles, int(first), int(last))
+            if in_contracts:
+                found = found._replace(volume=np.maximum(np.rint(found.volume * found.close), 1.0))
+            yield found
 
 
 def _months(start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
