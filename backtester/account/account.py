@@ -138,7 +138,7 @@ class Account:
         return self._watch() if self._drawdown is not None or (closed and books.cash <= self._day_floor) else ()
 
     def on_settlement(self, settlement: Settlement) -> Sequence[Published]:
-        """Funding is in wallet and ledger: -signed size x mark (inverse: / mark) x rate, rounded down to a money unit; nothing where nothing is held.
+        """Funding is in wallet and ledger: -signed size x mark (inverse: / mark) x rate, rounded down; nothing for nothing held.
 
         What is held at this instant counts: fills inside bars that end now are booked, orders that arrive now are not
         (exchange_semantics.md, sections 4.3 and 5.11; golden C01, C02).

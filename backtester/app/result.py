@@ -9,6 +9,7 @@ from backtester.app.resolve import ResolvedRun
 from backtester.audit.journal import JournalLine
 from backtester.audit.run_store import Manifest
 from backtester.domain.errors import EXIT_DONE, EXIT_INTERRUPTED
+from backtester.domain.money import amount_text
 from backtester.report.csv_files import FILLS_NAME, TRADES_NAME
 from backtester.report.equity import EQUITY_NAME
 from backtester.report.frames import frame_of_text
@@ -121,18 +122,18 @@ class RunResult:
         return frame_of_text(self.file_text(name))
 
     def _rows(self) -> list[tuple[str, str]]:
-        run, summary = self.resolved.config.run, self.summary
+        run, summary, quote = self.resolved.config.run, self.summary, self.manifest.quote
         source = "synthetic sample" if self.resolved.config.data.source == "sample" else f"{run.exchange} {run.market}".strip()
         return [
             ("strategy", self.manifest.strategy),
             ("data", f"{source}: {', '.join(run.symbols)}, {run.start} to {run.end} UTC, signals {run.timeframe}"),
             ("status", f"{self.status} ({self.end_reason})"),
-            ("equity", f"{summary['start_equity']:,.2f} -> {summary['end_equity']:,.2f}"),
+            ("equity", f"{amount_text(summary['start_equity'], quote)} -> {amount_text(summary['end_equity'], quote)}"),
             ("total return", percent(self.metrics["total_return"], sign=True)),
             ("max drawdown", percent(self.metrics["max_drawdown"])),
             ("sharpe", "-" if self.metrics["sharpe"] is None else f"{self.metrics['sharpe']:.2f}"),
             ("closed trades", f"{self.metrics['trades']}, win rate {percent(self.metrics['win_rate'])}"),
-            ("fees", f"{self.metrics['fees']:,.2f}"),
+            ("fees", amount_text(self.metrics["fees"], quote)),
             ("digest", self.digest[:16]),
             *([("directory", str(self.path))] if self.path is not None else []),
         ]

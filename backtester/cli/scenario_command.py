@@ -13,6 +13,7 @@ from typing import Any
 from backtester.app.result import RunResult, percent
 from backtester.app.scenarios import ScenarioBand, run_scenarios
 from backtester.cli.run_command import quote_of, resolved_run, summary_of
+from backtester.domain.money import amount_text
 from backtester.report.terminal import ProgressLine, Row, Section, print_sections
 
 _WIDTH = 18
@@ -66,7 +67,7 @@ def band_sections(band: ScenarioBand) -> list[Section]:
     base = results.get("base")
     if base is not None:
         manifest, quote = base.manifest, quote_of(base)
-        at_stake = f"{Decimal(manifest.ambiguous_quote):,.2f} {quote}"
+        at_stake = f"{amount_text(Decimal(manifest.ambiguous_quote), quote)} {quote}"
         bars = "1 bar" if manifest.ambiguous_bars == 1 else f"{manifest.ambiguous_bars:,} bars"
         told = f"{bars} in which the order of events decided an outcome; {at_stake} of profit hang on them"
         sections.append(Section("Unknown in the base run", (Row("order inside bars", told),)))
@@ -85,13 +86,13 @@ def _number(value: float | None) -> str:
 
 _FIGURES: tuple[tuple[str, Callable[[RunResult], str]], ...] = (
     ("status", lambda result: result.end_reason),
-    ("end equity", lambda result: f"{result.summary['end_equity']:,.2f}"),
+    ("end equity", lambda result: amount_text(result.summary["end_equity"], result.manifest.quote)),
     ("total return", lambda result: percent(result.metrics["total_return"], sign=True)),
     ("max drawdown", lambda result: percent(result.metrics["max_drawdown"])),
     ("sharpe", lambda result: _number(result.metrics["sharpe"])),
     ("closed trades", lambda result: f"{result.metrics['trades']:,}"),
     ("win rate", lambda result: percent(result.metrics["win_rate"])),
-    ("fees", lambda result: f"{result.metrics['fees']:,.2f}"),
+    ("fees", lambda result: amount_text(result.metrics["fees"], result.manifest.quote)),
     ("ambiguous bars", lambda result: f"{result.manifest.ambiguous_bars:,}"),
-    ("hangs on them", lambda result: f"{Decimal(result.manifest.ambiguous_quote):,.2f}"),
+    ("hangs on them", lambda result: amount_text(Decimal(result.manifest.ambiguous_quote), result.manifest.quote)),
 )

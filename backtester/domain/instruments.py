@@ -73,7 +73,7 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_notional_e8: int | None = None
     bounds: OrderBounds | None = None
     face: int = 0
-    """Of an inverse contract, what a contract stands for in the quote currency, in 1e-16 (see `domain.contract_value`); 0 of any other."""
+    """What an inverse contract stands for in the quote currency, in 1e-16 (see `domain.contract_value`); 0 of any other."""
 
     def __post_init__(self) -> None:
         for name in ("tick_size", "lot_size", "max_qty", "max_notional", "min_qty", "min_notional"):
@@ -125,6 +125,10 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
             return self.quote
         return self.settle or (self.base if self.face else self.quote)
 
+    def unit_value_quote(self, price: float) -> float:
+        """What one unit of size is worth in the quote currency: the price, or what an inverse contract stands for."""
+        return float(self.contract_size) if self.face else price
+
     def worth(self, lots: int, price_e8: int) -> int:
         """What a signed position counts for at a price, in money units (`contract_value.worth`)."""
         return contract_value.worth(lots * self.lot_e8, price_e8, self.face)
@@ -132,10 +136,6 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
     def value(self, lots: int, price_e8: int) -> int:
         """What lots (not negative) are worth at a price, in money units, rounded up."""
         return contract_value.value(lots * self.lot_e8, price_e8, self.face)
-
-    def quote_value_e16(self, lots: int, price_e8: int) -> int:
-        """Value in the quote currency in 1e-16, which a venue's limits of an order count; of inverse contracts whatever the price."""
-        return lots * self.lot_e8 * (self.face // PRICE_ONE if self.face else price_e8)
 
     def valid_at(self, time_ms: int) -> bool:
         """Whether these rules were in force at `time_ms`."""

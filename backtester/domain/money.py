@@ -100,6 +100,12 @@ def shown_amount(units: int, asset: str) -> str:
     return f"{units // 10 ** (MONEY_DECIMALS - decimals) / 10**decimals:.{decimals}f}"
 
 
+def amount_text(amount: float | Decimal, asset: str, *, sign: bool = False) -> str:
+    """An amount of an asset as people read it, with separators of thousands."""
+    decimals = shown_decimals(asset)
+    return f"{amount:+,.{decimals}f}" if sign else f"{amount:,.{decimals}f}"
+
+
 def ceil_div(numerator: int, denominator: int) -> int:
     """The smallest whole number not below numerator / denominator (denominator > 0)."""
     return -(-numerator // denominator)

@@ -11,6 +11,7 @@ import numpy as np
 
 from backtester.audit.run_store import RunDir
 from backtester.domain.errors import StorageError
+from backtester.domain.money import amount_text
 from backtester.report.candle_series import Candles
 from backtester.report.curves import histogram, thinning
 from backtester.report.report_data import ReportData, cost_steps
@@ -157,7 +158,7 @@ def _trades(data: ReportData) -> Figure | None:
         edge, sign = bottom + amount, 1 if amount >= 0 else -1
         place: dict[str, Any] = {"ha": "center", "va": "bottom" if sign > 0 else "top", "textcoords": "offset points"}
         place["xytext"] = (0, 2 * sign)
-        right.annotate(f"{amount:+,.2f}", (index, edge), fontsize=8, color=_INK, **place)
+        right.annotate(amount_text(amount, data.market.quote, sign=True), (index, edge), fontsize=8, color=_INK, **place)
     right.axhline(0, color=_MUTED, linewidth=0.8)
     right.set_xticks(range(len(steps)), [name.replace(" ", "\n") for name, _, _ in steps])
     right.tick_params(axis="x", labelsize=8)

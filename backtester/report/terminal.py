@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, TextIO
 
 from backtester.audit.run_store import Manifest
 from backtester.config.run_config import RunConfig
+from backtester.domain.money import amount_text
 from backtester.domain.timeframe import DAY_MS, iso_text, parse_time_ms
 from backtester.report.listing import in_colour
 
@@ -201,7 +202,7 @@ def _result(facts: RunFacts) -> Section:
     return Section(
         "Result",
         (
-            Row("equity", f"{summary['start_equity']:,.2f} -> {summary['end_equity']:,.2f} {quote}"),
+            Row("equity", f"{amount_text(summary['start_equity'], quote)} -> {amount_text(summary['end_equity'], quote)} {quote}"),
             Row("return", _percent(summary["total_return"], sign=True), tone),
             Row("max drawdown", _percent(summary["max_drawdown"])),
             Row("sharpe", _sharpe(summary)),
@@ -221,10 +222,10 @@ def _sharpe(summary: Mapping[str, Any]) -> str:
 
 
 def _costs(facts: RunFacts) -> Section:
-    sim = facts.config.sim
+    sim, fees = facts.config.sim, facts.summary["fees"]
     model = "" if sim.slippage_model == "fixed" else " and more with the share of volume"
     rows = [
-        Row("fees", f"{facts.summary['fees']:,.2f} {facts.quote}{_share(facts.summary['fees'], facts.summary['start_equity'])}"),
+        Row("fees", f"{amount_text(fees, facts.quote)} {facts.quote}{_share(fees, facts.summary['start_equity'])}"),
         Row(
             "in the prices",
             f"half of a {_bps(sim.spread_bps)} bps spread, {_bps(sim.slippage_bps)} bps slippage{model} on taker fills",
@@ -238,7 +239,7 @@ def _costs(facts: RunFacts) -> Section:
     if charged:
         assumed = any("assumed" in text for text in charged)
         paid = facts.summary["funding"]
-        words = f"{abs(paid):,.2f} {facts.quote} {'received' if paid < 0 else 'paid'}"
+        words = f"{amount_text(abs(paid), facts.quote)} {facts.quote} {'received' if paid < 0 else 'paid'}"
         rows.append(Row("funding", words + (", partly assumed" if assumed else ""), "warn" if assumed else ""))
     if any("funding not charged" in one.rule for one in facts.manifest.assumptions):
         rows.append(Row("funding", "not charged" + (" everywhere: see the assumptions in the manifest" if charged else ""), "warn"))

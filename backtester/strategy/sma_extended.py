@@ -187,13 +187,13 @@ class SMAExtendedStrategy(Strategy):
             return []
         if self.params.max_positions is not None and self._held_count() >= self.params.max_positions:
             return []
-        qty = self.params.qty if self.params.qty is not None else self._qty_for_notional(trend.close)
+        qty = self.params.qty if self.params.qty is not None else self._qty_for_notional(symbol, trend.close)
         return [MarketOrderIntent(symbol=symbol, side=Side.BUY if long else Side.SELL, qty=qty)]
 
-    def _qty_for_notional(self, close: float) -> float:
-        """Size in base worth `notional_quote` at `close`; Risk rounds it down to whole lots."""
+    def _qty_for_notional(self, symbol: str, close: float) -> float:
+        """Size worth `notional_quote` at `close`; Risk rounds it down to whole lots."""
         notional = self.params.notional_quote
-        return float(notional) / close if notional is not None else 0.0
+        return float(notional) / self.ctx.spec(symbol).unit_value_quote(close) if notional is not None else 0.0
 
     def _held_count(self) -> int:
         rows = self._positions.items()

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from backtester.domain.money import amount_text, shown_decimals
 from backtester.report.curves import EquityDrawn, Floats, Ints, RollingSharpe, histogram, peaks_kept
 from backtester.report.html.packing import packed
 from backtester.report.positions import Held
@@ -55,7 +56,7 @@ def equity_chart(drawn: EquityDrawn, *, quote: str, label: str) -> Chart:
             "x": time,
             "y": packed(drawn.equity),
             "line": {"color": "var(--accent)", "width": 1.6},
-            "hovertemplate": f"%{{y:,.2f}} {quote}<extra>equity</extra>",
+            "hovertemplate": f"%{{y:,.{shown_decimals(quote)}f}} {quote}<extra>equity</extra>",
         },
         {
             "type": "scatter",
@@ -87,9 +88,9 @@ def position_chart(held: Mapping[str, Held], drawn: EquityDrawn, exposure_percen
             "mode": "lines",
             "name": name,
             "x": packed(times),
-            "y": packed(np.round(values, 2), "f4"),
+            "y": packed(np.round(values, shown_decimals(quote)), "f4"),
             "line": {"shape": "hv", "width": 1.3, "color": f"var(--series-{index + 1})"},
-            "hovertemplate": f"%{{y:,.2f}} {quote}<extra>%{{fullData.name}}</extra>",
+            "hovertemplate": f"%{{y:,.{shown_decimals(quote)}f}} {quote}<extra>%{{fullData.name}}</extra>",
         }
         for index, (name, times, values) in enumerate(_positions(held, drawn.time_ms, end_ms))
     ]
@@ -143,9 +144,9 @@ def costs_chart(steps: Sequence[tuple[str, float, bool]], *, quote: str) -> Char
     trace = {
         "type": "waterfall",
         "x": [name.replace(" ", "<br>") for name, _, _ in steps],
-        "y": [round(amount, 2) for _, amount, _ in steps],
+        "y": [round(amount, shown_decimals(quote)) for _, amount, _ in steps],
         "measure": ["absolute" if total else "relative" for _, _, total in steps],
-        "text": [f"{amount:+,.2f}" for _, amount, _ in steps],
+        "text": [amount_text(amount, quote, sign=True) for _, amount, _ in steps],
         "textposition": "outside",
         "constraintext": "none",
         "cliponaxis": False,
@@ -160,7 +161,7 @@ def costs_chart(steps: Sequence[tuple[str, float, bool]], *, quote: str) -> Char
         "xaxis": {"type": "category", "automargin": True, "tickangle": 0, "fixedrange": True},
         "waterfallgap": 0.35,
     }
-    label = "; ".join(f"{name} {amount:+,.2f} {quote}" for name, amount, _ in steps)
+    label = "; ".join(f"{name} {amount_text(amount, quote, sign=True)} {quote}" for name, amount, _ in steps)
     note = "From what the price moves earned at reference prices to the change of equity."
     return Chart("costs", "Where the result comes from", label + ".", note, [trace], layout, 330)
 

@@ -6,6 +6,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from backtester.domain.money import amount_text
 from backtester.report.candle_series import SYMBOLS_MAX
 from backtester.report.curves import rolling_sharpe, thinning
 from backtester.report.html import sections
@@ -111,8 +112,9 @@ def _equity(data: ReportData, charts: list[Chart]) -> str:
     if not len(data.drawn.time_ms):
         return "<p>The run left no equity curve: it did not come to its first signal, or not to its end.</p>"
     metrics = data.run.metrics or {}
-    first, last = data.market.start_equity, float(data.drawn.equity[-1])
-    label = f"Equity from {first:,.2f} to {last:,.2f} {data.market.quote}; maximum drawdown {percent(metrics.get('max_drawdown'))}."
+    first, last, quote = data.market.start_equity, float(data.drawn.equity[-1]), data.market.quote
+    label = f"Equity from {amount_text(first, quote)} to {amount_text(last, quote)} {quote}; "
+    label += f"maximum drawdown {percent(metrics.get('max_drawdown'))}."
     text = _figure(equity_chart(data.drawn, quote=data.market.quote, label=label), charts)
     rolling = rolling_sharpe(*data.daily) if len(data.daily[0]) else None
     if rolling is not None:

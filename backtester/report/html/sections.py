@@ -78,10 +78,14 @@ def tiles(data: ReportData) -> str:
         (
             "Total return",
             _toned(percent(metrics["total_return"], sign=True), metrics["total_return"]),
-            f"{amount(summary['start_equity'])} to {amount(summary['end_equity'])} {quote}",
+            f"{amount(summary['start_equity'], quote=quote)} to {amount(summary['end_equity'], quote=quote)} {quote}",
         ),
         ("Buy and hold", Cell(percent(benchmark, sign=True)), "equal weight of the symbols, without costs"),
-        ("Maximum drawdown", Cell(percent(metrics["max_drawdown"])), f"{amount(metrics.get('max_drawdown_quote'))} {quote}"),
+        (
+            "Maximum drawdown",
+            Cell(percent(metrics["max_drawdown"])),
+            f"{amount(metrics.get('max_drawdown_quote'), quote=quote)} {quote}",
+        ),
         ("Sharpe ratio, a year", Cell(amount(metrics["sharpe"])), sure),
         (
             "Closed trades",
@@ -89,7 +93,7 @@ def tiles(data: ReportData) -> str:
             f"{open_trades:,} still open at the end" if open_trades else "none left open",
         ),
         ("Win rate", Cell(percent(metrics["win_rate"])), "of closed trades, after fees"),
-        ("Fees", Cell(amount(metrics["fees"])), f"{quote}; {percent(metrics.get('fees_share'))} of gross profit"),
+        ("Fees", Cell(amount(metrics["fees"], quote=quote)), f"{quote}; {percent(metrics.get('fees_share'))} of gross profit"),
         ("Time in a position", Cell(percent(metrics["exposure"])), "of the closes of the signal timeframe"),
     ]
     return '<dl class="tiles">' + "".join(_tile(*row) for row in rows) + "</dl>"
@@ -115,7 +119,9 @@ def costs_table(data: ReportData, steps: Sequence[tuple[str, float, bool]]) -> s
         "funding": "funding",
         "net": "change of equity",
     }
-    rows = [(words[name], _toned(amount(value, sign=True), value), percent(shares.get(name))) for name, value, _ in steps]
+    rows = [
+        (words[name], _toned(amount(value, sign=True, quote=quote), value), percent(shares.get(name))) for name, value, _ in steps
+    ]
     text = table("Components of the result", ("component", quote, "share of gross profit, %"), rows)
     unknown = metrics.get("fills_without_reference", 0)
     left_out = f"<p class='muted'>{unknown:,} fills have no reference price: their slippage is not in it.</p>"

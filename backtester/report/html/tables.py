@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
+from backtester.domain.money import amount_text
+
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _GRID_FROM = 13
 """Months from which on a table by year reads better than one row each."""
@@ -47,9 +49,9 @@ def percent(fraction: float | None, *, sign: bool = False) -> str:
     return "-" if fraction is None else f"{fraction:+.2%}" if sign else f"{fraction:.2%}"
 
 
-def amount(value: float | None, *, sign: bool = False) -> str:
-    """An amount with two decimals, `-` where it is undefined."""
-    return "-" if value is None else f"{value:+,.2f}" if sign else f"{value:,.2f}"
+def amount(value: float | None, *, sign: bool = False, quote: str = "") -> str:
+    """An amount with two decimals, or as many as are usual of `quote`; `-` where it is undefined."""
+    return "-" if value is None else amount_text(value, quote, sign=sign)
 
 
 def months_table(by_month: Mapping[str, Mapping[str, Any]], *, quote: str) -> str:

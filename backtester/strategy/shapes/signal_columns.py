@@ -69,7 +69,9 @@ class ColumnStrategy(Strategy):
         if (held > 0 and exit_) or (held < 0 and short_exit):
             side = Side.SELL if held > 0 else Side.BUY
             return [MarketOrderIntent(symbol=candle.symbol, side=side, qty=abs(held), reduce_only=True, reason="SIGNAL")]
-        wanted = self.params.qty or self.params.notional_quote / Decimal(str(candle.close))
+        wanted = self.params.qty or self.params.notional_quote / Decimal(
+            str(self.ctx.spec(candle.symbol).unit_value_quote(candle.close))
+        )
         if entry and not exit_ and held <= 0:
             return [MarketOrderIntent(symbol=candle.symbol, side=Side.BUY, qty=wanted + abs(held), reason="SIGNAL")]
         if short_entry and not short_exit and held >= 0:

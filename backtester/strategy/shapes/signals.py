@@ -169,7 +169,7 @@ class SignalStrategy(Strategy):
         close = self._closes.get(symbol)
         if close is None:
             return []
-        wanted = size or self.params.qty or self.params.notional_quote / Decimal(str(close))
+        wanted = size or self.params.qty or self.params.notional_quote / Decimal(str(self.ctx.spec(symbol).unit_value_quote(close)))
         return [
             MarketOrderIntent(symbol=symbol, side=Side.BUY if direction > 0 else Side.SELL, qty=wanted + abs(held), reason="SIGNAL")
         ]
