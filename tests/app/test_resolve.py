@@ -129,7 +129,7 @@ def test_qualified_names_allow_two_markets_in_one_run(idle, base):
         (("binance:BTCUSDT",), {}, ConfigError, "EXCHANGE.MARKET:NAME"),
         (("binance.linear:BTCUSDT",), {"exchange": "bybit"}, ConfigError, "contradicts"),
         (("BTCUSDT", "binance.linear:BTCUSDT"), {}, ConfigError, "BTCUSDT twice"),
-        (("BTCUSD_INV",), {}, ConfigError, "inverse: runs on it come later"),
+        (("BTC-OPT",), {}, ConfigError, "option: runs on it come later"),
         (
             ("BTCUSDT",),
             {"start": "2025-05-02", "end": "2025-05-01"},
@@ -158,7 +158,7 @@ def test_what_cannot_be_run_is_refused_in_words(idle, base, symbols, keys, kind,
     store(base, "binance.linear", "THREEUSDT", "3m", "2025-05-01", 60)
     store(base, "binance.linear", "FIVEUSDT", "5m", "2025-05-01", 60)
     store(base, "binance.linear", "GAPUSDT", "1m", "2025-05-01", 60, skip=range(10, 50))
-    store(base, "binance.inverse", "BTCUSD_INV", "1m", "2025-05-01", 60)
+    store(base, "binance.option", "BTC-OPT", "1m", "2025-05-01", 60)
     store(base, "bybit.spot", "XRPUSDT", "1m", "2025-05-01", 60)
     with pytest.raises(BacktesterError, match=message) as caught:
         run(idle, base, *symbols, **keys)
