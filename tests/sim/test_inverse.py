@@ -138,7 +138,9 @@ def test_a_position_is_liquidated_at_the_price_that_was_shown_and_not_one_tick_b
         bars = FALL.format(low=price) if away < 0 else RISE.replace("12500", str(price))
         run = inverse_run(bars, f"00:01 a {side} 10000", **facts)
         assert len(run.messages(LiquidationOrder)) == count, price
-    assert run.snapshots[-1].realised_pnl == pytest.approx(Decimal("-0.125"), abs=Decimal("0.00002"))  # the margin of 1.25 / 10, to a tick
+    assert run.snapshots[-1].realised_pnl == pytest.approx(
+        Decimal("-0.125"), abs=Decimal("0.00002")
+    )  # the margin of 1.25 / 10, to a tick
 
 
 def test_a_cross_long_is_liquidated_and_the_account_ends_at_nothing() -> None:
@@ -166,7 +168,8 @@ def test_equity_is_the_exact_sum_of_coin_flows_less_at_most_two_units_a_fill(
 ) -> None:
     minute = "\n".join(f"00:{at:02d} {price} {price} {price} {price} 1" for at, (_, price) in enumerate([(0, 1000), *sequence]))
     orders = "\n".join(
-        f"00:{at:02d} o{at}:{COIN} {'buy' if signed > 0 else 'sell'} {abs(signed)}" for at, (signed, _) in enumerate(sequence, start=1)
+        f"00:{at:02d} o{at}:{COIN} {'buy' if signed > 0 else 'sell'} {abs(signed)}"
+        for at, (signed, _) in enumerate(sequence, start=1)
     )
     run = inverse_run(minute, orders, contract_size=contract_size, cash="1000000")
     contracts, coins = 0, Fraction(0)
