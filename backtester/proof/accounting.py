@@ -57,7 +57,7 @@ class _Open:
 class Accounting:
     """What an account must hold after the fills and payments it was told of, in order."""
 
-    def __init__(self, starting_cash: Fraction, *, spot: frozenset[str], contracts: dict[str, Fraction]) -> None:
+    def __init__(self, starting_cash: Fraction, *, spot: frozenset[str], contracts: dict[str, Fraction] | None = None) -> None:
         """`contracts` are the sizes of inverse ones: a contract is worth size / price coins, and a long loses what that gains."""
         self.flows = starting_cash
         """Start, plus sales, less purchases, less fees, plus funding."""
@@ -67,7 +67,7 @@ class Accounting:
         self.trades: list[Trade] = []
         self.reductions = 0
         """How many amounts may have been rounded by a unit: profits of reductions, and values of inverse contracts."""
-        self.inverse = contracts
+        self.inverse = contracts or {}
         self._fills = 0
         self._spot = spot
         self._open: dict[str, _Open] = {}
