@@ -51,7 +51,7 @@ class LedgerReplay:
     def __init__(
         self, *, asset: str, starting_cash: int, time_ms: int, coins: Mapping[str, str], faces: Mapping[str, int] | None = None
     ) -> None:
-        """`asset` is the quote asset, or that of settlement; `coins` has the base asset of each spot symbol, "" where it is not known.
+        """`asset` is that of the account; `coins` has the base asset of each spot symbol, "" where it is not known.
 
         `faces` are those of inverse contracts, by symbol (`domain.contract_value`).
         """
