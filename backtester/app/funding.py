@@ -11,6 +11,7 @@ from backtester.app.market_data import SymbolRef
 from backtester.config.run_config import RunConfig
 from backtester.data.catalog import Catalog
 from backtester.data.event_merge import EventMerge, Selection
+from backtester.data.file_parts import numbers_of
 from backtester.data.series import Series, series_of
 from backtester.domain.errors import DataUnavailableError
 from backtester.domain.funding import ASSUMED_FRAC_PER_8H, nominal_time_ms
@@ -90,8 +91,8 @@ def _marks(catalog: Catalog, ref: SymbolRef, start_ms: int, end_ms: int) -> Mapp
     opens: dict[int, float] = {}
     for series in sorted(stored, key=lambda one: -one.length_ms):
         for table in catalog.read_tables(series, start_ms, end_ms + 1):
-            starts_ms: list[int] = table.column("start_ms").to_numpy().tolist()
-            prices: list[float] = table.column("open").to_numpy().tolist()
+            starts_ms: list[int] = numbers_of(table, "start_ms", where=series).tolist()
+            prices: list[float] = numbers_of(table, "open", where=series).tolist()
             opens.update((start, price) for start, price in zip(starts_ms, prices, strict=True) if start % HOUR_MS == 0)
     return opens
 

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from backtester.data.columns import VALUE_NAMES, CandleColumns
-from backtester.data.file_parts import RESTORE, FilePart, groups_between, parts_of, read_parts, reading
+from backtester.data.file_parts import FilePart, groups_between, numbers_of, parts_of, read_parts, reading
 from backtester.data.kinds import CANDLES
 from backtester.data.series import Series
 from backtester.data.series_file import open_series_file, written_facts
-from backtester.domain.errors import DataError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 STORED_NAMES = ("start_ms", *VALUE_NAMES)
 
@@ -29,20 +24,10 @@ def read_candle_files(
     """
     parts = (part for path in paths for part in _parts(path, series, start_ms, end_ms))
     for part in read_parts(parts, STORED_NAMES):
-        yield _columns_of(part.table, part.path)
+        yield CandleColumns(*(numbers_of(part.table, name, where=part.path) for name in STORED_NAMES))
 
 
 def _parts(path: Path, series: Series, start_ms: int | None, end_ms: int | None) -> list[FilePart]:
     with reading(path), open_series_file(path, CANDLES) as file:
         written_facts(file, path, series)
         return parts_of(file, path, groups_between(file, "start_ms", start_ms, end_ms))
-
-
-def _columns_of(table: pa.Table, path: Path) -> CandleColumns:
-    arrays: list[Any] = []
-    for name in STORED_NAMES:
-        column = table.column(name)
-        if column.null_count:
-            raise DataError(f"{path}: column {name} has {column.null_count} empty values; {RESTORE}")
-        arrays.append(column.to_numpy())
-    return CandleColumns(*arrays)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtester.data.columns import NO_CANDLES, CandleColumns, IntColumn
-from backtester.data.file_parts import reading
+from backtester.data.file_parts import numbers_of, reading
 from backtester.data.object_store import parquet_source
 from backtester.domain.timeframe import MINUTE_MS, iso_text
 
@@ -181,7 +181,7 @@ def scan_files(paths: Iterable[Path], *, length_ms: int, start_ms: int, end_ms: 
             names = file.schema_arrow.names
             columns = names.index("start_ms"), names.index("volume")
             for group in range(file.metadata.num_row_groups):
-                _scan_group(file, group, columns, scan, length_ms=length_ms, start_ms=start_ms, end_ms=end_ms)
+                _scan_group(file, path, group, columns, scan, length_ms=length_ms, start_ms=start_ms, end_ms=end_ms)
     return scan.report()
 
 
@@ -189,7 +189,15 @@ _SCANNED = ("start_ms", "high", "low", "volume")
 
 
 def _scan_group(
-    file: pq.ParquetFile, group: int, columns: tuple[int, int], scan: GapScan, *, length_ms: int, start_ms: int, end_ms: int
+    file: pq.ParquetFile,
+    path: Path,
+    group: int,
+    columns: tuple[int, int],
+    scan: GapScan,
+    *,
+    length_ms: int,
+    start_ms: int,
+    end_ms: int,
 ) -> None:
     """`columns` are the places of start_ms and volume."""
     facts = file.metadata.row_group(group)
@@ -203,9 +211,8 @@ def _scan_group(
         if inside and traded and (last_ms - first_ms) // length_ms + 1 == facts.num_rows:
             scan.pass_over(first_ms, last_ms)
             return
-    starts_ms, high, low, volume = (
-        column.to_numpy() for column in file.read_row_group(group, columns=list(_SCANNED), use_threads=False).columns
-    )
+    table = file.read_row_group(group, columns=list(_SCANNED), use_threads=False)
+    starts_ms, high, low, volume = (numbers_of(table, name, where=path) for name in _SCANNED)
     first, last = starts_ms.searchsorted((start_ms, end_ms))
     flat = (volume == 0) & (high == low)
     scan.add(starts_ms[first:last], flat[first:last])

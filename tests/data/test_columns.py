@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from backtester.data.columns import columns_from_frame
-from backtester.domain.errors import DataQualityError, SchemaMismatchError
+from backtester.data.file_parts import numbers_of
+from backtester.domain.errors import DataError, DataQualityError, SchemaMismatchError
 from tests.data.candles import MONDAY, minutes
 
 ROWS = minutes(5)
@@ -95,3 +96,17 @@ def test_parts_of_a_millisecond_are_refused():
     moments = ROWS.start_ms.astype("datetime64[ms]").astype("datetime64[us]") + np.array([0, 0, 1, 0, 0])
     with pytest.raises(DataQualityError, match="row 3"):
         columns_from_frame({"timestamp": moments, **VALUES}, source="x")
+
+
+def test_numbers_of_a_column_are_its_own_however_it_is_cut() -> None:
+    whole = pa.chunked_array([pa.array([1.5, -0.0, 2.5]), pa.array([], pa.float64()), pa.array([3.5])])
+    for column in (whole, whole.slice(1, 2), whole.slice(2, 2), whole.slice(0, 0), pa.chunked_array([], pa.float64())):
+        assert (
+            numbers_of(pa.table({"n": column}), "n", where="here").tobytes()
+            == np.array(column.to_pylist(), dtype=np.float64).tobytes()
+        )
+    times = pa.chunked_array([pa.array([5, 6, 2**62])]).slice(1)
+    numbers = numbers_of(pa.table({"n": times}), "n", where="here")
+    assert (numbers.tolist(), numbers.dtype) == ([6, 2**62], np.int64)
+    with pytest.raises(DataError, match="here: column n has 1 empty values"):
+        numbers_of(pa.table({"n": [1, None]}), "n", where="here")

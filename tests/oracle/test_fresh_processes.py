@@ -45,10 +45,16 @@ ENVIRONMENTS = [
 RESULTS = ("fills.csv", "trades.csv", "equity.csv", "metrics.json")
 
 
-def bt(*arguments: str, environment: dict[str, str] | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+BT = "import sys; from backtester.cli.main import main; sys.exit(main())"
+TELLS_LIBRARIES = BT.replace("sys.exit(main())", "code = main(); print(*sys.modules, sep='\\n'); sys.exit(code)")
+
+
+def bt(
+    *arguments: str, environment: dict[str, str] | None = None, cwd: Path | None = None, code: str = BT
+) -> subprocess.CompletedProcess[str]:
     """`bt` in a fresh process."""
     variables = {key: value for key, value in os.environ.items() if key not in ("BT_DATA", "PYTHONHASHSEED")}
-    command = [sys.executable, "-c", "import sys; from backtester.cli.main import main; sys.exit(main())", *arguments]
+    command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(
         command, env=variables | (environment or {}), cwd=cwd, capture_output=True, text=True, timeout=120, check=False
     )
@@ -105,6 +111,17 @@ def test_runs_on_a_catalog_are_equal_under_any_environment(catalog: Path, tmp_pa
     runs = [run_in(env, tmp_path / f"cwd{i}", f"run-{i}", arguments) for i, env in enumerate(ENVIRONMENTS)]
     assert_equal_runs(*runs)
     assert len((runs[0] / "fills.csv").read_text().splitlines()) > 100
+
+
+def test_a_run_loads_no_library_that_it_does_not_need(catalog: Path, tmp_path: Path) -> None:
+    """pyarrow loads pandas, half a second, for some conversions; a run must not pay for what happens to be installed."""
+    arguments = ["--strategy", f"{catalog / 'busy.py'}:Busy", "--symbols", "BTCUSDT", "--data", str(catalog / "catalog"), "--json"]
+    done = bt(*arguments, "--output", str(tmp_path), code=TELLS_LIBRARIES)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.splitlines())
+    assert "pyarrow" in loaded, "the catalog was read"
+    heavy = {"pandas", "pyarrow.compute", "matplotlib", "plotly", "ccxt", "pybit", "httpx"}
+    assert sorted(loaded & heavy) == []
 
 
 def test_runs_on_the_sample_are_equal_under_any_environment(tmp_path: Path) -> None:
