@@ -143,7 +143,9 @@ def numbers_of(table: pa.Table, name: str, *, where: object) -> npt.NDArray[Any]
     if column.null_count:
         raise DataError(f"{where}: column {name} has {column.null_count} empty values; {RESTORE}")
     pieces = [
-        np.frombuffer(chunk.buffers()[1] or b"", dtype=np.dtype(str(chunk.type)), count=len(chunk), offset=8 * chunk.offset)
+        np.frombuffer(
+            memoryview(chunk.buffers()[1] or b""), dtype=np.dtype(str(chunk.type)), count=len(chunk), offset=8 * chunk.offset
+        )
         for chunk in column.chunks
         if len(chunk)
     ]
