@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
+from functools import partial
 from typing import NamedTuple
 
 from backtester.config.configs import DownloaderConfig, RunContext
@@ -20,6 +21,7 @@ from backtester.data.download_audit import DownloadAudit
 from backtester.data.download_cache import DownloadCache
 from backtester.data.findings import Finding, Policies
 from backtester.data.http_client import HttpClient, RequestPace
+from backtester.data.parsed_batches import ParsedBatches, ReadAgain
 from backtester.data.series import Series, series_of
 from backtester.data.sources.binance_archive import ArchivePiece, BinanceArchive, times_ms
 from backtester.data.sources.binance_rest import WEIGHT_PER_MINUTE, BinanceRest
@@ -167,27 +169,37 @@ class ParsingSanitizing:
         self._audit = audit
         self._policies = policies or Policies()
 
-    def parse_archives(self, blobs: Iterable[Blob]) -> tuple[list[Batch], ParseReport]:
-        """The rows of all files that could be read; a file that could not is told in the report's `failures`."""
-        from backtester.data.sanitize import sanitize
+    def parse_archives(self, blobs: Iterable[Blob]) -> tuple[ParsedBatches, ParseReport]:
+        """The rows of all files that could be read; a file that could not is told in the report's `failures`.
 
-        batches: list[Batch] = []
+        Every file is read here once for the report, and once more when the batches are walked over, which are not held.
+        """
+        files: list[ReadAgain] = []
+        findings: list[Finding] = []
         failures: list[str] = []
-        files = 0
+        seen = all_rows = 0
         for blob in blobs:
-            files += 1
-            clean: list[Batch] = []
+            seen += 1
+            count = rows = 0
+            own: list[Finding] = []
             try:
-                clean.extend(sanitize(raw, self._policies) for raw in blob.raw_batches())
+                for batch in self._clean(blob):
+                    count, rows = count + 1, rows + batch.table.num_rows
+                    own += batch.findings
             except DataError as error:  # all of a file or nothing of it
                 failures.append(self._audit.failed(blob.name, error))
                 continue
-            rows = sum(batch.table.num_rows for batch in clean)
             self._audit.tell("parsed", name=blob.name, sha256=blob.sha256, rows=rows)
-            batches += clean
+            files.append(ReadAgain(partial(self._clean, blob), count))
+            findings += own
+            all_rows += rows
         self._audit.unread = tuple(failures)
-        findings = tuple(finding for batch in batches for finding in batch.findings)
-        return batches, ParseReport(files, sum(batch.table.num_rows for batch in batches), findings, tuple(failures))
+        return ParsedBatches(files), ParseReport(seen, all_rows, tuple(findings), tuple(failures))
+
+    def _clean(self, blob: Blob) -> Iterator[Batch]:
+        from backtester.data.sanitize import sanitize
+
+        return (sanitize(raw, self._policies) for raw in blob.raw_batches())
 
 
 class WritingParquet:
@@ -203,12 +215,14 @@ class WritingParquet:
         Raises: DataQualityError - with `strict`, where anything at all was found wrong, before anything is written; and at the
                 first batch that cannot be stored. StorageError - the disk refuses.
         """
-        wanted = list(batches)
         if strict:
-            self._require_spotless(wanted)
+            batches = batches if isinstance(batches, Sequence) else list(batches)
+            self._require_spotless(batches)
         files = rows = already = 0
         failures: list[str] = []
-        for batch in wanted:
+        findings: list[Finding] = []
+        for batch in batches:
+            findings += batch.findings
             try:
                 stored = self._catalog.store(batch)
             except DataError as error:
@@ -218,8 +232,7 @@ class WritingParquet:
                 continue
             files, rows, already = files + stored.files, rows + stored.rows_written, already + stored.rows_already_stored
             self._audit.tell("stored", series=str(batch.series), rows=stored.rows_written, origin=batch.origin.name)
-        findings = tuple(finding for batch in wanted for finding in batch.findings)
-        return WriteReport(files, rows, already, findings, tuple(failures))
+        return WriteReport(files, rows, already, tuple(findings), tuple(failures))
 
     def _require_spotless(self, batches: Sequence[Batch]) -> None:
         found = [str(finding) for batch in batches for finding in batch.findings] + [*self._audit.unread]

@@ -12,6 +12,7 @@ import threading
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from backtester.config.configs import DownloaderConfig, RunContext
@@ -57,6 +58,23 @@ def rows_of(cfg, start, end, **identity):
     series = series_of(exchange="binance", **{"market": "linear", "symbol": "BTCUSDT", "timeframe": "1h", **identity})
     tables = list(Catalog(cfg.base_dir).read_tables(series, ms(start), ms(end)))
     return [row for table in tables for row in table.to_pylist()]
+
+
+def test_rows_are_read_again_and_not_held(server, cfg):
+    for period in ("2024-01", "2024-02"):
+        publish_bars(server, "BTCUSDT", period, timeframe="1m")
+    dl = DownloaderFiles(run_ctx=context(), cfg=cfg)
+    blobs = dl.download_files("BTCUSDT", "futures", "1m", "2024-01-01", "2024-03-01")
+    before = pa.total_allocated_bytes()
+    batches, report = ParsingSanitizing(audit=dl._audit).parse_archives(blobs)
+    assert report.rows == 60 * 1440
+    assert pa.total_allocated_bytes() - before < 100_000
+    assert sum(batch.table.num_rows for batch in batches) == report.rows
+    assert len(batches) == len(list(batches))
+    assert batches[-1].table.equals(list(batches)[-1].table)
+    assert [batch.origin for batch in batches[1:]] == [batch.origin for batch in batches][1:]
+    with pytest.raises(IndexError):
+        batches[len(batches)]
 
 
 @pytest.mark.parametrize(
