@@ -61,21 +61,3 @@ def walk_book(
         rest=decimal_of(left),
         average_price=decimal_of(value / (wanted - left)),
     )
-
-
-def venue_status(*, venue: str, walk: BookWalk, all_or_nothing: bool = False) -> str:
-    """The venue's own word for an immediate order (FOK, IOC, market) after its walk; with its code where it refuses.
-
-    `venue` is binance_spot, binance_um, bybit_spot, bybit_linear, bybit_inverse or bybit_option; raises DomainError for others.
-    Source: exchange_semantics.md, sections 1.2 and 1.3; golden G01, G03, G04.
-    """
-    exchange, _, market = venue.partition("_")
-    if exchange == "binance" and market in {"spot", "um"}:
-        if all_or_nothing and walk.rest and market == "um":
-            return "rejected -5021"
-        return "EXPIRED" if walk.rest else "FILLED"
-    if exchange == "bybit" and market in {"spot", "linear", "inverse", "option"}:
-        if not walk.rest:
-            return "Filled"
-        return "PartiallyFilledCanceled" if market == "spot" and walk.filled else "Cancelled"
-    raise DomainError(f"no words are known for the venue {venue!r}")

@@ -7,9 +7,9 @@ from backtester.domain.vocabulary import OrderStatus as S
 
 TRANSITIONS: dict[S, frozenset[S]] = {
     S.NEW: frozenset({S.SUBMITTED, S.REFUSED}),
-    S.SUBMITTED: frozenset({S.LIVE, S.UNTRIGGERED, S.REJECTED, S.CANCELED, S.EXPIRED}),
+    S.SUBMITTED: frozenset({S.LIVE, S.UNTRIGGERED, S.REJECTED, S.EXPIRED}),
     S.UNTRIGGERED: frozenset({S.TRIGGERED, S.CANCELED, S.EXPIRED}),
-    S.TRIGGERED: frozenset({S.LIVE, S.CANCELED, S.EXPIRED, S.REJECTED}),
+    S.TRIGGERED: frozenset({S.LIVE, S.CANCELED}),
     S.LIVE: frozenset({S.PARTIALLY_FILLED, S.FILLED, S.CANCELED, S.EXPIRED}),
     S.PARTIALLY_FILLED: frozenset({S.PARTIALLY_FILLED, S.FILLED, S.CANCELED, S.EXPIRED}),
     S.FILLED: frozenset(),
@@ -18,7 +18,10 @@ TRANSITIONS: dict[S, frozenset[S]] = {
     S.REFUSED: frozenset(),
     S.REJECTED: frozenset(),
 }
-"""Allowed transitions; nothing leaves a terminal state."""
+"""Allowed transitions; nothing leaves a terminal state. Each is made by a real order in tests/sim/test_life_cycle.py.
+
+SUBMITTED to EXPIRED: the run ended while it was on its way. TRIGGERED to CANCELED: there was no margin for it.
+"""
 
 TERMINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
 

@@ -145,14 +145,15 @@ class OrderAmended(Message, frozen=True, gc=False, tag="order_amended", omit_def
     keeps_place: bool = False
 
 
-class OrderRefused(Message, frozen=True, gc=False, tag="order_refused"):
-    """Risk said no. `detail` is for people, `reason` for machines."""
+class OrderRefused(Message, frozen=True, gc=False, tag="order_refused", omit_defaults=True):
+    """Risk said no. `detail` is for people, `reason` for machines, `code` is what the venue would have answered."""
 
     order_id: str
     strategy_id: str
     symbol: str
     reason: RejectReason
     detail: str
+    code: str = ""
 
 
 class OrderRejected(Message, frozen=True, gc=False, tag="order_rejected", omit_defaults=True):

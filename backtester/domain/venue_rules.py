@@ -15,7 +15,7 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     `post_only_crossing` and `fok_short` are what an order becomes that would take, or cannot be filled whole: REJECTED (never
     accepted), CANCELED or EXPIRED (accepted, then ended). `good_till_least_ms` is how far ahead a good-till date must lie;
     `native_good_till` is false where the venue has none and the engine cancels at that time itself. `codes` are the venue's
-    own words for our reasons.
+    own words for our reasons, `words` those for the states of an order.
 
     `amend_keeps_place`: a quantity that is only lowered leaves an order its place in the queue; any other change never does.
     `amends_waiting`: orders that wait for a trigger can be amended. `amend_below_filled` is what becomes of an order whose quantity
@@ -39,11 +39,29 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     stp: SelfTrade = SelfTrade.CANCEL_TAKER
     triggers: tuple[TriggerBy, ...] = (TriggerBy.LAST, TriggerBy.MARK, TriggerBy.INDEX)
     codes: Mapping[str, str] = {}
+    words: Mapping[str, str] = {}
     source: str = ""
 
     def code_of(self, reason: RejectReason) -> str:
         """The venue's own code of a reason; empty where it has none or none is known."""
         return self.codes.get(reason.value, "")
+
+    def word_of(self, status: OrderStatus, *, is_partly_filled: bool = False) -> str:
+        """The venue's own word for a state (exchange_semantics.md, section 1.3); empty where none is known.
+
+        An order that ended with a part of it filled has a word of its own on some venues.
+        """
+        after_fill = self.words.get(f"{status.value}_partly_filled", "") if is_partly_filled else ""
+        return after_fill or self.words.get(status.value, "")
+
+    def word_of_immediate(self, *, is_partly_filled: bool, is_short: bool, all_or_nothing: bool) -> str:
+        """The venue's word for a FOK, IOC or market order that has met the book; with its code where it refuses (section 1.2)."""
+        if not is_short:
+            return self.word_of(OrderStatus.FILLED)
+        if all_or_nothing and self.fok_short is OrderStatus.REJECTED:
+            return f"rejected {self.code_of(RejectReason.FOK)}"
+        ended = self.fok_short if all_or_nothing else OrderStatus.EXPIRED
+        return self.word_of(ended, is_partly_filled=is_partly_filled)
 
 
 GENERIC = VenueRules(name="generic", post_only_crossing=OrderStatus.REJECTED, fok_short=OrderStatus.EXPIRED)

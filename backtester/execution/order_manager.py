@@ -21,7 +21,7 @@ from backtester.domain.orders import (
     SanitizedExits,
     SanitizedOrder,
 )
-from backtester.domain.vocabulary import OrderStatus
+from backtester.domain.vocabulary import OrderStatus, RejectReason
 from backtester.execution.working_orders import OrderRecord, WorkingOrders, is_engine_id
 
 
@@ -115,7 +115,14 @@ class OrderManager:
     def on_canceled(self, canceled: OrderCanceled) -> None:
         """The order has ended and is forgotten."""
         record = self._records.pop(canceled.order_id)
-        next_status(record.status, canceled.status, order_id=canceled.order_id)
+        status = record.status
+        if (
+            status is OrderStatus.UNTRIGGERED
+            and canceled.reason is RejectReason.INSUFFICIENT
+            and canceled.status is OrderStatus.CANCELED
+        ):
+            status = next_status(status, OrderStatus.TRIGGERED, order_id=canceled.order_id)  # margin is asked for at the trigger
+        next_status(status, canceled.status, order_id=canceled.order_id)
 
     def on_rejected(self, rejected: OrderRejected) -> None:
         """A rejected order is forgotten; a rejected request changes nothing."""

@@ -396,6 +396,7 @@ class RiskGate:
             symbol=intent.symbol,
             reason=refusal.reason,
             detail=refusal.detail,
+            code=self._rules.get(intent.symbol, GENERIC).code_of(refusal.reason),
         )
         return (on(T_ORDERS_REFUSED, message),)
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtester.domain.book_walk import BookWalk, venue_status, walk_book
+from backtester.config.venue_rules import venue_status
+from backtester.domain.book_walk import BookWalk, walk_book
 from backtester.domain.costs import charged_fee
 from backtester.domain.errors import DomainError
 from backtester.domain.instruments import SymbolSpec
