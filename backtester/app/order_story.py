@@ -14,7 +14,7 @@ from backtester.audit.run_store import RunDir
 from backtester.data.columns import CandleColumns
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.errors import ConfigError, DataError
-from backtester.domain.orders import Fill
+from backtester.domain.orders import Fill, LiquidationOrder
 from backtester.domain.timeframe import bucket_start_ms, iso_text, timeframe_ms
 from backtester.report.journal_steps import Step, order_ids, step_of, story_of
 from backtester.report.named_rules import DECIDED_AT_A_CLOSE
@@ -43,7 +43,8 @@ def why(run: Path, order_id: str, *, data: Path | None = None) -> Story:
     symbols += [event.order.symbol for event in events if hasattr(event, "order")]
     first = steps[0]
     if candles is not None and symbols:
-        seen = _seen(candles, symbols[0], first.time_ms, RunDir(run).read_manifest().timeframe)
+        decided = not isinstance(events[0], LiquidationOrder)  # nobody decided that
+        seen = _seen(candles, symbols[0], first.time_ms, RunDir(run).read_manifest().timeframe) if decided else []
         met = [step for event in events if isinstance(event, Fill) for step in _met(candles, event)]
         steps = _in_order([*seen, *steps, *met])
     return Story(f"order {order_id}", steps, (note,) if note else ())

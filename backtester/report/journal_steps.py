@@ -10,9 +10,10 @@ import msgspec
 
 from backtester.audit.journal import JournalLine
 from backtester.domain.account import AccountSnapshot
-from backtester.domain.intents import AmendOrderIntent, CancelAllIntent, CancelOrderIntent, Intent
+from backtester.domain.intents import AmendOrderIntent, CancelAllIntent, CancelOrderIntent, Intent, PositionExitsIntent
 from backtester.domain.orders import (
     Fill,
+    LiquidationOrder,
     OrderAck,
     OrderAmended,
     OrderAttached,
@@ -22,6 +23,7 @@ from backtester.domain.orders import (
     OrderTriggered,
     SanitizedAmend,
     SanitizedCancel,
+    SanitizedExits,
     SanitizedOrder,
 )
 from backtester.domain.run_events import ControlEvent, LogEvent
@@ -29,6 +31,8 @@ from backtester.domain.settlement import FundingPaid
 from backtester.report.named_rules import CANCEL_ON_ITS_WAY, Rule, rules_of
 
 _STAMPED = frozenset({"type", "order_id", "strategy_id", "time_ms", "symbol", "side", "qty"})
+_WITH_ORDER = frozenset({"orders.attached", "orders.liquidation"})
+"""Topics whose messages hold the order that they are about."""
 _AMENDED = ("qty_lots", "price_ticks", "trigger_ticks")
 _SAYS_NOTHING = (None, "", 0, "gtc")
 """A tuple: what a strategy made need not be hashable."""
@@ -81,7 +85,7 @@ def order_ids(lines: Iterable[JournalLine]) -> list[str]:
             ids[_decode_id(line.raw).order_id] = None
         elif line.topic in {"orders.sanitized", "orders.refused", "fills"}:
             ids.setdefault(_decode_id(line.raw).order_id)
-        elif line.topic == "orders.attached":
+        elif line.topic in _WITH_ORDER:
             ids[_decode_attached(line.raw).order.order_id] = None
     ids.pop("", None)
     return list(ids)
@@ -100,7 +104,7 @@ _decode_attached = msgspec.json.Decoder(_WithOrder).decode
 
 
 def _is_about(line: JournalLine, order_id: str) -> bool:
-    if line.topic == "orders.attached":
+    if line.topic in _WITH_ORDER:
         return _decode_attached(line.raw).order.order_id == order_id
     return _decode_id(line.raw).order_id == order_id
 
@@ -122,10 +126,16 @@ def _told(event: Any) -> tuple[str, str, str]:
             f"{event.strategy_id} asks to change {event.order_id}{_changes(event, 'qty', 'price', 'trigger_price')}",
             "",
         )
+    if isinstance(event, PositionExitsIntent):
+        asked = _changes(event, "take_profit", "stop_loss") or " (none)"
+        return "decided", f"{event.order_id}: these exits for the position in {event.symbol}, and no others{asked}", ""
     if isinstance(event, Intent):
         return "decided", _intent_text(event), ""
     if isinstance(event, SanitizedOrder):
         return "passed by Risk", f"{event.order_id}: {_order_text(event)}", ""
+    if isinstance(event, SanitizedExits):
+        levels = _changes(event, "take_profit_ticks", "stop_loss_ticks") or " (none)"
+        return "passed by Risk", f"{event.order_id}: {event.side.value} exits for the position in {event.symbol}{levels}", ""
     if isinstance(event, SanitizedCancel):
         return "passed by Risk", f"request to cancel {event.order_id}", ""
     if isinstance(event, SanitizedAmend):
@@ -147,6 +157,8 @@ def _venue_told(event: Any) -> tuple[str, str, str]:
         return "amended", f"{event.order_id}: {event.open_lots:,} lots open, {place}{_changes(event, *_AMENDED)}", ""
     if isinstance(event, OrderAck):
         return "acknowledged", f"{event.order_id} {'waits for its trigger' if event.is_waiting else 'works'} at the venue", ""
+    if isinstance(event, LiquidationOrder):
+        return "liquidated", _liquidation_text(event), "bad"
     if isinstance(event, OrderTriggered):
         return "triggered", f"{event.order_id}: the price has reached its trigger", ""
     if isinstance(event, OrderCanceled):
@@ -180,6 +192,7 @@ def _order_text(order: SanitizedOrder) -> str:
         "price_ticks": order.price_ticks,
         "trigger_ticks": order.trigger_ticks,
         "trail_ticks": order.trail_ticks,
+        "trail_bps": order.trail_e8 and _plain(Decimal(order.trail_e8) / 10**4),
         "take_profit_ticks": order.take_profit_ticks,
         "stop_loss_ticks": order.stop_loss_ticks,
         "tif": "" if order.tif.value == "gtc" else order.tif.value,
@@ -189,6 +202,14 @@ def _order_text(order: SanitizedOrder) -> str:
     kind = order.order_type.value.replace("_", " ")
     said = _facts({name: value for name, value in fields.items() if value})
     return f"{kind}, {order.side.value} {order.qty_lots:,} lots of {order.symbol}{said}"
+
+
+def _liquidation_text(event: LiquidationOrder) -> str:
+    order, price = event.order, event.liquidation_price
+    reached = f"has reached the liquidation price {_plain(price)}" if price is not None else "leaves the account short of margin"
+    lost = f"; the insurance fund bears {_plain(event.gap_loss)}" if event.gap_loss else ""
+    size = f"{order.side.value} {order.qty_lots:,} lots of {order.symbol} at {event.price_ticks:,} ticks"
+    return f"{order.order_id}: {size}; the mark {_plain(event.mark)} {reached} ({'cross' if event.is_cross else 'isolated'}){lost}"
 
 
 def _fill_text(fill: Fill) -> str:

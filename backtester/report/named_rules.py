@@ -5,15 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from backtester.domain.orders import Fill, OrderAck, OrderAttached, OrderCanceled, OrderRefused, OrderRejected, OrderTriggered
+from backtester.domain.orders import (
+    Fill,
+    LiquidationOrder,
+    OrderAck,
+    OrderAttached,
+    OrderCanceled,
+    OrderRefused,
+    OrderRejected,
+    OrderTriggered,
+)
 from backtester.domain.settlement import FundingPaid
-from backtester.domain.vocabulary import FillNote, OrderType, RejectReason
+from backtester.domain.vocabulary import CloseReason, FillNote, OrderType, RejectReason
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/simulation.md"
 """Where the page stands in a checkout; an installed package does not bring it."""
 
 _TIME, _MARKET, _LIMIT, _STOPS = "Time", "Market orders", "Limit orders", "Stops and take-profits"
-_FEES, _CASH, _END = "Fees", "Positions and cash", "The end"
+_FEES, _CASH, _MARGIN, _END = "Fees", "Positions and cash", "Margin", "The end"
 
 
 class Rule(NamedTuple):
@@ -54,6 +63,7 @@ _FILL_NOTES = {
     FillNote.GAP: Rule(_MARKET, "arrival in a gap"),
     FillNote.ZERO_VOLUME: Rule(_MARKET, "bar without volume"),
     FillNote.CARRIED: Rule(_MARKET, "what is left"),
+    FillNote.GAP_LOSS: Rule(_MARGIN, "gap beyond bankruptcy"),
 }
 _REASONS = {
     RejectReason.REDUCE_ONLY: Rule(_CASH, "reduce-only without a position"),
@@ -73,6 +83,7 @@ _REASONS = {
     RejectReason.TOO_LATE: Rule(_LIMIT, "cancel against fill"),
     RejectReason.TRIGGER_SIDE: Rule(_STOPS, "wrong side of the market at arrival"),
     RejectReason.OCO: Rule(_STOPS, "`take_profit`, `stop_loss` of an entry"),
+    RejectReason.LIQUIDATION: Rule(_MARGIN, "orders"),
     RejectReason.END_OF_RUN: Rule(_END),
 }
 _TRIGGERED_FILLS = {
@@ -86,6 +97,9 @@ _TAKES, _RESTS, _AT_OPEN = Rule(_LIMIT, "marketable on arrival"), Rule(_LIMIT, "
 _OVER_SHARE, _SHARE = Rule(_MARKET, "reduce-only"), Rule(_MARKET, "size")
 _TRIGGER, _PAIR = Rule(_STOPS, "trigger"), Rule(_STOPS, "`take_profit`, `stop_loss` of an entry")
 _FUNDING = Rule(_FEES, "funding")
+_LIQUIDATION_FEE, _SHORT_OF_MARGIN = Rule(_MARGIN, "liquidation fee"), Rule(_MARGIN, "when")
+_CROSS = (Rule(_MARGIN, "cross"), Rule(_MARGIN, "lower tier"), Rule(_MARGIN, "else, cross"))
+_ISOLATED = (Rule(_MARGIN, "isolated"), Rule(_MARGIN, "lower tier"), Rule(_MARGIN, "else, isolated"))
 
 
 def rules_of(event: object) -> tuple[Rule, ...]:
@@ -99,6 +113,8 @@ def rules_of(event: object) -> tuple[Rule, ...]:
         return (ORDER_ON_ITS_WAY,)
     if isinstance(event, OrderTriggered):
         return (_TRIGGER,)
+    if isinstance(event, LiquidationOrder):
+        return (_SHORT_OF_MARGIN, *(_CROSS if event.is_cross else _ISOLATED))
     if isinstance(event, OrderAttached):
         return (_PAIR,)
     return (_FUNDING,) if isinstance(event, FundingPaid) else ()
@@ -107,14 +123,19 @@ def rules_of(event: object) -> tuple[Rule, ...]:
 def every_rule() -> tuple[Rule, ...]:
     """All rules that can be named, so that the page can be held to them."""
     single = (_STOP_IN_BAR, _STOP_OVER_GAP, _TAKES, _RESTS, _AT_OPEN, _OVER_SHARE, _SHARE, _TRIGGER, _PAIR, _FUNDING)
+    liquidated = (_LIQUIDATION_FEE, _SHORT_OF_MARGIN, *_CROSS, *_ISOLATED)
     decided = (ORDER_ON_ITS_WAY, CANCEL_ON_ITS_WAY, DECIDED_AT_A_CLOSE)
-    return tuple(dict.fromkeys((*single, *decided, *_FILL_NOTES.values(), *_REASONS.values(), *_TRIGGERED_FILLS.values())))
+    return tuple(
+        dict.fromkeys((*single, *liquidated, *decided, *_FILL_NOTES.values(), *_REASONS.values(), *_TRIGGERED_FILLS.values()))
+    )
 
 
 def _fill_rules(fill: Fill) -> tuple[Rule, ...]:
     if fill.reason == "END" and fill.strategy_id == "end":
         return (Rule(_END),)
-    if fill.order_type is OrderType.STOP_MARKET:
+    if fill.order_id.startswith("liq-") and fill.reason == CloseReason.LIQUIDATION.value:
+        main = _LIQUIDATION_FEE
+    elif fill.order_type is OrderType.STOP_MARKET:
         main = _STOP_IN_BAR if fill.bar_fill else _STOP_OVER_GAP
     elif fill.order_type in _TRIGGERED_FILLS:
         main = _TRIGGERED_FILLS[fill.order_type]

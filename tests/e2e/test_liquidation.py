@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from backtester.data.catalog import Catalog
 from tests.e2e.program import bt, manifest_of, write_strategy
-from tests.support.shared_data import needs_shared
+from tests.support.shared_data import SHARED, needs_shared
 
 pytestmark = needs_shared
 
@@ -30,7 +32,8 @@ def folder(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the run `one` is."""
     place = tmp_path_factory.mktemp("liquidation")
     write_strategy(place / "long.py", LONG)
-    (place / "data").symlink_to(real)
+    shutil.copytree(real, place / "data")
+    bt("data", "import", str(SHARED / "data/funding/binance_um/BTCUSDT.parquet"), cwd=place)
     bt("--strategy", "long.py", *OPTIONS, "--run-id", "one", cwd=place)
     return place
 
@@ -67,6 +70,26 @@ def test_the_explanation_tells_the_loss_and_the_fee(folder: Path) -> None:
     assert "liq-1-f1   BTCUSDT LIQUIDATION" in told
     assert "7641.20000000" in told and "91.69660000" in told
     assert "it adds up" in told
+
+
+def test_every_line_of_its_ledger_is_the_one_that_the_documents_explain(folder: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/explaining_balances.md").read_text(encoding="utf-8")
+    explained = page.partition("```text\n")[2].partition("```")[0].splitlines()
+    told = bt("explain", "one", "--all", cwd=folder).stdout.splitlines()
+    first = next(number for number, line in enumerate(told) if line.startswith("time (UTC)")) + 1
+    assert told[first : told.index("", first)] == explained
+    postings = json.loads(bt("explain", "one", "--all", "--json", cwd=folder).stdout)["postings"]
+    assert len(postings) == len(explained) == 6
+    entry, exit_, margin = Decimal("95517.2"), Decimal("91696.6"), 2 * Decimal("95517.2") / 25
+    assert 0 <= margin - 2 * (entry - exit_) < 2 * Decimal("0.1"), "the loss is the margin, to the tick"
+
+
+def test_the_way_of_the_liquidation_is_told_with_its_price_and_rules(folder: Path) -> None:
+    told = " ".join(bt("why", "one", "liq-1", cwd=folder).stdout.split())
+    assert "the mark 93500 has reached the liquidation price 93567.9 (isolated)" in told
+    assert "rule: Margin: else, isolated" in told and "rule: Margin: liquidation fee" in told
+    assert "met BTCUSDT 1m bar from 2025-05-05 02:08:00" in told and "low 93500" in told
+    assert "seen" not in told, "nobody decided it"
 
 
 def test_the_run_says_what_it_assumed_and_repeats(folder: Path) -> None:

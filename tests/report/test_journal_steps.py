@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import get_args
+
 import msgspec
 import pytest
 
+from backtester.audit import events
 from backtester.audit.journal import MemoryJournal
-from backtester.domain.intents import AmendOrderIntent, MarketOrderIntent
-from backtester.domain.orders import OrderAmended, OrderCanceled, OrderRejected, SanitizedAmend
-from backtester.domain.vocabulary import FillNote, OrderStatus, OrderType, RejectReason
+from backtester.domain.intents import (
+    AmendOrderIntent,
+    MarketOrderIntent,
+    OcoOrderIntent,
+    PositionExitsIntent,
+    StopOrderIntent,
+    TakeProfitOrderIntent,
+    TrailingStopIntent,
+)
+from backtester.domain.orders import (
+    LiquidationOrder,
+    OrderAmended,
+    OrderAttached,
+    OrderCanceled,
+    OrderRejected,
+    OrderTriggered,
+    SanitizedAmend,
+    SanitizedExits,
+    SanitizedOrder,
+)
+from backtester.domain.settlement import FundingPaid
+from backtester.domain.vocabulary import FillNote, OrderStatus, OrderType, RejectReason, Side, TimeInForce
 from backtester.report.journal_steps import order_ids, step_of, story_of
 from backtester.report.named_rules import rules_of
 from tests.audit.messages import EVERY_MESSAGE, ORDER, a_fill
@@ -19,6 +42,23 @@ AMENDING = (
     OrderAmended(time_ms=2, qty_lots=10, open_lots=7, price_ticks=995, **ORDER),
     OrderRejected(time_ms=2, reason=RejectReason.TOO_LATE, detail="gone", is_amend=True, **ORDER),
 )
+EXITS = SanitizedExits(time_ms=1, side=Side.SELL, take_profit_ticks=1100, stop_loss_ticks=900, **ORDER)
+LIQUIDATED = SanitizedOrder(
+    time_ms=1, side=Side.SELL, order_type=OrderType.MARKET, qty_lots=2000, price_ticks=0, tif=TimeInForce.GTC, reduce_only=True,
+    budget_e8=0, reason="LIQUIDATION", **(ORDER | {"order_id": "liq-1"}),
+)  # fmt: skip
+LIQUIDATION = LiquidationOrder(
+    2, LIQUIDATED, 916966, Decimal(93500), Decimal("93567.9"), Decimal(0), is_cross=False, inside_bar=True
+)
+REST = (
+    EXITS, LIQUIDATION, OrderAttached(2, LIQUIDATED), OrderTriggered(time_ms=2, **ORDER),
+    FundingPaid(time_ms=2, symbol="BTCUSDT", rate=Decimal("0.0001"), mark=Decimal(100), qty=Decimal(1), amount=Decimal("-0.01")),
+    PositionExitsIntent(time_ms=1, stop_loss=95, **ORDER), PositionExitsIntent(time_ms=1, **ORDER),
+    StopOrderIntent(time_ms=1, side=Side.SELL, qty=1, trigger_price=95, **ORDER),
+    TakeProfitOrderIntent(time_ms=1, side=Side.SELL, qty=1, trigger_price=105, **ORDER),
+    TrailingStopIntent(time_ms=1, side=Side.SELL, qty=1, trail_bps=100, **ORDER),
+    OcoOrderIntent(time_ms=1, side=Side.SELL, qty=1, price=105, trigger_price=95, **ORDER),
+)  # fmt: skip
 
 
 def written(*messages):
@@ -28,13 +68,40 @@ def written(*messages):
     return list(journal.lines())
 
 
-@pytest.mark.parametrize("message", [*EVERY_MESSAGE, *AMENDING], ids=lambda message: type(message).__name__)
+@pytest.mark.parametrize("message", [*EVERY_MESSAGE, *AMENDING, *REST], ids=lambda message: type(message).__name__)
 def test_every_message_is_told_in_words(message):
     (line,) = written(message)
     step = step_of(line)
     assert step.kind
     assert step.text
     assert (step.time_ms, step.seq) == (message.time_ms, 1)
+
+
+def test_no_kind_of_message_is_left_untold():
+    told = {type(message) for message in (*EVERY_MESSAGE, *AMENDING, *REST)}
+    assert told == {*get_args(events._Recorded), *events._ORDER_INTENTS.values()}
+    unnamed = [type(one).__name__ for one in (*EVERY_MESSAGE, *AMENDING, *REST) if step_of(written(one)[0]).kind == "run"]
+    assert set(unnamed) == {"RunStarted", "RunEnded"}
+
+
+def test_a_liquidation_and_exits_of_a_position_are_told_with_their_prices():
+    liquidated, asked, passed = (step_of(written(one)[0]) for one in (LIQUIDATION, REST[5], EXITS))
+    assert liquidated.text == (
+        "liq-1: sell 2,000 lots of BTCUSDT at 916,966 ticks; the mark 93500 has reached the liquidation price 93567.9 (isolated)"
+    )
+    assert [rule.row for rule in liquidated.rules] == ["when", "isolated", "lower tier", "else, isolated"]
+    assert asked.text == "cross-1: these exits for the position in BTCUSDT, and no others (stop_loss=95)"
+    assert passed.text == "cross-1: sell exits for the position in BTCUSDT (take_profit_ticks=1100, stop_loss_ticks=900)"
+
+
+def test_the_story_of_a_liquidation_is_found_by_its_order():
+    journal = MemoryJournal()
+    journal.append(1, 0, "orders.liquidation", LIQUIDATION)
+    journal.append(2, 1, "fills", msgspec.structs.replace(a_fill(), order_id="liq-1", reason="LIQUIDATION", note=FillNote.GAP_LOSS))
+    lines = list(journal.lines())
+    assert order_ids(lines) == ["liq-1"]
+    assert story_of(lambda: lines, "liq-1") == lines
+    assert [rule.row for rule in step_of(lines[1]).rules] == ["liquidation fee", "gap beyond bankruptcy"]
 
 
 @pytest.mark.parametrize("qty", ["0.01", 0, None, ["a", "list"], {"a": 1}, -1.5])
