@@ -67,7 +67,7 @@ def test_the_last_minute_before_had_stayed_above_the_price_shown(folder: Path) -
 
 def test_the_explanation_tells_the_loss_and_the_fee(folder: Path) -> None:
     told = bt("explain", "one", cwd=folder).stdout
-    assert "liq-1-f1   BTCUSDT LIQUIDATION" in told
+    assert "liq-1-f1 BTCUSDT LIQUIDATION" in " ".join(told.split())
     assert "7641.20000000" in told and "91.69660000" in told
     assert "it adds up" in told
 
