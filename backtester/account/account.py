@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from backtester.account.books import Books
+from backtester.account.deliveries import Deliveries
 from backtester.account.drawdown import DrawdownRail
 from backtester.account.guard import equity_bands
 from backtester.account.ledger import FEES, FUNDING, TRADING, WALLET, Ledger
@@ -13,18 +14,19 @@ from backtester.account.liquidations import Liquidations
 from backtester.account.postings import coin_postings, fill_postings, funding_cause, funding_postings, start_postings
 from backtester.domain import contract_value
 from backtester.domain.candle import Candle
+from backtester.domain.delivery import Expiry
 from backtester.domain.errors import LedgerImbalanceError, require
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import FEE_STEP, decimal_from_e8, decimal_from_money, price_e8, size_from_e8
 from backtester.domain.orders import Fill
-from backtester.domain.position import book_fill
+from backtester.domain.position import Booked, book_fill
 from backtester.domain.run_events import ControlAction, ControlEvent
 from backtester.domain.settlement import FundingPaid, Settlement
 from backtester.domain.timeframe import DAY_MS
 from backtester.domain.vocabulary import Side
 from backtester.engine.clock import Clock
 from backtester.engine.routes import ALWAYS, Routes
-from backtester.engine.topics import T_ACCOUNT_SNAPSHOT, T_CONTROL, T_FUNDING, Published, on
+from backtester.engine.topics import T_ACCOUNT_SNAPSHOT, T_CONTROL, T_DELIVERIES, T_FUNDING, Published, on
 
 ZERO = Decimal(0)
 
@@ -56,6 +58,8 @@ class Account:
         self.bankrupt = False
         self.liquidations: Liquidations | None = None
         """Set in a run with leverage above 1."""
+        self.deliveries: Deliveries | None = None
+        """Set in a run with contracts that end."""
         self._specs = specs
         self._positions = positions
         self._clock = clock
@@ -87,8 +91,7 @@ class Account:
         signed = fill.qty_lots if fill.side is Side.BUY else -fill.qty_lots
         step_e8 = spec.lot_e8
         fee = fill.fee_e8 * FEE_STEP
-        is_spot = books.spot[symbol]
-        if is_spot:
+        if symbol in books.coins:
             self._post_coin(fill, spec.base, signed * step_e8 * FEE_STEP)
             if symbol in books.exact:
                 signed, step_e8, fee = fill.net_e8, 1, fill.fee_value
@@ -100,21 +103,27 @@ class Account:
         else:
             step_value = fill.price_ticks * spec.tick_e8 * step_e8
             booked = book_fill(lots=lots, cost=cost, signed_lots=signed, lot_value=step_value)
-        if is_spot and booked.lots < 0:
+        self._book(booked, signed, step_value, fee=fee, cause=fill.fill_id, symbol=symbol, strategy_id=fill.strategy_id)
+        return self._after_change(closed=not booked.lots)
+
+    def _book(self, booked: Booked, signed: int, step_value: int, *, fee: int, cause: str, symbol: str, strategy_id: str) -> None:
+        """The position is `booked` after a change by `signed` steps of `step_value` (0: of an inverse contract), in all books."""
+        books = self.books
+        cost, is_outright = books.cost[symbol], books.outright[symbol]
+        if is_outright and booked.lots < 0 and symbol in books.coins:
             raise LedgerImbalanceError(f"spot holdings of {symbol} fell below zero")
-        flow = -signed * step_value if is_spot else booked.realised
-        postings = fill_postings(booked, cost_before=cost, fee=fee, spot_symbol=symbol if is_spot else "")
-        self.ledger.post(books.quote, postings, cause=fill.fill_id)
+        flow = -signed * step_value if is_outright else booked.realised
+        postings = fill_postings(booked, cost_before=cost, fee=fee, held_symbol=symbol if is_outright else "")
+        self.ledger.post(books.quote, postings, cause=cause)
         books.hold(symbol, booked.lots, booked.cost)
         books.cash += flow - fee
         books.realised += booked.realised
         books.fees += fee
         self._traded[symbol] += signed
-        self._book_strategy(fill.strategy_id, symbol, signed)
-        if not is_spot:
+        self._book_strategy(strategy_id, symbol, signed)
+        self._shorts += (booked.cost < 0) - (cost < 0)
+        if not is_outright:
             self._stake += max(0, booked.cost) - max(0, cost)
-            self._shorts += (booked.cost < 0) - (cost < 0)
-        return self._after_change(closed=not booked.lots)
 
     def _post_coin(self, fill: Fill, asset: str, qty: int) -> None:
         """A spot fill in the ledger of its coin; `qty` signed, in money units."""
@@ -137,12 +146,15 @@ class Account:
                 self._routes.leave_books(other)
         return self._watch() if self._drawdown is not None or (closed and books.cash <= self._day_floor) else ()
 
-    def on_settlement(self, settlement: Settlement) -> Sequence[Published]:
+    def on_settlement(self, settlement: Settlement | Expiry) -> Sequence[Published]:
         """Funding is in wallet and ledger: -signed size x mark (inverse: / mark) x rate, rounded down; nothing for nothing held.
 
-        What is held at this instant counts: fills inside bars that end now are booked, orders that arrive now are not
-        (exchange_semantics.md, sections 4.3 and 5.11; golden C01, C02).
+        A contract that ends is delivered: its positions are gone, for what they are worth. What is held at this instant counts:
+        fills inside bars that end now are booked, orders that arrive now are not (exchange_semantics.md, sections 4.3 and 5.11;
+        golden C01, C02).
         """
+        if isinstance(settlement, Expiry):
+            return self._deliver(settlement)
         books, symbol = self.books, settlement.symbol
         lots = books.lots[symbol]
         mark_e8 = settlement.mark_e8 if settlement.mark_e8 is not None else price_e8(books.marks.get(symbol, 0.0))
@@ -168,6 +180,22 @@ class Account:
             settlement.is_assumed,
         )
         return (on(T_FUNDING, paid), *self._after_change(closed=False))
+
+    def _deliver(self, expiry: Expiry) -> Sequence[Published]:
+        """The contract's positions are closed at what they are worth at the settlement price, less the delivery fee."""
+        deliveries = self.deliveries
+        if deliveries is None:
+            raise LedgerImbalanceError(f"{expiry.symbol} ends in a run without deliveries")
+        settled, parts = deliveries.of(expiry, self.books.holdings(), now_ms=self._clock.now_ms)
+        for part in parts:
+            message = part.message
+            symbol, signed, value = expiry.symbol, part.signed_lots, part.lot_value
+            lots, cost = self.books.sizes[symbol], self.books.cost[symbol]
+            booked = book_fill(lots=lots, cost=cost, signed_lots=signed, lot_value=value)
+            names = {"cause": message.fill_id, "symbol": symbol, "strategy_id": message.strategy_id}
+            self._book(booked, signed, value, fee=part.fee, **names)
+        published = (on(T_DELIVERIES, settled), *(on(T_DELIVERIES, part.message) for part in parts))
+        return (*published, *self._after_change(closed=True)) if parts else published
 
     def _book_strategy(self, strategy_id: str, symbol: str, signed: int) -> None:
         sizes = self.books.strategy_sizes

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from backtester.account.margins import Margins
+from backtester.account.option_margins import OptionMargins
 from backtester.domain.account import AccountSnapshot, CoinBalance, PositionView
 from backtester.domain.contract_value import average_entry_e8, worth
 from backtester.domain.instruments import SymbolSpec
@@ -19,9 +20,10 @@ NOTHING = decimal_from_money(0)
 class Books:
     """Balances of one run in one asset (`quote`): whole money units (1e-16 of it), whole lots.
 
-    Derivatives: cash is the wallet (start + realised - fees + funding), equity adds unrealised profit. Spot: cash is the quote
-    balance, equity adds the holdings at their marks. `marks` are the last closes and belong to the loop. `cost` is what a position
-    was worth at its entry: of an inverse one negative for a long (`domain.contract_value`).
+    Derivatives: cash is the wallet (start + realised - fees + funding), equity adds unrealised profit. What is traded outright
+    (spot, options): cash is the quote balance, equity adds the holdings at their marks, of a short option less what it is worth.
+    `marks` are the last closes and belong to the loop. `cost` is what a position was worth at its entry: of an inverse one
+    negative for a long (`domain.contract_value`).
 
     `sizes` are what is held, in steps of `step_e8`: whole lots, or 1e-8 coin for the symbols in `exact`, of which fees can leave
     less than a lot. `lots` are the whole lots of that, which is what can be traded; the two are one where nothing is exact.
@@ -51,11 +53,13 @@ class Books:
         self.lot_e8 = {symbol: spec.lot_e8 for symbol, spec in specs.items()}
         self.step_e8 = {symbol: 1 if symbol in exact else lot_e8 for symbol, lot_e8 in self.lot_e8.items()}
         self.face = {symbol: spec.face for symbol, spec in specs.items()}
-        self.spot = {symbol: spec.market is Market.SPOT for symbol, spec in specs.items()}
+        self.outright = {symbol: spec.market.is_outright for symbol, spec in specs.items()}
         self.coins = {symbol: spec.base for symbol, spec in specs.items() if spec.market is Market.SPOT}
         """By spot symbol the asset that it is held in."""
         self.margins: Margins | None = None
         """Set in a run with leverage above 1."""
+        self.options: OptionMargins | None = None
+        """Set in a run with options."""
 
     def worth(self, symbol: str, size: int) -> int:
         """What a size in steps counts for at the mark, in money units; 0 before the first close."""
@@ -77,12 +81,12 @@ class Books:
         return total
 
     def equity(self) -> int:
-        """cash + unrealised profit of derivatives + value of spot holdings."""
+        """cash + unrealised profit of derivatives + value of what is held outright."""
         total = self.cash
         for symbol, size in self.sizes.items():
             if size:
                 total += self.worth(symbol, size)
-                if not self.spot[symbol]:
+                if not self.outright[symbol]:
                     total -= self.cost[symbol]
         return total
 
@@ -91,15 +95,16 @@ class Books:
 
         Open profits do not count: the conservative side of what venues allow. Without leverage the margin is the entry value.
         """
+        cash = self.cash if self.options is None else self.cash - self.options.initial()
         if self.margins is not None:
-            return self.margins.free_cash(self.cash)
+            return self.margins.free_cash(cash)
         margin = 0
         profit = 0
         for symbol, lots in self.lots.items():
-            if lots and not self.spot[symbol]:
+            if lots and not self.outright[symbol]:
                 margin += abs(self.cost[symbol])
                 profit += self.worth(symbol, lots) - self.cost[symbol]
-        return self.cash - margin + min(0, profit)
+        return cash - margin + min(0, profit)
 
     def holdings(self) -> list[tuple[str, str, int]]:
         """(strategy_id, symbol, signed whole lots) of every open position of a strategy, in order of first trade."""
@@ -136,10 +141,11 @@ class Books:
                 profit = value - self.cost[symbol]
                 unrealised += profit
                 exposure += abs(value)
-                equity += value if self.spot[symbol] else profit
+                equity += value if self.outright[symbol] else profit
                 views.append(self._view(symbol, size, mark_e8, profit))
         cash = decimal_from_money(self.cash)
-        initial, maintenance = map(decimal_from_money, self.margins.totals()) if self.margins is not None else (None, None)
+        has_margin = self.margins is not None or self.options is not None
+        initial, maintenance = map(decimal_from_money, self._margin_totals()) if has_margin else (None, None)
         return AccountSnapshot(
             time_ms,
             cash,
@@ -156,6 +162,13 @@ class Books:
 
     def _balances(self) -> tuple[CoinBalance, ...]:
         return tuple(CoinBalance(asset, decimal_from_e8(amount)) for asset, amount in self.coin_amounts().items() if amount)
+
+    def _margin_totals(self) -> tuple[int, int]:
+        """(initial, maintenance) margin of leveraged positions and of short options."""
+        initial, maintenance = self.margins.totals() if self.margins is not None else (0, 0)
+        if self.options is not None:
+            initial, maintenance = initial + self.options.initial(), maintenance + self.options.maintenance()
+        return initial, maintenance
 
     def position(self, symbol: str) -> Decimal:
         """Net signed quantity of `symbol` over all strategies."""

@@ -16,15 +16,16 @@ def start_postings(cash: int) -> tuple[Posting, ...]:
     return (WALLET, cash), (CAPITAL, -cash)
 
 
-def fill_postings(booked: Booked, *, cost_before: int, fee: int, spot_symbol: str = "") -> tuple[Posting, ...]:
-    """A fill after which the position is `booked`: realised profit and fee, on spot (`spot_symbol`) also what it holds at cost.
+def fill_postings(booked: Booked, *, cost_before: int, fee: int, held_symbol: str = "") -> tuple[Posting, ...]:
+    """A fill after which the position is `booked`: realised profit and fee; of what is traded outright (`held_symbol`: spot and
+    options) also what is held at cost, below 0 for a short option.
 
     `cost_before` is the signed entry value before the fill, `fee` is positive when paid; all in money units.
     """
-    if not spot_symbol:
+    if not held_symbol:
         return (WALLET, booked.realised - fee), (FEES, fee), (TRADING, -booked.realised)
     held = booked.cost - cost_before
-    return (WALLET, booked.realised - held - fee), (FEES, fee), (TRADING, -booked.realised), (f"{INVENTORY}:{spot_symbol}", held)
+    return (WALLET, booked.realised - held - fee), (FEES, fee), (TRADING, -booked.realised), (f"{INVENTORY}:{held_symbol}", held)
 
 
 def coin_postings(qty: int, *, fee: int = 0) -> tuple[Posting, ...]:

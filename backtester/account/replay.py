@@ -10,6 +10,7 @@ from backtester.account.ledger import FEES, FUNDING, INVENTORY, TRADING, WALLET,
 from backtester.account.postings import START, coin_postings, fill_postings, funding_cause, funding_postings, start_postings
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.contract_value import book_fill, worth
+from backtester.domain.delivery import DELIVERY_REASON, Delivery
 from backtester.domain.money import FEE_STEP, decimal_from_e8, decimal_from_money, e8_from_decimal, format_money, money_from_decimal
 from backtester.domain.orders import Fill
 from backtester.domain.settlement import FundingPaid
@@ -19,7 +20,8 @@ class BookedPosting(NamedTuple):
     """One posting between the wallet and another account, in money units of `asset`.
 
     `amount` is what `account` was debited (negative: credited); the wallet got the contrary, and holds `wallet` after it.
-    `cause` names the event (a fill id, a settlement), `why` its kind: the reason that the order carried, maker, taker, settlement.
+    `cause` names the event (a fill id, a settlement), `why` its kind: the reason that the order carried, maker, taker, settlement,
+    delivery.
     """
 
     time_ms: int
@@ -31,7 +33,7 @@ class BookedPosting(NamedTuple):
     account: str
     amount: int
     wallet: int
-    of: Fill | FundingPaid | None
+    of: Fill | FundingPaid | Delivery | None
     """The message that made it; None for the money at the start."""
 
     @property
@@ -51,7 +53,8 @@ class LedgerReplay:
     def __init__(
         self, *, asset: str, starting_cash: int, time_ms: int, coins: Mapping[str, str], faces: Mapping[str, int] | None = None
     ) -> None:
-        """`asset` is that of the account; `coins` has the base asset of each spot symbol, "" where it is not known.
+        """`asset` is that of the account; `coins` has the base asset of each symbol that is traded outright, "" of an option, which
+        is held in no coin, and where it is not known.
 
         `faces` are those of inverse contracts, by symbol (`domain.contract_value`).
         """
@@ -64,19 +67,23 @@ class LedgerReplay:
         self._wallets: dict[str, int] = {}
         self.opening = self._post(start_postings(starting_cash), time_ms=time_ms, cause=START)
 
-    def book(self, message: Fill | FundingPaid) -> list[BookedPosting]:
+    def book(self, message: Fill | FundingPaid | Delivery) -> list[BookedPosting]:
         """The postings of a message, booked; those of nothing are left out."""
-        return self._fill(message) if isinstance(message, Fill) else self._funding(message)
+        return self._funding(message) if isinstance(message, FundingPaid) else self._trade(message)
 
-    def _fill(self, fill: Fill) -> list[BookedPosting]:
+    def _trade(self, fill: Fill | Delivery) -> list[BookedPosting]:
         size_e8, cost = self.positions.get(fill.symbol, (0, 0))
+        if isinstance(fill, Fill):
+            signed_e8, fee = fill.net_e8, fill.fee_value
+        else:
+            signed_e8, fee = fill.side.sign * e8_from_decimal(fill.qty), fill.fee_e8 * FEE_STEP
         price, face = e8_from_decimal(fill.price), self._faces.get(fill.symbol, 0)
-        booked = book_fill(lots=size_e8, cost=cost, signed_lots=fill.net_e8, price_e8=price, face=face)
+        booked = book_fill(lots=size_e8, cost=cost, signed_lots=signed_e8, price_e8=price, face=face)
         self.positions[fill.symbol] = (booked.lots, booked.cost)
         coin = self._coins.get(fill.symbol)
-        postings = fill_postings(booked, cost_before=cost, fee=fill.fee_value, spot_symbol="" if coin is None else fill.symbol)
+        postings = fill_postings(booked, cost_before=cost, fee=fee, held_symbol="" if coin is None else fill.symbol)
         rows = self._post(postings, time_ms=fill.time_ms, cause=fill.fill_id, of=fill)
-        if coin:
+        if coin and isinstance(fill, Fill):
             qty = fill.side.sign * e8_from_decimal(fill.qty) * FEE_STEP
             taken = coin_postings(qty, fee=fill.fee_e8 * FEE_STEP if fill.fee_in_base else 0)
             rows += self._post(taken, time_ms=fill.time_ms, cause=fill.fill_id, of=fill, asset=coin)
@@ -87,13 +94,19 @@ class LedgerReplay:
         return self._post(postings, time_ms=paid.time_ms, cause=funding_cause(paid.symbol, paid.time_ms), of=paid)
 
     def _post(
-        self, postings: tuple[Posting, ...], *, time_ms: int, cause: str, of: Fill | FundingPaid | None = None, asset: str = ""
+        self,
+        postings: tuple[Posting, ...],
+        *,
+        time_ms: int,
+        cause: str,
+        of: Fill | FundingPaid | Delivery | None = None,
+        asset: str = "",
     ) -> list[BookedPosting]:
         asset = asset or self.asset
         self.ledger.post(asset, postings, cause=cause)
         booked = []
         symbol = of.symbol if of is not None else ""
-        strategy_id = of.strategy_id if isinstance(of, Fill) else ""
+        strategy_id = of.strategy_id if isinstance(of, Fill | Delivery) else ""
         for account, amount in postings:
             if account != WALLET and amount:
                 wallet = self._wallets[asset] = self._wallets.get(asset, 0) - amount
@@ -109,7 +122,7 @@ class LedgerReplay:
         return sum(worth(size, marks[symbol], faces.get(symbol, 0)) - cost for symbol, (size, cost) in held if symbol in marks)
 
     def booked_total(self) -> int:
-        """All that the trader has by the postings: the wallet, and on spot what is held, at cost."""
+        """All that the trader has by the postings: the wallet, and what is held outright (spot, options), at cost."""
         held = self.ledger.balances[self.asset].items()
         return sum(amount for account, amount in held if account == WALLET or account.startswith(f"{INVENTORY}:"))
 
@@ -137,7 +150,9 @@ class LedgerReplay:
         return found
 
 
-def _why(of: Fill | FundingPaid | None, account: str) -> str:
+def _why(of: Fill | FundingPaid | Delivery | None, account: str) -> str:
+    if isinstance(of, Delivery):
+        return "delivery" if account == FEES else DELIVERY_REASON
     if isinstance(of, Fill):
         return of.liquidity.value if account == FEES else of.reason
     if account != FUNDING or of is None:

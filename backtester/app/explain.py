@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backtester.account.replay import BookedPosting, LedgerReplay
-from backtester.audit.events import decode_fill, decode_funding, decode_snapshot
+from backtester.audit.events import decode_delivery, decode_fill, decode_funding, decode_snapshot
 from backtester.audit.journal import JournalLine, read_journal, unsealed_lines
 from backtester.audit.run_store import CONFIG_NAME, Manifest, RunDir, faces_of
 from backtester.domain.account import AccountSnapshot
+from backtester.domain.delivery import ContractSettled, Delivery
 from backtester.domain.errors import ConfigError, JournalError, LedgerImbalanceError
 from backtester.domain.money import money_from_decimal
 from backtester.domain.orders import Fill
@@ -21,7 +22,7 @@ from backtester.domain.run_events import RunEnded, RunStarted
 from backtester.domain.settlement import FundingPaid
 from backtester.domain.timeframe import iso_text
 from backtester.domain.vocabulary import Market
-from backtester.engine.topics import T_ACCOUNT_SNAPSHOT, T_FILLS, T_FUNDING, T_RUN
+from backtester.engine.topics import T_ACCOUNT_SNAPSHOT, T_DELIVERIES, T_FILLS, T_FUNDING, T_RUN
 
 PROBLEMS_SHOWN = 10
 """More than these are counted, not told: one wrong posting makes every snapshot after it wrong."""
@@ -177,7 +178,7 @@ class RunLedger:
         if isinstance(message, AccountSnapshot):
             self._on_snapshot(replay, message, event=line.seq)
             return []
-        return replay.book(message)
+        return [] if isinstance(message, ContractSettled) else replay.book(message)
 
     def _reaches(self, time_ms: int) -> bool:
         """Whether an event at this time is part of what was asked for."""
@@ -192,12 +193,11 @@ class RunLedger:
             if not self._reaches(event.time_ms):
                 return []
             cash = money_from_decimal(Decimal(event.settings["account.starting_cash"]))
-            coins = {symbol: self.manifest.bases.get(symbol, "") for symbol in _spot_symbols(self.manifest)}
             self.replay = LedgerReplay(
                 asset=self.manifest.quote,
                 starting_cash=cash,
                 time_ms=event.time_ms,
-                coins=coins,
+                coins=_coins(self.manifest),
                 faces=faces_of(self.manifest.contracts),
             )
             return self.replay.opening
@@ -241,16 +241,21 @@ class RunLedger:
             )
 
 
-def _spot_symbols(manifest: Manifest) -> list[str]:
-    """The symbols of a run that are traded on spot; where it has several markets, each name says its own."""
-    spot = Market.SPOT.value
+def _coins(manifest: Manifest) -> dict[str, str]:
+    """By symbol that is traded outright the coin that it is held in: none of an option. With several markets names say theirs."""
     markets = {symbol: symbol.partition(":")[0].rpartition(".")[2] if ":" in symbol else "" for symbol in manifest.symbols}
-    return [symbol for symbol, market in markets.items() if (market or manifest.market) == spot]
+    found = {symbol: Market(market or manifest.market) for symbol, market in markets.items()}
+    return {
+        symbol: manifest.bases.get(symbol, "") if market is Market.SPOT else ""
+        for symbol, market in found.items()
+        if market.is_outright
+    }
 
 
-_BOOKED: Mapping[str, Callable[[bytes], Fill | FundingPaid | AccountSnapshot]] = {
+_BOOKED: Mapping[str, Callable[[bytes], Fill | FundingPaid | Delivery | ContractSettled | AccountSnapshot]] = {
     T_FILLS.name: decode_fill,
     T_FUNDING.name: decode_funding,
+    T_DELIVERIES.name: decode_delivery,
     T_ACCOUNT_SNAPSHOT.name: decode_snapshot,
 }
 """The topics that change or state a balance."""

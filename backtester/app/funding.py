@@ -37,7 +37,7 @@ def stored_funding(config: RunConfig, refs: Sequence[SymbolRef], *, start_ms: in
     Raises DataUnavailableError where a series has a hole in the range and `sim.funding_hole` is `fail`. Before its first row and
     after its last one nothing is charged, and a note says so: a contract that is not listed yet, or no more, settles nothing.
     """
-    derivatives = [ref for ref in refs if ref.market != Market.SPOT.value]
+    derivatives = [ref for ref in refs if ref.market not in (Market.SPOT.value, Market.OPTION.value)]
     if not derivatives:
         return Funding((), ())
     if config.sim.funding == "off" or config.data.source != "catalog":

@@ -84,7 +84,7 @@ def plan_margin(
 
 
 def _leverages(config: RunConfig, refs: Sequence[SymbolRef]) -> dict[str, Decimal]:
-    """Leverage by symbol; 1 on spot, which cannot be asked for more."""
+    """Leverage by symbol; 1 on spot and of options, which cannot be asked for more."""
     account = config.account
     by_symbol = dict(account.leverage_by_symbol)
     unknown = [symbol for symbol in by_symbol if symbol not in {ref.key for ref in refs}]
@@ -94,7 +94,7 @@ def _leverages(config: RunConfig, refs: Sequence[SymbolRef]) -> dict[str, Decima
     spot = [ref.key for ref in refs if ref.market not in _LEVERAGED]
     asked = [symbol for symbol in spot if by_symbol.get(symbol, Decimal(1)) > 1]
     if asked or (account.leverage > 1 and len(spot) == len(refs)):
-        raise ConfigError(f"{', '.join(asked or spot)}: leverage is a matter of derivatives; use 1, or --market linear")
+        raise ConfigError(f"{', '.join(asked or spot)}: leverage is a matter of linear contracts; use 1, or --market linear")
     return {ref.key: Decimal(1) if ref.key in spot else by_symbol.get(ref.key, account.leverage) for ref in refs}
 
 

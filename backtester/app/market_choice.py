@@ -16,7 +16,6 @@ from backtester.domain.vocabulary import Market
 SAMPLE = "sample"
 """The exchange and the data source of the synthetic sample market."""
 
-MARKET_LATER = frozenset({Market.OPTION.value})
 MARKETS = tuple(market.value for market in Market)
 
 _QUALIFIED = re.compile(r"(?P<exchange>[^.:]+)\.(?P<market>[^.:]+):(?P<name>[^:]+)")

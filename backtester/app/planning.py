@@ -15,6 +15,7 @@ from backtester.app.funding import stored_funding
 from backtester.app.latency import latency_text, recorded_series
 from backtester.app.margin import plan_margin
 from backtester.app.market_data import MarketData
+from backtester.app.option_plan import plan_options
 from backtester.app.resolve import ResolvedRun
 from backtester.app.slippage import own_costs_text, run_slippage, slippage_text
 from backtester.app.specs import ChosenSpecs, choose_specs, specs_of
@@ -22,12 +23,14 @@ from backtester.app.trigger_prices import StoredTriggerPrices
 from backtester.app.wiring import Plan
 from backtester.audit.run_store import Assumption
 from backtester.config.fees import bnb_discount_bps, entry_tier_bps, tier_bps
+from backtester.config.option_terms import with_contract
 from backtester.config.run_config import RunConfig, Section
 from backtester.config.venue_rules import venue_rules
 from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
 from backtester.domain.money import CALCULATION
 from backtester.domain.timeframe import timeframe_ms
+from backtester.domain.vocabulary import Market
 from backtester.sim.sim_models import FeeModel, ScaledFees, SlippageModel, SymbolFees
 from backtester.strategy.base import Strategy, build_params
 from backtester.strategy.importing import CreationGuard
@@ -83,6 +86,7 @@ def plan_run(
     funding = stored_funding(config, resolved.refs, start_ms=resolved.start_ms, end_ms=resolved.end_ms)
     fees = _scaled(models.fees or SymbolFees({key: rate[:2] for key, rate in rates.items()}), config.sim.cost_factor)
     margin = plan_margin(config, resolved.refs, chosen, fees, start_ms=resolved.start_ms, end_ms=resolved.end_ms)
+    options = plan_options(config, resolved.refs, chosen, market=market, start_ms=resolved.start_ms, end_ms=resolved.end_ms)
     plan = Plan(
         config=config,
         specs=chosen,
@@ -96,12 +100,13 @@ def plan_run(
         settlements=funding.settlements,
         margin=margin,
         open_trigger_prices=partial(StoredTriggerPrices, config, resolved.refs, start_ms=resolved.start_ms, end_ms=resolved.end_ms),
+        options=options,
     )
     lengths = sorted({timeframe_ms(name) for _, _, timeframes in strategies for name in timeframes})
     return PlannedRun(
         plan,
         tuple(lengths),
-        assumptions_in_force(config, (*_notes(resolved, rates, models), *funding.notes, *margin.notes, *notes)),
+        assumptions_in_force(config, (*_notes(resolved, rates, models), *funding.notes, *margin.notes, *options.notes, *notes)),
     )
 
 
@@ -109,6 +114,9 @@ def _specs_at_start(resolved: ResolvedRun, specs: SymbolSpecs | None) -> ChosenS
     keys = [ref.key for ref in resolved.refs]
     known = specs_of(resolved) if specs is None else specs
     chosen = choose_specs(known, keys, start_ms=resolved.start_ms, end_ms=resolved.end_ms)
+    for ref in resolved.refs:
+        if ref.market == Market.OPTION.value and chosen.specs[ref.key].option is None:  # handed over in Python
+            chosen.specs[ref.key] = with_contract(chosen.specs[ref.key], ref.name)
     assets = {key: spec.money_asset for key, spec in chosen.specs.items()}
     if len(set(assets.values())) > 1:
         listed = ", ".join(f"{key} {asset}" for key, asset in assets.items())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from backtester.app.latency import check_latency
-from backtester.app.market_choice import MARKET_LATER, SAMPLE, chosen_refs, import_command, sample_refs
+from backtester.app.market_choice import SAMPLE, chosen_refs, import_command, sample_refs
 from backtester.app.market_data import SymbolRef, source_timeframe
 from backtester.config.layers import plain
 from backtester.config.run_config import RunConfig, StrategySection
@@ -81,9 +81,6 @@ def settle(
 
     `has_bar` (ref, timeframe, start_ms, end_ms) says whether a candle starts there; asked only where gaps leave it open.
     """
-    for market in (ref.market for ref in refs):
-        if market in MARKET_LATER:
-            raise ConfigError(f"market {market}: runs on it come later; candles can be imported. Use spot, linear or inverse")
     by_timeframe = {ref.key: {one.timeframe: one for one in stored[ref.key]} for ref in refs}
     execution = _execution_timeframe(config, by_timeframe)
     sections = _with_timeframes(config, loaded, execution)

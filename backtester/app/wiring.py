@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from backtester.account.account import Account
 from backtester.account.books import Books
+from backtester.account.deliveries import Deliveries
 from backtester.account.liquidations import Liquidations
 from backtester.account.margins import Margins
 from backtester.account.mark_prices import SeriesMarks
+from backtester.account.option_margins import OptionMargins
 from backtester.app.latency import run_latency
 from backtester.app.margin import MarginPlan
+from backtester.app.option_plan import OptionPlan
 from backtester.config.run_config import RiskSection, RunConfig
 from backtester.data.mark_bars import MarkBars
 from backtester.domain.errors import ConfigError
@@ -28,7 +32,7 @@ from backtester.engine.bus import Bus
 from backtester.engine.clock import Clock
 from backtester.engine.loop import Loop
 from backtester.engine.mailbox import Mailbox
-from backtester.engine.ports import Journal, MarketDataSource
+from backtester.engine.ports import IndexReader, Journal, MarketDataSource
 from backtester.engine.rng import RandomStreams
 from backtester.engine.routes import Routes
 from backtester.engine.schedule import Schedule
@@ -36,6 +40,7 @@ from backtester.engine.topics import (
     T_ACCOUNT_SNAPSHOT,
     T_CANDLES,
     T_CONTROL,
+    T_DELIVERIES,
     T_FILLS,
     T_FUNDING,
     T_LIQUIDATIONS,
@@ -58,6 +63,7 @@ from backtester.risk.limits import ExposureLimits, RiskLimits
 from backtester.sim.intrabar import Intrabar
 from backtester.sim.limit_fill import TouchFill
 from backtester.sim.liquidity import BarLiquidity
+from backtester.sim.option_pricing import OptionPricing
 from backtester.sim.pricing import FillPricing
 from backtester.sim.received_fees import ReceivedFees
 from backtester.sim.sim_models import FeeModel, SlippageModel, checked_rate_bps
@@ -118,6 +124,7 @@ TOPOLOGY: tuple[TopologyRow, ...] = (
     TopologyRow(T_FUNDING.name, "FundingPaid", ("account",), ("audit",)),
     TopologyRow(T_ORDERS_AMENDED.name, "OrderAmended", ("execution (venue)",), ("audit", "risk", "execution")),
     TopologyRow(T_LIQUIDATIONS.name, "LiquidationOrder", ("account",), ("audit", "execution", "execution (venue)")),
+    TopologyRow(T_DELIVERIES.name, "ContractSettled | Delivery", ("account",), ("audit", "execution (venue)")),
 )
 
 
@@ -139,6 +146,7 @@ class Plan(NamedTuple):
     margin: MarginPlan = MarginPlan()
     open_trigger_prices: Callable[[], TriggerPrices] = LastPricesOnly
     """The mark and index prices that orders may wait for, from the beginning."""
+    options: OptionPlan = OptionPlan()
 
 
 class Engine(NamedTuple):
@@ -170,14 +178,18 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
     account = _account(
         config.risk, books, specs, positions=positions, clock=clock, routes=routes, uses_last=not plan.margin.marks_equity
     )
+    index = plan.options.open_index(clock)
+    books.options = _option_margins(plan, books, marks=margin_marks, index=index)
+    if plan.options.terms:
+        account.deliveries = Deliveries(specs=specs, terms=plan.options.terms)
     working = WorkingOrders(specs=specs)
     trigger_prices = plan.open_trigger_prices()
-    risk = _gate(plan, account=books, orders=working, marks=marks, clock=clock, trigger_prices=trigger_prices)
+    risk = _gate(plan, books=books, orders=working, marks=marks, clock=clock, trigger_prices=trigger_prices)
     latency = run_latency(config, clock)
     venue = SimulatedVenue(
         specs=specs,
         bars=feed,
-        pricing=_pricing(plan),
+        pricing=_pricing(plan, index),
         liquidity=BarLiquidity(sim.participation_bps),
         latency=latency,
         schedule=schedule,
@@ -194,7 +206,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         trigger_prices=trigger_prices,
         may_trigger=risk.hold_at_trigger,
         may_amend=risk.amendments.hold,
-        covers_fill=risk.covers_fill if plan.margin.terms else None,
+        covers_fill=risk.covers_fill if plan.margin.terms or plan.options.terms else None,
         received=ReceivedFees(specs=specs, fees=plan.fees) if books.exact else None,
     )
     _put_on_margin(
@@ -217,7 +229,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         start_ms=plan.start_ms,
         end_ms=plan.end_ms,
         snapshot_every_ms=timeframe_ms(config.account.snapshot_every),
-        settlements=plan.settlements,
+        settlements=sorted((*plan.settlements, *plan.options.expiries), key=lambda one: one.time_ms),
         kill_at_ms=None if config.risk.kill_at is None else parse_time_ms(config.risk.kill_at, what="risk.kill_at"),
         on_progress=on_progress,
     )
@@ -227,7 +239,7 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
 def _gate(
     plan: Plan,
     *,
-    account: Books,
+    books: Books,
     orders: WorkingOrders,
     marks: Mapping[str, float],
     clock: Clock,
@@ -235,8 +247,8 @@ def _gate(
 ) -> RiskGate:
     return RiskGate(
         specs=plan.specs,
-        limits=_limits(plan),
-        account=account,
+        limits=_limits(plan, books.options),
+        account=books,
         orders=orders,
         marks=marks,
         clock=clock,
@@ -343,6 +355,7 @@ def _subscribe(
     bus.subscribe(T_CONTROL, risk.on_control)
     bus.subscribe(T_LIQUIDATIONS, orders.on_liquidation)
     bus.subscribe(T_LIQUIDATIONS, venue.on_liquidation)
+    bus.subscribe(T_DELIVERIES, venue.on_delivery)
 
 
 def _touch_fill(plan: Plan) -> TouchFill | None:
@@ -358,21 +371,33 @@ def _touch_fill(plan: Plan) -> TouchFill | None:
     )
 
 
-def _pricing(plan: Plan) -> FillPricing:
+def _option_margins(plan: Plan, books: Books, *, marks: Mapping[str, float], index: IndexReader) -> OptionMargins | None:
+    """What short options need; nothing in a run without options."""
+    terms = plan.options.terms
+    if not terms:
+        return None
+    return OptionMargins(specs=plan.specs, terms=terms, lots=books.lots, cost=books.cost, marks=marks, index=index)
+
+
+def _pricing(plan: Plan, index: IndexReader) -> FillPricing:
     sim = plan.config.sim
-    return FillPricing(
+    options = plan.options
+    pricing = partial(OptionPricing, terms=options.terms, index=index) if options.terms else FillPricing
+    return pricing(
         specs=plan.specs,
         spread_bps=sim.spread_bps,
-        spreads_bps={key: own.spread_bps for key, own in sim.symbols.items() if own.spread_bps is not None},
+        spreads_bps=dict.fromkeys(options.terms, sim.option_spread_bps)
+        | {key: own.spread_bps for key, own in sim.symbols.items() if own.spread_bps is not None},
         slippage=plan.slippage,
         fees=plan.fees,
         cost_factor=sim.cost_factor,
     )
 
 
-def _limits(plan: Plan) -> RiskLimits:
+def _limits(plan: Plan, options: OptionMargins | None) -> RiskLimits:
     risk, sim = plan.config.risk, plan.config.sim
     in_base = _paying_in_base(plan)
+    spread_bps = max(sim.spread_bps, sim.option_spread_bps) if options is not None else sim.spread_bps
     return RiskLimits(
         collar_bps=risk.price_collar_bps,
         max_open_orders=risk.max_open_orders,
@@ -384,8 +409,9 @@ def _limits(plan: Plan) -> RiskLimits:
             symbol: Decimal(0) if symbol in in_base else max(_rate_bps(plan.fees, symbol, liquidity) for liquidity in Liquidity)
             for symbol in plan.specs
         },
-        market_bps=(sim.spread_bps + sim.slippage_bps) * sim.cost_factor,
+        market_bps=(spread_bps + sim.slippage_bps) * sim.cost_factor,
         exposure=_exposure(risk, plan.specs),
+        options=options,
     )
 
 

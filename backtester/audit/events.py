@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from backtester.domain.account import AccountSnapshot
+from backtester.domain.delivery import ContractSettled, Delivery
 from backtester.domain.errors import JournalError
 from backtester.domain.intents import (
     AmendOrderIntent,
@@ -59,7 +60,9 @@ _Recorded = (
     | SanitizedCancel
     | SanitizedExits
     | AccountSnapshot
+    | ContractSettled
     | ControlEvent
+    | Delivery
     | FundingPaid
     | LiquidationOrder
     | LogEvent
@@ -73,6 +76,7 @@ _Recorded = (
 _decode_recorded: Callable[[bytes], JournaledMessage] = msgspec.json.Decoder(_Recorded).decode
 _decode_fill = msgspec.json.Decoder(Fill).decode
 _decode_funding = msgspec.json.Decoder(FundingPaid).decode
+_decode_delivery: Callable[[bytes], ContractSettled | Delivery] = msgspec.json.Decoder(ContractSettled | Delivery).decode
 _decode_snapshot = msgspec.json.Decoder(AccountSnapshot).decode
 _ORDER_INTENTS: dict[str, type[OrderIntent | AmendOrderIntent | PositionExitsIntent]] = {
     "market_order": MarketOrderIntent,
@@ -127,7 +131,12 @@ def decode_funding(raw: bytes) -> FundingPaid:
         raise JournalError(f"not a funding payment: {error}: {raw[:120]!r}") from error
 
 
-_decode_snapshot = msgspec.json.Decoder(AccountSnapshot).decode
+def decode_delivery(raw: bytes) -> ContractSettled | Delivery:
+    """The end of a contract, or of a position in it, that `raw` records. Raises JournalError when it is none."""
+    try:
+        return _decode_delivery(raw)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise JournalError(f"not a delivery: {error}: {raw[:120]!r}") from error
 
 
 def decode_snapshot(raw: bytes) -> AccountSnapshot:

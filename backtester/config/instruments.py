@@ -15,6 +15,7 @@ import msgspec
 
 from backtester.config.files import PACKAGED, read_table
 from backtester.config.layers import plain
+from backtester.config.option_terms import named_option, with_contract
 from backtester.config.sample_symbols import SAMPLE_EXCHANGE, SAMPLE_LABEL, base_and_quote, sample_symbol
 from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs, unknown_symbol
@@ -115,14 +116,21 @@ def load_specs(
         where = (exchange, market, name)
         held = () if where in own else stored(*where)
         if held:
-            specs.extend(msgspec.structs.replace(spec, symbol=key) for spec in held)
+            specs.extend(_whole(msgspec.structs.replace(spec, symbol=key), name) for spec in held)
         elif where in known:
-            specs.extend(row.spec(key) for row in known[where])
+            specs.extend(_whole(row.spec(key), name) for row in known[where])
+        elif market == Market.OPTION.value and exchange != SAMPLE_EXCHANGE:
+            specs.append(named_option(exchange, name, key))
         elif exchange == SAMPLE_EXCHANGE:
             specs.append(_sample_spec(key, market=market, name=name))
         else:
             raise unknown_symbol(f"{exchange}.{market}:{name}", [f"{where}.{kind}:{other}" for where, kind, other in known])
     return SymbolSpecs(specs)
+
+
+def _whole(spec: SymbolSpec, name: str) -> SymbolSpec:
+    """The spec as a run needs it: of an option with what its name at the exchange says."""
+    return with_contract(spec, name) if spec.market is Market.OPTION else spec
 
 
 def instrument_rows(path: Path) -> dict[InstrumentKey, tuple[InstrumentRow, ...]]:

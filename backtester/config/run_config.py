@@ -177,11 +177,13 @@ class SimSection(Section, frozen=True, kw_only=True):
     work_bars: int = 60
     funding: Literal["stored", "off"] = "stored"
     funding_hole: Literal["fail", "charge"] = "fail"
+    underlying: dict[str, str] = {}
+    option_spread_bps: Decimal = Decimal(300)
 
     def __post_init__(self) -> None:
         self._make_exact("spread_bps", "slippage_bps", "participation_bps", "fee_bps", "maker_bps", "taker_bps")
         self._make_exact("cost_factor", "latency_factor", "slippage_jitter_bps", "latency_spread_frac")
-        self._make_exact("touch_fill_frac", "queue_ahead_frac")
+        self._make_exact("touch_fill_frac", "queue_ahead_frac", "option_spread_bps")
         for key, most in (("touch_fill_frac", 1), ("queue_ahead_frac", MAX_FACTOR)):
             fraction = getattr(self, key)
             _check(fraction.is_finite() and 0 <= fraction <= most, f"sim.{key} must be between 0 and {most}", fraction)
@@ -198,13 +200,14 @@ class SimSection(Section, frozen=True, kw_only=True):
         _check_bps("sim.slippage_jitter_bps", self.slippage_jitter_bps, least=Decimal(0))
         _check_ticks("sim.slippage_ticks", self.slippage_ticks)
         timeframe_ms(self.impact_half_life)
+        msgspec.structs.force_setattr(self, "underlying", dict(sorted(self.underlying.items())))
         msgspec.structs.force_setattr(self, "symbols", dict(sorted(self.symbols.items())))
         for key in ("cost_factor", "latency_factor"):
             factor = getattr(self, key)
             _check(factor.is_finite() and 0 <= factor <= MAX_FACTOR, f"sim.{key} must be between 0 and {MAX_FACTOR}", factor)
         for key in ("order_latency_ms", "cancel_latency_ms", "response_latency_ms", "latency_jitter_ms"):
             _check(getattr(self, key) >= 0, f"sim.{key} must not be negative", getattr(self, key))
-        for key in ("spread_bps", "slippage_bps", "participation_bps", "fee_bps"):
+        for key in ("spread_bps", "slippage_bps", "participation_bps", "fee_bps", "option_spread_bps"):
             _check_bps(f"sim.{key}", getattr(self, key), least=Decimal(0))
         for key in ("maker_bps", "taker_bps"):  # a negative rate is a rebate
             _check_bps(f"sim.{key}", getattr(self, key), least=-MAX_BPS)

@@ -11,6 +11,7 @@ import msgspec
 from backtester.domain import contract_value
 from backtester.domain.errors import ConfigError
 from backtester.domain.money import PRICE_ONE, e8_from_decimal
+from backtester.domain.options import OptionKind
 from backtester.domain.order_bounds import OrderBounds, PriceBand, order_bounds
 from backtester.domain.tiers import LeverageTier
 from backtester.domain.timeframe import iso_text
@@ -27,12 +28,20 @@ _WHOLE = {
 """The same numbers in whole 1e-8, filled in on construction, as `bounds` is."""
 
 
+class OptionContract(msgspec.Struct, frozen=True, kw_only=True):
+    """The right that an option is: to buy or to sell one unit of the base at `strike` quote when the contract expires."""
+
+    kind: OptionKind
+    strike: Decimal
+
+
 class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Trading rules of one instrument over [valid_from_ms, valid_to_ms); prices in quote, sizes in base.
 
     `symbol` is the run's unique key: the plain name, or `exchange.market:NAME` when a run has several markets.
     `max_qty` is that of limit orders, `max_market_qty` that of market orders. One contract is `contract_size` of the base
     asset, on inverse markets of the quote asset. What stands below `source` is as the venue said, None where it did not.
+    A dated contract is settled at `expires_ms` and is gone then; `option` says what an option is, None of anything else.
     Raises ConfigError on construction when a step is not positive, a limit contradicts another, or a number has more than
     8 decimals.
     """
@@ -65,6 +74,8 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
     taker_bps: Decimal | None = None
     listed_ms: int | None = None
     delisted_ms: int | None = None
+    expires_ms: int | None = None
+    option: OptionContract | None = None
     tick_e8: int = 0
     lot_e8: int = 0
     min_qty_e8: int = 0

@@ -100,6 +100,11 @@ class Market(Word):
     INVERSE = "inverse"
     OPTION = "option"
 
+    @property
+    def is_outright(self) -> bool:
+        """A trade pays its whole price at once and what is held is worth its mark: spot, and the premium of an option."""
+        return self is Market.SPOT or self is Market.OPTION
+
 
 class OrderStatus(Word):
     """States of the one life cycle table (`domain/order_states.py`)."""
@@ -166,12 +171,14 @@ class RejectReason(Word):
     END_OF_RUN = "END_OF_RUN"
     BANKRUPT = "BANKRUPT"
     LIQUIDATION = "LIQUIDATION"
+    DELIVERY = "DELIVERY"
 
 
 class CloseReason(Word):
     """Why a trade ended: what stands in `close_reason` of trades.csv. A strategy's own words may stand there too.
 
-    SIGNAL is any order of the strategy that says nothing else; one that goes on to the other side is a REVERSE.
+    SIGNAL is any order of the strategy that says nothing else; one that goes on to the other side is a REVERSE. DELIVERY is the
+    settlement of a contract that has expired.
     """
 
     TP_HIT = "TP_HIT"
@@ -180,6 +187,7 @@ class CloseReason(Word):
     REVERSE = "REVERSE"
     TIME_EXIT = "TIME_EXIT"
     LIQUIDATION = "LIQUIDATION"
+    DELIVERY = "DELIVERY"
     SIGNAL = "SIGNAL"
     END = "END"
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from backtester.domain.candle import Candle
+from backtester.domain.delivery import Expiry
 from backtester.domain.message import Message
 from backtester.domain.settlement import Settlement
 from backtester.domain.vocabulary import RejectReason
@@ -40,6 +41,13 @@ class MarketDataSource(Protocol):
         """Execution bars delivered so far."""
 
 
+class IndexReader(Protocol):
+    """Prices of what options are on."""
+
+    def index_e8(self, symbol: str) -> int:
+        """The price of an option's underlying known now, in 1e-8 quote."""
+
+
 class Journal(Protocol):
     """Takes every message in order, once."""
 
@@ -67,8 +75,8 @@ class BooksPort(Protocol):
     def on_margin(self, bars: Sequence[Candle], *, at_open: bool) -> Sequence[Published]:
         """What these bars (or their opens only) do to positions that may be liquidated; called until it is nothing."""
 
-    def on_settlement(self, settlement: Settlement) -> Sequence[Published]:
-        """Funding is settled now, on what is held."""
+    def on_settlement(self, settlement: Settlement | Expiry) -> Sequence[Published]:
+        """Funding, or a contract that ends, is settled now, on what is held."""
 
     def on_snapshot_due(self) -> Sequence[Published]:
         """The snapshot to publish now, with the invariants checked."""

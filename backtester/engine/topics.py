@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.candle import Candle
+from backtester.domain.delivery import ContractSettled, Delivery
 from backtester.domain.intents import AnyIntent
 from backtester.domain.orders import (
     Fill,
@@ -67,6 +68,7 @@ T_ORDERS_ATTACHED: Topic[OrderAttached] = Topic("orders.attached", 13)
 T_FUNDING: Topic[FundingPaid] = Topic("funding", 14)
 T_ORDERS_AMENDED: Topic[OrderAmended] = Topic("orders.amended", 15)
 T_LIQUIDATIONS: Topic[LiquidationOrder] = Topic("orders.liquidation", 16)
+T_DELIVERIES: Topic[ContractSettled | Delivery] = Topic("deliveries", 17)
 
 TOPICS: tuple[Topic[Any], ...] = (
     T_CANDLES,
@@ -86,4 +88,5 @@ TOPICS: tuple[Topic[Any], ...] = (
     T_FUNDING,
     T_ORDERS_AMENDED,
     T_LIQUIDATIONS,
+    T_DELIVERIES,
 )

@@ -57,10 +57,10 @@ class _Open:
 class Accounting:
     """What an account must hold after the fills and payments it was told of, in order."""
 
-    def __init__(self, starting_cash: Fraction, *, spot: frozenset[str], contracts: dict[str, Fraction] | None = None) -> None:
+    def __init__(self, starting_cash: Fraction, *, outright: frozenset[str], contracts: dict[str, Fraction] | None = None) -> None:
         """`contracts` are the sizes of inverse ones: a contract is worth size / price coins, and a long loses what that gains."""
         self.flows = starting_cash
-        """Start, plus sales, less purchases, less fees, plus funding."""
+        """Start, plus sales, less purchases, less fees, plus funding; a delivery is the sale or purchase that ends a position."""
         self.fees = self.funding = Fraction(0)
         self.held: dict[str, Fraction] = {}
         self.cost: dict[str, Fraction] = {}
@@ -69,12 +69,12 @@ class Accounting:
         """How many amounts may have been rounded by a unit: profits of reductions, and values of inverse contracts."""
         self.inverse = contracts or {}
         self._fills = 0
-        self._spot = spot
+        self._outright = outright
         self._open: dict[str, _Open] = {}
         self._dust: dict[str, _Open] = {}
 
     def fill(self, event: dict[str, Any]) -> None:
-        """A fill of the journal is in all figures."""
+        """A fill or a delivery of the journal is in all figures."""
         symbol, side = event["symbol"], event["side"]
         size, price, fee = Fraction(event["qty"]), Fraction(event["price"]), Fraction(event["fee"])
         signed = size if side == "buy" else -size
@@ -102,8 +102,8 @@ class Accounting:
         self.funding += Fraction(event["amount"])
 
     def cash(self) -> Fraction:
-        """Wallet of derivatives, quote balance of spot."""
-        return self.flows + sum((cost for symbol, cost in self.cost.items() if symbol not in self._spot), Fraction(0))
+        """Wallet of derivatives, quote balance of what is traded outright: spot and options."""
+        return self.flows + sum((cost for symbol, cost in self.cost.items() if symbol not in self._outright), Fraction(0))
 
     def equity(self, marks: dict[str, Fraction]) -> Fraction:
         """Flows and what is held at these marks."""

@@ -42,6 +42,8 @@ class Levels:
         """The next event of the journal."""
         if topic == "fills":
             self._fill(fields)
+        elif topic == "deliveries":
+            self._fills += "fill_id" in fields
         elif topic == "orders.attached" or (topic == "orders.sanitized" and fields["type"] == "sanitized_order"):
             order = fields.get("order", fields)
             is_target = order["order_type"] == "limit" and order["reason"] == "TP_HIT"

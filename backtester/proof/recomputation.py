@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from backtester.proof.accounting import UNIT, Accounting, Trade
+from backtester.proof.delivery import wrong_delivery
 from backtester.proof.figures import Row, drawdown_bounds, figures
 from backtester.proof.levels import Levels
 from backtester.proof.sealed_journal import SealedJournal
@@ -21,6 +22,10 @@ TOLERANCE = 1e-9
 """Relative, of figures that are ratios of floating-point numbers; accounting is exact."""
 SHOWN = 3
 """Differences of one kind that are told; the rest are counted."""
+
+
+_DELIVERED = {"liquidity": "", "reason": "DELIVERY", "order_type": "delivery", "bar_fill": True, "over_share": False}
+"""What fills.csv says of a position that ended without an order."""
 
 
 class Recomputed(NamedTuple):
@@ -45,10 +50,11 @@ def recompute(run_dir: Path) -> Recomputed:
     start_ms = int(datetime.fromisoformat(manifest["start"]).replace(tzinfo=UTC).timestamp() * 1000)
     told = _Differences()
     journal = SealedJournal(run_dir / "journal.jsonl")
-    spot = frozenset(symbol for symbol in manifest["symbols"] if _market_of(symbol, manifest) == "spot")
+    markets = {symbol: _market_of(symbol, manifest) for symbol in manifest["symbols"]}
+    outright = frozenset(symbol for symbol, market in markets.items() if market in {"spot", "option"})
     contracts = {symbol: Fraction(size) for symbol, size in manifest.get("contracts", {}).items()}
-    account, levels = Accounting(start, spot=spot, contracts=contracts), Levels()
-    coins = {symbol: asset for symbol, asset in manifest.get("bases", {}).items() if symbol in spot}
+    account, levels = Accounting(start, outright=outright, contracts=contracts), Levels()
+    coins = {symbol: asset for symbol, asset in manifest.get("bases", {}).items() if markets[symbol] == "spot"}
     fills: list[dict[str, Any]] = []
     cash: list[tuple[int, bool, Fraction]] = []
     equity = start
@@ -61,6 +67,12 @@ def recompute(run_dir: Path) -> Recomputed:
                 fills.append(event.fields)
                 account.fill(event.fields)
                 cash.append((event.fields["time_ms"], bool(event.fields["bar_fill"]), account.cash()))
+            elif event.topic == "deliveries" and "fill_id" in event.fields:
+                fills.append(event.fields | _DELIVERED | {"order_id": event.fields["fill_id"]})
+                account.fill(fills[-1])
+                cash.append((event.fields["time_ms"], True, account.cash()))
+                if problem := wrong_delivery(event.fields):
+                    told.add("journal", f"line {event.line}: {problem}")
             elif event.topic == "funding":
                 account.pay(event.fields)
                 cash.append((event.fields["time_ms"], True, account.cash()))
@@ -78,7 +90,7 @@ def recompute(run_dir: Path) -> Recomputed:
     trade_rows, equity_rows = _rows(run_dir / "trades.csv"), _rows(run_dir / "equity.csv")
     trades = account.all_trades()
     _compare_trades(trade_rows, trades, levels.of(trades), account, told)
-    _compare_equity(equity_rows, cash, start, told, has_spot=bool(spot), slack=account.reductions * UNIT)
+    _compare_equity(equity_rows, cash, start, told, has_outright=bool(outright), slack=account.reductions * UNIT)
     metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
     expected = figures(equity_rows, trade_rows, start_ms=start_ms, starting_cash=start)
     expected |= {"total_return": float(equity / start - 1), "fees": float(account.fees), "funding": float(-account.funding)}
@@ -223,7 +235,7 @@ def _compare_equity(
     start: Fraction,
     told: _Differences,
     *,
-    has_spot: bool,
+    has_outright: bool,
     slack: Fraction,
 ) -> None:
     """Cash of each row is that after the fills and payments up to it; equity, cash, profit, minimum and maximum fit together."""
@@ -237,7 +249,7 @@ def _compare_equity(
         problems = []
         if abs(Fraction(row["cash"]) - cash) > slack:
             problems.append(f"cash is {row['cash']}, the fills make it {float(cash)}")
-        if not has_spot and equity != Fraction(row["cash"]) + Fraction(row["unrealised_pnl"]):
+        if not has_outright and equity != Fraction(row["cash"]) + Fraction(row["unrealised_pnl"]):
             problems.append("equity is not cash and unrealised profit")
         if not low <= equity <= high:
             problems.append("equity does not lie between its minimum and maximum")

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import NamedTuple, TextIO
 
+from backtester.domain.delivery import DELIVERY_REASON, Delivery
 from backtester.domain.money import MONEY_DECIMALS, PRICE_DECIMALS, e8_from_decimal, format_money, format_scaled
 from backtester.domain.orders import Fill
 from backtester.domain.settlement import FundingPaid
-from backtester.report.fill_book import FillBook
+from backtester.report.fill_book import DELIVERY_TYPE, FillBook
 from backtester.report.trades import Trade
 
 FILLS_NAME = "fills.csv"
@@ -24,10 +25,13 @@ TRADE_COLUMNS = (
 )
 
 
-def write_fills(file: TextIO, fills: Iterable[Fill | FundingPaid], *, faces: Mapping[str, int] | None = None) -> FillBook:
+def write_fills(
+    file: TextIO, fills: Iterable[Fill | FundingPaid | Delivery], *, faces: Mapping[str, int] | None = None
+) -> FillBook:
     """The fills stand in `file`, one row each; they are returned packed for trades and equity, with the funding paid.
 
-    `faces` are those of inverse contracts, by symbol.
+    A position that a delivery ended has a row as well: without liquidity, its order type is `delivery`. `faces` are those of
+    inverse contracts, by symbol.
     """
     book = FillBook(faces=faces)
     file.write(FILL_COLUMNS + "\n")
@@ -35,6 +39,10 @@ def write_fills(file: TextIO, fills: Iterable[Fill | FundingPaid], *, faces: Map
     for fill in fills:
         if isinstance(fill, FundingPaid):
             book.add_payment(fill)
+            continue
+        if isinstance(fill, Delivery):
+            book.add_delivery(fill)
+            row(_delivered(fill))
             continue
         book.add(fill)
         row(
@@ -58,6 +66,14 @@ def write_fills(file: TextIO, fills: Iterable[Fill | FundingPaid], *, faces: Map
             )
         )
     return book
+
+
+def _delivered(ended: Delivery) -> tuple[object, ...]:
+    """The row of a position that ended without an order, in the columns of a fill."""
+    amounts = (_amount(ended.qty), _amount(ended.price), format_scaled(ended.fee_e8, PRICE_DECIMALS))
+    names = (ended.fee_asset, "", ended.fill_id, ended.fill_id, DELIVERY_REASON, DELIVERY_TYPE)
+    rest = (_flag(True), ended.strategy_id, "last" if ended.is_last else "", _flag(False))
+    return (ended.time_ms, ended.symbol, ended.side.value, *amounts, *names, *rest)
 
 
 class TradeCount(NamedTuple):

@@ -16,7 +16,6 @@ from backtester.domain.contract_value import book_fill, worth
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import FEE_STEP, PRICE_ONE, format_money, price_e8
 from backtester.domain.timeframe import DAY_MS
-from backtester.domain.vocabulary import Market
 from backtester.engine.ports import MarketDataSource, Tick
 from backtester.metrics.drawdown import DeepestFall
 from backtester.report.fill_book import BookedFill, FillBook
@@ -54,7 +53,7 @@ class Replay:
         self._next: BookedFill | None = next(self._fills, None)
         self._payments = iter(book.payments)
         self._payment = next(self._payments, None)
-        self._spot = {symbol: spec.market is Market.SPOT for symbol, spec in specs.items()}
+        self._outright = {symbol: spec.market.is_outright for symbol, spec in specs.items()}
         self._faces = {symbol: spec.face for symbol, spec in specs.items()}
         self._positions: dict[str, tuple[int, int]] = {}
         self.due_ms = self._due_ms()
@@ -80,7 +79,7 @@ class Replay:
         self.due_ms = self._due_ms()
         self.held = [(symbol, size, cost, self._faces[symbol]) for symbol, (size, cost) in self._positions.items() if size]
         self.cost = sum(cost for _, _, cost, _ in self.held)
-        self.base = self.cash - sum(cost for symbol, _, cost, _ in self.held if not self._spot[symbol])
+        self.base = self.cash - sum(cost for symbol, _, cost, _ in self.held if not self._outright[symbol])
 
     def _due_ms(self) -> int:
         fill_ms = self._next.time_ms if self._next is not None else _NEVER_MS
@@ -90,7 +89,7 @@ class Replay:
         size, cost = self._positions.get(fill.symbol, (0, 0))
         booked = book_fill(lots=size, cost=cost, signed_lots=fill.signed_e8, price_e8=fill.price_e8, face=fill.face)
         self._positions[fill.symbol] = (booked.lots, booked.cost)
-        if self._spot[fill.symbol]:
+        if self._outright[fill.symbol]:
             self.cash -= fill.signed_e8 * fill.price_e8
         else:
             self.cash += booked.realised

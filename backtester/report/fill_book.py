@@ -6,16 +6,19 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from backtester.audit.events import decode_fill, decode_funding
+from backtester.audit.events import decode_delivery, decode_fill, decode_funding
 from backtester.audit.journal import JournalLine
+from backtester.domain.delivery import DELIVERY_REASON, Delivery
 from backtester.domain.errors import JournalError, require
 from backtester.domain.money import FEE_STEP, e8_from_decimal, money_from_decimal
 from backtester.domain.orders import Fill
 from backtester.domain.settlement import FundingPaid
-from backtester.domain.vocabulary import Side
 
 FILLS_TOPIC = "fills"
 FUNDING_TOPIC = "funding"
+DELIVERY_TOPIC = "deliveries"
+DELIVERY_TYPE = "delivery"
+"""Stands for the order type where a position ended without an order."""
 END_REASON = "END"
 """Reason of the fills that close positions when the data ends: they belong to the books of that last instant."""
 
@@ -68,24 +71,33 @@ class FillBook:
 
     def add(self, fill: Fill) -> None:
         """Keep one more fill. Raises JournalError when it is older than the last one or beyond 92 billion units."""
+        self._keep(fill, reason=fill.reason, order_type=fill.order_type.value, at_close=fill.bar_fill or fill.reason == END_REASON)
+
+    def add_delivery(self, delivery: Delivery) -> None:
+        """Keep the end of a position in a contract that has expired, as one more fill. Raises what `add` does."""
+        self._keep(delivery, reason=DELIVERY_REASON, order_type=DELIVERY_TYPE, at_close=True)
+
+    def _keep(self, fill: Fill | Delivery, *, reason: str, order_type: str, at_close: bool) -> None:
         times = self._time_ms
         require(not times or times[-1] <= fill.time_ms, "fill %s is older than the one before it", fill.fill_id, error=JournalError)
         size_e8 = e8_from_decimal(fill.qty)
         lot_e8 = size_e8 // max(1, fill.qty_lots)
-        words = (fill.symbol, fill.reason, fill.order_type.value, fill.strategy_id, lot_e8, fill.fee_in_base)
+        in_base = isinstance(fill, Fill) and fill.fee_in_base
+        words = (fill.symbol, reason, order_type, fill.strategy_id, lot_e8, in_base)
         index = self._index.get(words)
         if index is None:
             index = self._index[words] = len(self._known)
             self._known.append(words)
         try:
-            self._signed_e8.append(fill.net_e8 if fill.fee_in_base else size_e8 if fill.side is Side.BUY else -size_e8)
+            net_e8 = fill.net_e8 if isinstance(fill, Fill) and in_base else fill.side.sign * size_e8
+            self._signed_e8.append(net_e8)
             self._price_e8.append(e8_from_decimal(fill.price))
             self._fee_e8.append(fill.fee_e8)
         except OverflowError:
             raise JournalError(f"fill {fill.fill_id}: size, price or fee is beyond 92 billion units") from None
         times.append(fill.time_ms)
         self._words.append(index)
-        self._at_close.append(fill.bar_fill or fill.reason == END_REASON)
+        self._at_close.append(at_close)
 
     def __iter__(self) -> Iterator[BookedFill]:
         faces = self._faces
@@ -113,10 +125,14 @@ class FillBook:
         return sum(fill.fee for fill in self)
 
 
-def fills_of(lines: Iterable[JournalLine]) -> Iterator[Fill | FundingPaid]:
-    """The fills and funding payments among the lines of a journal, in order."""
+def fills_of(lines: Iterable[JournalLine]) -> Iterator[Fill | FundingPaid | Delivery]:
+    """The fills, funding payments and deliveries of positions among the lines of a journal, in order."""
     for line in lines:
         if line.topic == FILLS_TOPIC:
             yield decode_fill(line.raw)
         elif line.topic == FUNDING_TOPIC:
             yield decode_funding(line.raw)
+        elif line.topic == DELIVERY_TOPIC:
+            ended = decode_delivery(line.raw)
+            if isinstance(ended, Delivery):
+                yield ended

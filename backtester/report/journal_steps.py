@@ -10,7 +10,12 @@ import msgspec
 
 from backtester.audit.journal import JournalLine
 from backtester.domain.account import AccountSnapshot
+<<<<<<< HEAD
 from backtester.domain.intents import AmendOrderIntent, CancelAllIntent, CancelOrderIntent, Intent, PositionExitsIntent
+=======
+from backtester.domain.delivery import ContractSettled, Delivery
+from backtester.domain.intents import AmendOrderIntent, CancelAllIntent, CancelOrderIntent, Intent
+>>>>>>> 4c436e9 (sim: run European options to their expiry)
 from backtester.domain.orders import (
     Fill,
     LiquidationOrder,
@@ -169,6 +174,16 @@ def _venue_told(event: Any) -> tuple[str, str, str]:
         word = "received" if event.amount > 0 else "paid"
         amount, size, mark = _plain(abs(event.amount)), _plain(event.qty), _plain(event.mark)
         return "funding", f"{event.symbol}: {amount} {word} on {size} at {mark}, rate {_plain(event.rate)}", ""
+    if isinstance(event, ContractSettled):
+        last = ", the last close there was" if event.is_last else ""
+        return "expired", f"{event.symbol} is settled at {_plain(event.settlement_price)}{last}", "warn"
+    if isinstance(event, Delivery):
+        size, price, fee = _plain(event.qty), _plain(event.price), _plain(event.fee)
+        return (
+            "delivered",
+            f"{event.fill_id}: {event.side.value} {size} {event.symbol} at {price}, fee {fee} {event.fee_asset}",
+            "good",
+        )
     if isinstance(event, ControlEvent):
         return "switched", f"{event.action.value}: {event.detail}", "warn"
     if isinstance(event, LogEvent):

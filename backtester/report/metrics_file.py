@@ -21,7 +21,7 @@ from backtester.metrics.costs import price_paid_away
 from backtester.metrics.drawdown import Fall, Underwater
 from backtester.metrics.trades import TradeResult
 from backtester.report.equity import EquityCurve, Replay
-from backtester.report.fill_book import END_REASON, BookedFill, FillBook
+from backtester.report.fill_book import DELIVERY_TYPE, END_REASON, BookedFill, FillBook
 from backtester.report.trades import Trade
 from backtester.report.waiting_orders import WaitingOrders
 
@@ -169,6 +169,8 @@ class MarketWatch:
             return
         index, fill = self._fill
         self._fill = next(self._fills, None)
+        if fill.order_type == DELIVERY_TYPE:  # no trade: nobody was met, and nothing was paid away
+            return
         worth_now = value(abs(fill.signed_e8), fill.price_e8, fill.face)
         if fill.signed_e8 > 0:
             self.bought += worth_now

@@ -17,9 +17,9 @@ import msgspec
 
 from backtester.audit.journal import JournalLine
 from backtester.domain.contract_value import worth
+from backtester.domain.delivery import Delivery
 from backtester.domain.money import e8_from_decimal, money_from_decimal, price_e8
 from backtester.domain.orders import Fill
-from backtester.domain.settlement import FundingPaid
 from backtester.domain.vocabulary import OrderType, Side
 from backtester.metrics.costs import price_paid_away
 from backtester.report.fill_book import END_REASON, BookedFill, FillBook, fills_of
@@ -116,7 +116,9 @@ class _History:
                 self.book.add(event)
                 if event.price_ticks:
                     self.tick_e8.setdefault(event.symbol, e8_from_decimal(event.price) // event.price_ticks)
-            elif isinstance(event, FundingPaid):
+            elif isinstance(event, Delivery):
+                self.book.add_delivery(event)
+            else:
                 paid = _Payment(len(self.book), money_from_decimal(event.amount))
                 self.payments.setdefault(event.symbol, []).append(paid)
 

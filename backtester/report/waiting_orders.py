@@ -14,7 +14,7 @@ import msgspec
 from backtester.audit.journal import JournalLine
 from backtester.domain.money import PRICE_ONE
 from backtester.domain.vocabulary import OrderType, Side
-from backtester.report.fill_book import FILLS_TOPIC
+from backtester.report.fill_book import DELIVERY_TOPIC, FILLS_TOPIC
 from backtester.report.trades import Trade
 
 _STOPS = frozenset({OrderType.STOP_MARKET, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP})
@@ -133,6 +133,8 @@ class WaitingOrders:
             if self.lives and b'"order_type":"market"' not in line.raw:
                 self._fill(_decode_filled(line.raw))
             self._fills += 1
+        elif topic == DELIVERY_TOPIC:
+            self._fills += line.raw.startswith(b'{"type":"delivery"')
         elif topic == "orders.sanitized":
             raw = line.raw
             if (b'"trigger_ticks":' in raw or _TRAILS in raw or _TARGET in raw) and raw.startswith(_ORDER):

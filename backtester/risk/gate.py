@@ -261,6 +261,8 @@ class RiskGate:
         limits = self._limits
         if not spec.tradable:
             return Refusal(RejectReason.NOT_TRADABLE, f"{spec.symbol} is not tradable now")
+        if spec.expires_ms is not None and self._clock.now_ms >= spec.expires_ms:
+            return Refusal(RejectReason.NOT_TRADABLE, f"{spec.symbol} has expired")
         halted = self._halting.reason
         if halted is not None:
             return Refusal(halted, self._halting.detail)
@@ -365,9 +367,12 @@ class RiskGate:
 
     def _cost(self, spec: SymbolSpec, side: Side, lots: int, opening_lots: int, price_e8_: int) -> int:
         """Notional, or on margin notional / leverage + the fee to close at bankruptcy; and the higher of the two fees on all of it.
+        An option needs its premium, a short one its margin.
 
         Source: exchange_semantics.md, section 4.2 ("Order cost"); golden D10.
         """
+        if spec.option is not None and self._limits.options is not None:
+            return self._limits.options.need(spec.symbol, side, lots, opening_lots, price_e8_)
         if spec.face:
             whole, opening = spec.value(lots, price_e8_), spec.value(opening_lots, price_e8_)
         else:
@@ -427,13 +432,13 @@ class RiskGate:
 
     def covers_fill(self, order: SanitizedOrder, lots: int, price_e8: int) -> bool:
         """Whether margin is there for a fill of `lots` at this price, now: what the order holds, and what is free beside it."""
-        terms = self._limits.margin.get(order.symbol)
+        spec = self._specs[order.symbol]
         held = self._account.lots[order.symbol]
         opposite = held > 0 if order.side is Side.SELL else held < 0
         opening_lots = max(0, lots - abs(held)) if opposite else lots
-        if terms is None or not opening_lots:
+        if (order.symbol not in self._limits.margin and spec.option is None) or not opening_lots:
             return True
-        need = self._cost(self._specs[order.symbol], order.side, lots, opening_lots, price_e8)
+        need = self._cost(spec, order.side, lots, opening_lots, price_e8)
         return need <= self._account.free_cash() - self.reservations.total + self.reservations.of(order.order_id)
 
     # -- what became of orders ---------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from backtester.domain.margin_terms import MarginTerms
 from backtester.domain.money import PRICE_ONE, ceil_div, e8_from_decimal
+from backtester.risk.readers import OptionNeeds
 
 
 class ExposureLimits(NamedTuple):
@@ -45,6 +46,7 @@ class RiskLimits:
         fee_bps: Mapping[str, Decimal] | None = None,
         market_bps: Decimal = Decimal(0),
         exposure: ExposureLimits = NO_CAPS,
+        options: OptionNeeds | None = None,
     ) -> None:
         self.collar_e8 = _bps_e8(collar_bps) if collar_bps is not None else None
         self.max_open_orders = max_open_orders
@@ -56,6 +58,7 @@ class RiskLimits:
         self.fee_e8 = {symbol: _bps_e8(bps) for symbol, bps in (fee_bps or {}).items()}
         self.market_e8 = _bps_e8(market_bps)
         self.exposure = exposure
+        self.options = options
 
 
 def _bps_e8(bps: Decimal) -> int:

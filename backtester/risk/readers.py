@@ -27,6 +27,13 @@ class AccountReader(Protocol):
         """(strategy_id, symbol, signed lots) of every open position of a strategy."""
 
 
+class OptionNeeds(Protocol):
+    """What the gate asks about orders in options."""
+
+    def need(self, symbol: str, side: Side, lots: int, opening_lots: int, price_e8_: int) -> int:
+        """Money units that an order of `lots`, of which `opening_lots` open, needs at a price in 1e-8."""
+
+
 class OrderReader(Protocol):
     """What the gate asks of the working orders."""
 

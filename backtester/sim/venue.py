@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from backtester.domain.candle import Candle
+from backtester.domain.delivery import ContractSettled, Delivery
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import PRICE_ONE
 from backtester.domain.orders import (
@@ -175,6 +176,22 @@ class SimulatedVenue:
         bar = Candle(order.symbol, "", now_ms, now_ms, price, price, price, price, 0.0)
         taker, ticks, inside = Liquidity.TAKER, liquidation.price_ticks, liquidation.inside_bar
         self._standing.trade(working, bar, order.qty_lots, ticks, taker, reports, over_share=False, bar_fill=inside)
+        return reports
+
+    def on_delivery(self, ended: ContractSettled | Delivery) -> list[Published]:
+        """The contract's orders end, those on their way are rejected, and nothing is held in it any more."""
+        reports: list[Published] = []
+        if isinstance(ended, Delivery):
+            return reports
+        detail = f"{ended.symbol} has expired"
+        for working in tuple(self._standing.by_id.values()):
+            if working.order.symbol != ended.symbol or working.order.order_id not in self._standing.by_id:
+                continue
+            if working.arrived_ms < 0:
+                self._standing.reject(working, RejectReason.NOT_TRADABLE, detail, reports)
+            else:
+                self._standing.end(working, RejectReason.DELIVERY, reports)
+        self._standing.filling.lots[ended.symbol] = 0
         return reports
 
     def expire_all(self, reason: RejectReason) -> list[Published]:

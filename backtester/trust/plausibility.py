@@ -22,6 +22,7 @@ from backtester.domain.timeframe import DAY_MS, iso_text
 from backtester.metrics.probabilistic_sharpe import minimum_track_record
 from backtester.report.csv_files import FILLS_NAME, TRADES_NAME
 from backtester.report.equity import EQUITY_NAME
+from backtester.report.fill_book import DELIVERY_TYPE
 from backtester.trust.findings import Finding, Severity
 
 _EXTREME_SHARE = 0.2
@@ -72,6 +73,8 @@ def _placed(rows: Sequence[Mapping[str, str]], market: MarketData, result: RunRe
     first_ms, last_ms = result.resolved.start_ms - execution_ms, result.resolved.end_ms
     bars = {symbol: join_columns(*market.read(symbol, first_ms, last_ms)) for symbol in symbols}
     for row in rows:
+        if row["order_type"] == DELIVERY_TYPE:  # settled, not traded in a bar
+            continue
         columns: CandleColumns = bars[row["symbol"]]
         time_ms = int(row["time_ms"])
         inside_ms = time_ms - 1 if row["bar_fill"] == "true" else time_ms

@@ -18,11 +18,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from backtester import Candle, Strategy
 from backtester.app.margin import plan_margin
-from backtester.app.market_data import SymbolRef
+from backtester.app.market_data import SymbolRef, from_columns
+from backtester.app.option_plan import plan_options
 from backtester.app.wiring import Engine, Plan, build
+from backtester.config.option_terms import with_contract
 from backtester.config.run_config import AccountSection, EngineSection, RiskSection, RunConfig, RunSection, SimSection
 from backtester.data.columns import CandleColumns
 from backtester.data.feed import CandleFeed, SymbolStream
@@ -80,6 +83,11 @@ def columns(text: str) -> CandleColumns:
     table = rows(text)
     starts = np.array([ms(row[0]) for row in table], dtype=np.int64)
     return CandleColumns(starts, *(np.array([float(row[index]) for row in table]) for index in range(1, 6)))
+
+
+def option(name: str, *, exchange: str = "bybit", **rules: Any) -> SymbolSpec:
+    """Trading rules of the option of this name: ticks of 0.1, lots of 0.001, no minimums."""
+    return with_contract(replace(spec(name, market=Market.OPTION, **rules), exchange=exchange, base=name.partition("-")[0]), name)
 
 
 def flat(first: str, count: int, *, price: float = 100, volume: float = 1000) -> str:
@@ -330,6 +338,14 @@ def small_run(
         settlements=tuple(settlements),
         open_trigger_prices=partial(OtherPrices, prices or {}),
         margin=plan_margin(config, _refs(rules), rules, fees, start_ms=feed_start_ms, end_ms=end_ms),
+        options=plan_options(
+            config,
+            _refs(rules),
+            rules,
+            market=from_columns(tables, config),
+            start_ms=ms(start) if start else feed_start_ms,
+            end_ms=end_ms,
+        ),
     )
     lengths = sorted({timeframe_ms(name) for _, _, names_ in strategies for name in names_})
     feed = CandleFeed(
