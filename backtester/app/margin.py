@@ -94,7 +94,7 @@ def _leverages(config: RunConfig, refs: Sequence[SymbolRef]) -> dict[str, Decima
     spot = [ref.key for ref in refs if ref.market not in _LEVERAGED]
     asked = [symbol for symbol in spot if by_symbol.get(symbol, Decimal(1)) > 1]
     if asked or (account.leverage > 1 and len(spot) == len(refs)):
-        raise ConfigError(f"{', '.join(asked or spot)}: leverage is a matter of linear contracts; use 1, or --market linear")
+        raise ConfigError(f"{', '.join(asked or spot)}: leverage is a matter of derivatives; use 1, or --market linear")
     return {ref.key: Decimal(1) if ref.key in spot else by_symbol.get(ref.key, account.leverage) for ref in refs}
 
 

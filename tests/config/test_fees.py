@@ -78,6 +78,9 @@ def test_a_tier_nobody_has_is_refused_with_the_known_ones(exchange: str, tier: s
 
 def test_a_higher_tier_is_never_dearer() -> None:
     for row in fee_rows():
+        if not row.tiers:
+            assert (row.exchange, row.market) == ("binance", "option")  # which publishes one rate
+            continue
         steps = [(row.maker_bps, row.taker_bps), *row.tiers.values()]
         assert len(steps) > 5
         for before, after in zip(steps, steps[1:], strict=False):

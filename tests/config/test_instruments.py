@@ -109,7 +109,7 @@ def test_a_run_names_its_symbols_as_it_likes_and_keeps_their_order() -> None:
     assert specs.at("bybit.spot:BTCUSDT", 0).exchange == "bybit"
 
 
-@pytest.mark.parametrize(("exchange", "market"), [("binance", "linear"), ("nowhere", "linear"), ("binance", "option")])
+@pytest.mark.parametrize(("exchange", "market"), [("binance", "linear"), ("nowhere", "linear"), ("binance", "inverse")])
 def test_a_symbol_without_a_spec_is_refused_and_told_how_to_give_one(exchange: str, market: str) -> None:
     with pytest.raises(ConfigError, match=rf"no instrument spec for {exchange}\.{market}:FOOUSDT.*configs/instruments\.toml"):
         load_specs([("FOOUSDT", exchange, market, "FOOUSDT")], user_file=None)

@@ -120,4 +120,5 @@ def test_a_covered_call_on_real_prices_is_settled_by_the_minutes_of_its_last_hal
     call = trades[f"binance.option:{CALL}"]
     assert (call["side"], call["close_reason"]) == ("sell", "DELIVERY")
     assert trades["binance.linear:ETHUSDT"]["is_open"] == "true"
+    assert '"is_last":true' not in (tmp_path / "runs/one/journal.jsonl").read_text()
     assert "repeats" in bt_here("verify", "runs/one", cwd=tmp_path).stdout

@@ -347,13 +347,18 @@ def small_run(
             end_ms=end_ms,
         ),
     )
-    lengths = sorted({timeframe_ms(name) for _, _, names_ in strategies for name in names_})
+    return _played(plan, tables)
+
+
+def _played(plan: Plan, tables: Mapping[str, CandleColumns]) -> SmallRun:
+    """The run of a plan on these bars, to its end."""
+    lengths = {timeframe_ms(name) for _, _, names in plan.strategies for name in names}
     feed = CandleFeed(
         [SymbolStream(symbol, iter([table]), symbol) for symbol, table in tables.items()],
         execution_ms=MINUTE,
-        signal_ms=tuple(lengths),
-        start_ms=feed_start_ms,
-        end_ms=end_ms,
+        signal_ms=tuple(sorted(lengths)),
+        start_ms=plan.feed_start_ms,
+        end_ms=plan.end_ms,
     )
     recorder = Recorder()
     engine = build(plan, feed=feed, journal=recorder)
