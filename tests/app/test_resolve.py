@@ -129,7 +129,6 @@ def test_qualified_names_allow_two_markets_in_one_run(idle, base):
         (("binance:BTCUSDT",), {}, ConfigError, "EXCHANGE.MARKET:NAME"),
         (("binance.linear:BTCUSDT",), {"exchange": "bybit"}, ConfigError, "contradicts"),
         (("BTCUSDT", "binance.linear:BTCUSDT"), {}, ConfigError, "BTCUSDT twice"),
-        (("BTC-OPT",), {}, ConfigError, "option: runs on it come later"),
         (
             ("BTCUSDT",),
             {"start": "2025-05-02", "end": "2025-05-01"},
