@@ -10,12 +10,8 @@ import msgspec
 
 from backtester.audit.journal import JournalLine
 from backtester.domain.account import AccountSnapshot
-<<<<<<< HEAD
-from backtester.domain.intents import AmendOrderIntent, CancelAllIntent, CancelOrderIntent, Intent, PositionExitsIntent
-=======
 from backtester.domain.delivery import ContractSettled, Delivery
-from backtester.domain.intents import AmendOrderIntent, CancelAllIntent, CancelOrderIntent, Intent
->>>>>>> 4c436e9 (sim: run European options to their expiry)
+from backtester.domain.intents import AmendOrderIntent, CancelAllIntent, CancelOrderIntent, Intent, PositionExitsIntent
 from backtester.domain.orders import (
     Fill,
     LiquidationOrder,
