@@ -102,7 +102,8 @@ class OrderRounding:
         if isinstance(intent, TrailingStopIntent):
             return _with_trigger(intent, _with_trail(intent, spec, lots), self._rules_of(spec))
         if isinstance(intent, OcoOrderIntent):
-            return _with_oco(intent, spec, lots)
+            by = trigger_price_of(TriggerBy.LAST, self._rules_of(spec))
+            return by if isinstance(by, Refusal) else _with_oco(intent, spec, lots)
         priced = _with_prices(intent, spec, lots)
         if isinstance(priced, Rounded) and isinstance(intent, LimitOrderIntent):
             priced = _with_exits(intent, spec, priced)
