@@ -26,14 +26,14 @@ Rows = dict[Series, dict[object, tuple[object, ...]]]
 
 
 def stored_rows(catalog: Catalog) -> Rows:
-    """Every row of every series by its key, or by all its values where its kind has none."""
+    """Every row of every series by its time and key, or by all its values where its kind has no key."""
     found: Rows = {}
     for series in (one.series for one in catalog.all_series()):
         kind = KINDS[series.kind]
         rows = found.setdefault(series, {})
         for table in catalog.read_tables(series, 0, 10**14):
             for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
-                key = tuple(row[kind.names.index(name)] for name in kind.key) if kind.key else row
+                key = (row[0], *(row[kind.names.index(name)] for name in kind.key)) if kind.key else row
                 rows[key] = row
     return found
 
