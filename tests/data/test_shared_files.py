@@ -303,6 +303,16 @@ def test_minutes_make_the_hours_that_were_downloaded_on_their_own(um, symbol):
 
 @needs_shared
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT"])
+def test_five_minutes_make_the_hours_but_for_those_of_outages(um, symbol):
+    """The six hours of 3,370 that the catalogue of the shared data tells of."""
+    hours = resampled(stored(um, symbol, "5m"), symbol, HOUR_MS)
+    assert len(hours) == 3_370
+    outages = ("2024-10-28T20", "2024-10-28T21", "2025-01-14T13", "2025-01-14T15", "2025-01-29T01", "2025-01-29T02")
+    assert differing(hours, stored(um, symbol, "1h")) == [parse_time_ms(f"{hour}:00") for hour in outages]
+
+
+@needs_shared
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT"])
 def test_hours_make_the_days_but_for_the_outage(um, symbol):
     days = resampled(stored(um, symbol, "1h"), symbol, DAY_MS)
     coarser = stored(um, symbol, "1d")
