@@ -29,7 +29,7 @@ from backtester.audit.run_store import (
     Timings,
     default_run_id,
 )
-from backtester.audit.versions import git_state, uncommitted_changes, versions
+from backtester.audit.versions import GitState, git_state, uncommitted_changes, versions
 from backtester.config.writing import config_hash, dump_toml
 from backtester.data.feed import CandleFeed
 from backtester.data.gaps import GapReport
@@ -69,6 +69,7 @@ def execute(
     """
     if resolved.config.data.source == "catalog":
         import pyarrow.parquet  # noqa: F401 - starting a library is not the run's time
+    git, installed = git_state(), versions()  # nor is asking other programs
     started_s = perf_counter()
     with StopSignals() as signals:
         market = market_data or open_market_data(resolved.config, resolved.refs)
@@ -77,7 +78,8 @@ def execute(
         if on_gaps is not None:
             on_gaps(gaps)
         feed = _open(market, planned)
-        record = RunRecord(_manifest(resolved, planned, run_id, handed_over=_handed_over(resolved, specs, models)), output=output)
+        manifest = _manifest(resolved, planned, run_id, git, installed, handed_over=_handed_over(resolved, specs, models))
+        record = RunRecord(manifest, output=output)
         kill_file = KillFile(path) if (path := resolved.config.risk.kill_file) is not None else None
         try:
             record.open(dump_toml(resolved.config), changes=uncommitted_changes() if record.manifest.git_dirty else "")
@@ -246,9 +248,16 @@ def _handed_over(resolved: ResolvedRun, specs: SymbolSpecs | None, models: Model
     return [name for name, is_given in given.items() if is_given]
 
 
-def _manifest(resolved: ResolvedRun, planned: PlannedRun, run_id: str | None, *, handed_over: list[str]) -> Manifest:
+def _manifest(
+    resolved: ResolvedRun,
+    planned: PlannedRun,
+    run_id: str | None,
+    git: GitState,
+    installed: dict[str, str],
+    *,
+    handed_over: list[str],
+) -> Manifest:
     config = resolved.config
-    git = git_state()
     records = [
         StrategyRecord(
             name=loaded.reference,
@@ -285,7 +294,7 @@ def _manifest(resolved: ResolvedRun, planned: PlannedRun, run_id: str | None, *,
         handed_over=handed_over,
         git_sha=git.sha,
         git_dirty=git.dirty,
-        versions=versions(),
+        versions=installed,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
