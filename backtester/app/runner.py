@@ -29,7 +29,7 @@ from backtester.audit.run_store import (
     Timings,
     default_run_id,
 )
-from backtester.audit.versions import GitState, git_state, uncommitted_changes, versions
+from backtester.audit.versions import RunningCode, running_code, uncommitted_changes
 from backtester.config.writing import config_hash, dump_toml
 from backtester.data.feed import CandleFeed
 from backtester.data.gaps import GapReport
@@ -69,7 +69,7 @@ def execute(
     """
     if resolved.config.data.source == "catalog":
         import pyarrow.parquet  # noqa: F401 - starting a library is not the run's time
-    git, installed = git_state(), versions()  # nor is asking other programs
+    code = running_code()  # nor is asking git
     started_s = perf_counter()
     with StopSignals() as signals:
         market = market_data or open_market_data(resolved.config, resolved.refs)
@@ -78,7 +78,7 @@ def execute(
         if on_gaps is not None:
             on_gaps(gaps)
         feed = _open(market, planned)
-        manifest = _manifest(resolved, planned, run_id, git, installed, handed_over=_handed_over(resolved, specs, models))
+        manifest = _manifest(resolved, planned, run_id, code, handed_over=_handed_over(resolved, specs, models))
         record = RunRecord(manifest, output=output)
         kill_file = KillFile(path) if (path := resolved.config.risk.kill_file) is not None else None
         try:
@@ -249,13 +249,7 @@ def _handed_over(resolved: ResolvedRun, specs: SymbolSpecs | None, models: Model
 
 
 def _manifest(
-    resolved: ResolvedRun,
-    planned: PlannedRun,
-    run_id: str | None,
-    git: GitState,
-    installed: dict[str, str],
-    *,
-    handed_over: list[str],
+    resolved: ResolvedRun, planned: PlannedRun, run_id: str | None, code: RunningCode, *, handed_over: list[str]
 ) -> Manifest:
     config = resolved.config
     records = [
@@ -292,9 +286,9 @@ def _manifest(
         config_sha256=config_hash(config),
         assumptions=list(planned.assumptions),
         handed_over=handed_over,
-        git_sha=git.sha,
-        git_dirty=git.dirty,
-        versions=installed,
+        git_sha=code.git.sha,
+        git_dirty=code.git.dirty,
+        versions=code.versions,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -21,6 +21,18 @@ class GitState(NamedTuple):
     version: str
 
 
+class RunningCode(NamedTuple):
+    """What computes, asked once: git, and the installed versions."""
+
+    git: GitState
+    versions: dict[str, str]
+
+
+def running_code() -> RunningCode:
+    """The code of this process; takes a few hundredths of a second, since git is asked."""
+    return RunningCode(git_state(), versions())
+
+
 def git_state(directory: Path | None = None) -> GitState:
     """The state of the repository that tracks the package (or `directory`); a repository that merely contains it is another's."""
     package = Path(__file__).resolve().parents[1] if directory is None else directory
