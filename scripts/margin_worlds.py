@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -12,6 +13,7 @@ from backtester.account.liquidations import REASON
 from backtester.app.margin import MarginPlan
 from backtester.data.columns import CandleColumns
 from backtester.domain.instruments import SymbolSpec
+from backtester.domain.legs import split_leg
 from backtester.domain.liquidation import Reach, liquidation_value
 from backtester.domain.margin_terms import MarginMode, MarginTerms
 from backtester.domain.money import FEE_STEP, MONEY_ONE
@@ -36,6 +38,11 @@ def leverage_of(seed: int, symbols: Sequence[str]) -> dict[str, Any]:
     return {"leverage": times, "leverage_by_symbol": own, "margin": draw.choice(["cross", "isolated"])}
 
 
+def is_hedged(seed: int) -> bool:
+    """Whether the derivatives of a seed are traded in hedge mode."""
+    return random.Random(f"{seed} hedge").random() < 0.3
+
+
 def tiers_of(seed: int) -> tuple[LeverageTier, ...]:
     """None, one rate, or a table in which large positions need more."""
     tables = ((), ((0, "0.005", 100),), ((0, "0.004", 50), (2000, "0.02", 20), (50_000, "0.1", 5)))
@@ -54,7 +61,7 @@ def broken_margin_rule(
     cross one leaves no debt; and what a bar has left without margin is liquidated.
     """
     isolated = plan.mode is MarginMode.ISOLATED
-    books = dict.fromkeys(specs, (0, 0))
+    books: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for message in messages:
         if isinstance(message, LiquidationOrder) and isolated:
             shown = message.liquidation_price
@@ -62,7 +69,7 @@ def broken_margin_rule(
                 return "a mark liquidates that has reached the price shown", message
         if not isinstance(message, Fill) or message.symbol not in plan.terms:
             continue
-        lots, cost = books[message.symbol]
+        lots, cost = books[message.leg]
         realised = _booked(books, message, specs[message.symbol])
         cash += realised - message.fee_e8 * FEE_STEP
         if message.reason != REASON:
@@ -78,10 +85,10 @@ def broken_margin_rule(
 
 def _booked(books: dict[str, tuple[int, int]], fill: Fill, spec: SymbolSpec) -> int:
     """What the fill realised; the position is in `books`."""
-    lots, cost = books[fill.symbol]
+    lots, cost = books[fill.leg]
     lot_value = fill.price_ticks * spec.tick_e8 * spec.lot_e8
     booked = book_fill(lots=lots, cost=cost, signed_lots=fill.qty_lots * fill.side.sign, lot_value=lot_value)
-    books[fill.symbol] = booked.lots, booked.cost
+    books[fill.leg] = booked.lots, booked.cost
     return booked.realised
 
 
@@ -89,12 +96,16 @@ def _survivor(
     messages: Sequence[Any], *, plan: MarginPlan, specs: Mapping[str, SymbolSpec], bars: Mapping[str, CandleColumns]
 ) -> Broken:
     """An isolated position that stood through a bar whose extreme was a tick and more beyond its liquidation price."""
-    for symbol, terms in plan.terms.items():
-        own = [message for message in messages if isinstance(message, Fill) and message.symbol == symbol]
-        books = {symbol: (0, 0)}
+    for leg in dict.fromkeys(message.leg for message in messages if isinstance(message, Fill)):
+        symbol = split_leg(leg)[0]
+        if symbol not in plan.terms:
+            continue
+        terms = plan.terms[symbol]
+        own = [message for message in messages if isinstance(message, Fill) and message.leg == leg]
+        books = {leg: (0, 0)}
         for fill, following in zip(own, [*own[1:], None], strict=False):
             _booked(books, fill, specs[symbol])
-            lots, cost = books[symbol]
+            lots, cost = books[leg]
             price = _price(terms, lots, cost, specs[symbol])
             if price is None:
                 continue

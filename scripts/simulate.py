@@ -33,6 +33,7 @@ from backtester.account.replay import LedgerReplay
 from backtester.data.columns import CandleColumns
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.errors import BacktesterError
+from backtester.domain.legs import split_leg
 from backtester.domain.money import money_from_decimal
 from backtester.domain.orders import (
     Fill,
@@ -101,8 +102,8 @@ def check_halts(world: World, happened: Happened) -> None:
     closing: set[str] = set()
     for message in happened.messages:
         if isinstance(message, Fill):
-            sizes[message.symbol] += message.net_e8
-            held[message.symbol] = whole_lots(sizes[message.symbol], world.specs[message.symbol].lot_e8)
+            sizes[message.leg] += message.net_e8
+            held[message.leg] = whole_lots(sizes[message.leg], world.specs[message.symbol].lot_e8)
         elif isinstance(message, ControlEvent):
             halted |= message.action in LASTING
             flattened |= message.action in {ControlAction.DRAWDOWN_FLATTEN, ControlAction.KILL_FLATTEN}
@@ -110,12 +111,12 @@ def check_halts(world: World, happened: Happened) -> None:
             if message.order_id.startswith("risk-"):
                 require(message.qty_lots > 0 and message.reduce_only, "a switch only closes", message)
             elif halted:
-                within = message.qty_lots <= -held[message.symbol] * message.side.sign
-                require(message.reduce_only or within, "nothing opens while entries are halted", message, held[message.symbol])
+                within = message.qty_lots <= -held[message.leg] * message.side.sign
+                require(message.reduce_only or within, "nothing opens while entries are halted", message, held[message.leg])
         elif isinstance(message, OrderCanceled) and message.reason in {RejectReason.END_OF_RUN, RejectReason.BANKRUPT}:
             closing.add(message.symbol)
     if flattened:
-        left = {symbol for symbol, lots in held.items() if lots}
+        left = {split_leg(leg)[0] for leg, lots in held.items() if lots}
         require(left <= closing, "what was closed stays closed", held)
 
 
@@ -171,20 +172,22 @@ def check_price(world: World, order: SanitizedOrder, fill: Fill) -> None:
 
 
 def check_positions(world: World, happened: Happened, orders: dict[str, SanitizedOrder]) -> None:
-    """Positions are the sum of fills; reduce-only never enlarges nor flips; spot is never short."""
+    """Positions are the sum of fills; reduce-only never enlarges nor flips; spot is never short, no side turns into the other."""
     held: dict[str, int] = defaultdict(int)
     coins: dict[str, int] = defaultdict(int)
     for fill in happened.messages:
         if not isinstance(fill, Fill):
             continue
-        lot_e8 = world.specs[fill.symbol].lot_e8
-        before = held[fill.symbol]
-        coins[fill.symbol] += fill.net_e8
-        after = held[fill.symbol] = whole_lots(coins[fill.symbol], lot_e8)
+        lot_e8, position = world.specs[fill.symbol].lot_e8, fill.leg
+        before = held[position]
+        coins[position] += fill.net_e8
+        after = held[position] = whole_lots(coins[position], lot_e8)
         if orders[fill.order_id].reduce_only:
             require(before * after >= 0 and abs(after) < abs(before), "reduce-only reduces", fill, before, after)
+        if fill.position_side is not None:
+            require(after * fill.position_side.opens.sign >= 0, "a side never turns into the other", fill, after)
         if world.specs[fill.symbol].market is Market.SPOT:
-            require(coins[fill.symbol] >= 0, "spot is never short", fill, coins[fill.symbol])
+            require(coins[position] >= 0, "spot is never short", fill, coins[position])
             received = world.config.sim.spot_fee == "received"
             rebate = fill.fee_e8 < 0 or (fill.fee_e8 == 0 and fill.liquidity is Liquidity.MAKER)
             in_base = received and (fill.side is Side.BUY) is not rebate

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from margin_worlds import leverage_of, tiers_of
+from margin_worlds import is_hedged, leverage_of, tiers_of
 from msgspec.structs import replace
 
 from backtester import (
@@ -24,6 +24,7 @@ from backtester import (
     OcoOrderIntent,
     OpenOrder,
     PositionExitsIntent,
+    PositionSide,
     RejectReason,
     SelfTrade,
     Side,
@@ -98,6 +99,8 @@ def world_of(seed: int) -> World:
     if market is Market.SPOT:
         sim["spot_fee"] = random.Random(5 * seed + 3).choice(["quote", "received"])
     leverage = leverage_of(seed, symbols) if market is Market.LINEAR else {}
+    if market is Market.LINEAR and is_hedged(seed):
+        leverage["position_mode"] = "hedge"
     config = RunConfig(
         run=RunSection(seed=seed, execution_timeframe="1m"),
         sim=SimSection(**sim),
@@ -169,6 +172,7 @@ class _Anything(Strategy):
     """Sends anything, decided by the seed and by what it has seen: random orders of every kind."""
 
     seed: ClassVar[int]
+    is_hedged: ClassVar[bool]
 
     def on_start(self) -> None:
         self.draw = random.Random(self.seed * 2 + 1)
@@ -180,7 +184,16 @@ class _Anything(Strategy):
         if self.draw.random() < 0.3:
             side = fill.side.opposite
             price = float(fill.price) * (0.97 if side is Side.SELL else 1.03)
-            return [StopOrderIntent(symbol=fill.symbol, side=side, qty=fill.qty, trigger_price=round(price, 2), reduce_only=True)]
+            return [
+                StopOrderIntent(
+                    symbol=fill.symbol,
+                    side=side,
+                    qty=fill.qty,
+                    trigger_price=round(price, 2),
+                    reduce_only=True,
+                    position_side=fill.position_side,
+                )
+            ]
         return []
 
     def _intents(self, candle: Candle) -> Iterator[Any]:
@@ -190,6 +203,8 @@ class _Anything(Strategy):
             qty = draw.choice([0.001, 0.01, 0.5, 3.0, 40.0]) * draw.random()
             off = close * (1 + draw.choice([-0.1, -0.01, -0.002, 0, 0.002, 0.01, 0.1]))
             facts: dict[str, Any] = {"symbol": symbol, "side": side, "qty": qty, "reduce_only": draw.random() < 0.3}
+            if self.is_hedged:  # now and then without
+                facts["position_side"] = draw.choice([*PositionSide, *PositionSide, *PositionSide, None])
             good_till_ms = self.ctx.now_ms + draw.randint(-1000, 20 * MINUTE_MS)
             dated: dict[str, Any] = {"tif": TimeInForce.GTD, "good_till_ms": good_till_ms} if draw.random() < 0.2 else {}
             exits: dict[str, Any] = {"take_profit": close * 1.02, "stop_loss": close * 0.98} if draw.random() < 0.3 else {}
@@ -232,8 +247,9 @@ class _Anything(Strategy):
                 yield OcoOrderIntent(**facts, price=close - away, trigger_price=close + away, stop_price=stop, **dated)
             elif kind == 9:
                 near, far = draw.choice([None, close * 0.98]), draw.choice([None, close * 1.02])
-                yield PositionExitsIntent(symbol=symbol, take_profit=near, stop_loss=far)
-                yield PositionExitsIntent(symbol=symbol, take_profit=far, stop_loss=near)
+                own = facts.get("position_side")
+                yield PositionExitsIntent(symbol=symbol, take_profit=near, stop_loss=far, position_side=own)
+                yield PositionExitsIntent(symbol=symbol, take_profit=far, stop_loss=near, position_side=own)
             elif draw.random() < 0.2:
                 yield CancelAllIntent()
 
@@ -247,9 +263,9 @@ class _Anything(Strategy):
         )
 
 
-def anything(seed: int) -> type[Strategy]:
+def anything(seed: int, *, is_hedged: bool) -> type[Strategy]:
     """The strategy of a seed."""
-    return type("Anything", (_Anything,), {"seed": seed})
+    return type("Anything", (_Anything,), {"seed": seed, "is_hedged": is_hedged})
 
 
 def run(world: World, *, bars: dict[str, CandleColumns] | None = None, routing: str = "interest") -> Happened:
@@ -269,7 +285,7 @@ def run(world: World, *, bars: dict[str, CandleColumns] | None = None, routing: 
     plan = Plan(
         config=config,
         specs=world.specs,
-        strategies=[("s", anything(world.seed)(), ("1m",))],
+        strategies=[("s", anything(world.seed, is_hedged=config.account.position_mode == "hedge")(), ("1m",))],
         feed_start_ms=first_ms,
         start_ms=first_ms,
         end_ms=end_ms,

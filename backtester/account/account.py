@@ -23,7 +23,7 @@ from backtester.domain.position import Booked, book_fill
 from backtester.domain.run_events import ControlAction, ControlEvent
 from backtester.domain.settlement import FundingPaid, Settlement
 from backtester.domain.timeframe import DAY_MS
-from backtester.domain.vocabulary import Side
+from backtester.domain.vocabulary import PositionSide, Side
 from backtester.engine.clock import Clock
 from backtester.engine.routes import ALWAYS, Routes
 from backtester.engine.topics import T_ACCOUNT_SNAPSHOT, T_CONTROL, T_DELIVERIES, T_FUNDING, Published, on
@@ -86,7 +86,7 @@ class Account:
 
     def on_fill(self, fill: Fill) -> Sequence[Published]:
         """The fill is in the ledger, the wallet, the position and the strategy's own position."""
-        books, symbol = self.books, fill.symbol
+        books, symbol = self.books, fill.symbol if fill.position_side is None else fill.leg
         spec = self._specs[symbol]
         signed = fill.qty_lots if fill.side is Side.BUY else -fill.qty_lots
         step_e8 = spec.lot_e8
@@ -155,7 +155,11 @@ class Account:
         """
         if isinstance(settlement, Expiry):
             return self._deliver(settlement)
-        books, symbol = self.books, settlement.symbol
+        return self._settled(settlement, settlement.symbol)
+
+    def _settled(self, settlement: Settlement, position: str) -> Sequence[Published]:
+        """Funding on one position, by the name under which the books keep it."""
+        books, symbol = self.books, position
         lots = books.lots[symbol]
         mark_e8 = settlement.mark_e8 if settlement.mark_e8 is not None else price_e8(books.marks.get(symbol, 0.0))
         if not lots:
@@ -171,13 +175,14 @@ class Account:
         books.funding += amount
         paid = FundingPaid(
             self._clock.now_ms,
-            symbol,
+            settlement.symbol,
             size_from_e8(size_e8),
             settlement.rate,
             decimal_from_e8(mark_e8),
             decimal_from_money(amount),
             settlement.mark_e8 is None,
             settlement.is_assumed,
+            self._side_of(symbol),
         )
         return (on(T_FUNDING, paid), *self._after_change(closed=False))
 
@@ -196,6 +201,10 @@ class Account:
             self._book(booked, signed, value, fee=part.fee, **names)
         published = (on(T_DELIVERIES, settled), *(on(T_DELIVERIES, part.message) for part in parts))
         return (*published, *self._after_change(closed=True)) if parts else published
+
+    def _side_of(self, position: str) -> PositionSide | None:
+        """Which of two sides a position is, in hedge mode."""
+        return None
 
     def _book_strategy(self, strategy_id: str, symbol: str, signed: int) -> None:
         sizes = self.books.strategy_sizes

@@ -9,10 +9,11 @@ from backtester.account.margins import Margins
 from backtester.account.option_margins import OptionMargins
 from backtester.domain.account import AccountSnapshot, CoinBalance, PositionView
 from backtester.domain.contract_value import average_entry_e8, worth
+from backtester.domain.errors import StrategyError
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import decimal_from_e8, decimal_from_money, price_e8, size_from_e8
 from backtester.domain.position import whole_lots
-from backtester.domain.vocabulary import Market
+from backtester.domain.vocabulary import Market, PositionSide
 
 NOTHING = decimal_from_money(0)
 
@@ -106,6 +107,11 @@ class Books:
                 profit += self.worth(symbol, lots) - self.cost[symbol]
         return cash - margin + min(0, profit)
 
+    def held_by(self, strategy_id: str, position: str) -> int:
+        """Signed lots that a strategy holds itself of a symbol, or of a leg."""
+        size_e8 = self.strategy_sizes.get((strategy_id, position), 0) * self.step_e8[position]
+        return whole_lots(size_e8, self.lot_e8[position])
+
     def holdings(self) -> list[tuple[str, str, int]]:
         """(strategy_id, symbol, signed whole lots) of every open position of a strategy, in order of first trade."""
         rows = (
@@ -170,8 +176,10 @@ class Books:
             initial, maintenance = initial + self.options.initial(), maintenance + self.options.maintenance()
         return initial, maintenance
 
-    def position(self, symbol: str) -> Decimal:
-        """Net signed quantity of `symbol` over all strategies."""
+    def position(self, symbol: str, side: PositionSide | None = None) -> Decimal:
+        """Net signed quantity of `symbol` over all strategies. Raises StrategyError for a `side`: only hedge mode has two."""
+        if side is not None:
+            raise StrategyError(f'position({symbol!r}, side=...) is for hedge mode: set account.position_mode = "hedge"')
         return decimal_from_e8(self.sizes[symbol] * self.step_e8[symbol])
 
     def _view(self, symbol: str, size: int, mark_e8: int, profit: int) -> PositionView:

@@ -32,7 +32,7 @@ def equity_bands(
     bands: dict[str, Band] = {}
     for symbol, lots in open_lots.items():
         mark = marks.get(symbol)
-        if mark is None:
+        if mark is None or slack <= 0:  # already there at this mark, which may be from before the position
             bands[symbol] = ALWAYS
             continue
         if face[symbol]:
@@ -40,7 +40,7 @@ def equity_bands(
             room = slack_here * PRICE_ONE / (abs(lots) * lot_e8[symbol] * face[symbol]) * _MARGIN
             bands[symbol] = _inverse_band(mark, room, is_long=lots > 0)
             continue
-        room = max(0, slack) / (len(open_lots) * abs(lots) * lot_e8[symbol]) / PRICE_ONE * _MARGIN
+        room = slack / (len(open_lots) * abs(lots) * lot_e8[symbol]) / PRICE_ONE * _MARGIN
         bands[symbol] = (mark - room, float("inf")) if lots > 0 else (float("-inf"), mark + room)
     return bands
 

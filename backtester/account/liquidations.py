@@ -16,6 +16,7 @@ from backtester.account.margins import Margins
 from backtester.domain.candle import Candle
 from backtester.domain.contract_value import price_of
 from backtester.domain.instruments import SymbolSpec
+from backtester.domain.legs import split_leg
 from backtester.domain.money import FEE_STEP, PRICE_ONE, decimal_from_e8, decimal_from_money, price_e8
 from backtester.domain.orders import LiquidationOrder, SanitizedOrder
 from backtester.domain.vocabulary import OrderType, Side, TimeInForce
@@ -23,8 +24,8 @@ from backtester.engine.clock import Clock
 from backtester.engine.routes import ALWAYS, Routes
 from backtester.engine.topics import T_LIQUIDATIONS, Published, on
 
-StopsBefore = Callable[[Candle, float], Sequence[Published]]
-"""Trades the stops that close the position and that a bar reaches before a price; what came of it."""
+StopsBefore = Callable[[Candle, float, str, Side], Sequence[Published]]
+"""Trades the stops of a side that close a position (by its leg) and that a bar reaches before a price; what came of it."""
 
 REASON = "LIQUIDATION"
 
@@ -36,7 +37,7 @@ class MarkReader(Protocol):
         """(open, low, high) of a stretch; None where nothing is stored of it."""
 
 
-class _Reached(NamedTuple):
+class Reached(NamedTuple):
     """Prices of one symbol in whole 1e-8: its adverse extreme, and where the bar began."""
 
     adverse_e8: int
@@ -82,8 +83,8 @@ class Liquidations:
         held = self.margins.held()
         if not held:
             return ()
-        found = {bar.symbol: bar for bar in bars}
-        reached = {symbol: self._reached(symbol, found.get(symbol), at_open=at_open) for symbol in held}
+        found = self._by_position(bars)
+        reached = self._all_reached(held, found, at_open=at_open)
         prices_e8 = {symbol: prices.adverse_e8 for symbol, prices in reached.items()}
         due = self._due(held, prices_e8)
         if not due:
@@ -97,15 +98,22 @@ class Liquidations:
             return [order for symbol in due for order in self._isolated(symbol, reached[symbol], inside_bar=not at_open)]
         return self._cross(due, reached, inside_bar=not at_open)
 
-    def _reached(self, symbol: str, bar: Candle | None, *, at_open: bool) -> _Reached:
+    def _by_position(self, bars: Iterable[Candle]) -> dict[str, Candle]:
+        return {bar.symbol: bar for bar in bars}
+
+    def _all_reached(self, held: Sequence[str], found: Mapping[str, Candle], *, at_open: bool) -> dict[str, Reached]:
+        """The prices that each position is tested at."""
+        return {symbol: self._reached(symbol, found.get(symbol), at_open=at_open) for symbol in held}
+
+    def _reached(self, symbol: str, bar: Candle | None, *, at_open: bool) -> Reached:
         """The prices that a symbol is tested at; those of the bar where its own series has none."""
         if bar is None:
             mark_e8 = self.margins.mark_e8(symbol)
-            return _Reached(mark_e8, mark_e8)
-        stored = self._series.over(symbol, bar.start_ms, bar.end_ms) if self._series is not None else None
+            return Reached(mark_e8, mark_e8)
+        stored = self._series.over(bar.symbol, bar.start_ms, bar.end_ms) if self._series is not None else None
         open_, low, high = stored or (bar.open, bar.low, bar.high)
         adverse = open_ if at_open else low if self._books.lots[symbol] > 0 else high
-        return _Reached(price_e8(adverse), price_e8(open_))
+        return Reached(price_e8(adverse), price_e8(open_))
 
     def _due(self, held: Sequence[str], prices_e8: Mapping[str, int]) -> list[str]:
         """Positions whose margin is used up: isolated each by itself, cross all or none."""
@@ -140,12 +148,13 @@ class Liquidations:
         for symbol in due:
             price = self.margins.liquidation_price_e8(symbol, cash=self._books.cash, prices_e8=prices_e8)
             if price is not None and symbol in found:
-                reports += self._stops_before(found[symbol], price / PRICE_ONE)
+                closing = Side.SELL if self._books.lots[symbol] > 0 else Side.BUY
+                reports += self._stops_before(found[symbol], price / PRICE_ONE, symbol, closing)
         return reports
 
     # -- isolated ----------------------------------------------------------------------------------------------------
 
-    def _isolated(self, symbol: str, reached: _Reached, *, inside_bar: bool) -> list[Published]:
+    def _isolated(self, symbol: str, reached: Reached, *, inside_bar: bool) -> list[Published]:
         """Down to a lower tier where that suffices, else whole: at the bankruptcy price, so that the margin of it is lost.
 
         Source: exchange_semantics.md, section 4.2; golden D15.
@@ -190,7 +199,7 @@ class Liquidations:
 
     # -- cross -------------------------------------------------------------------------------------------------------
 
-    def _cross(self, due: Sequence[str], reached: Mapping[str, _Reached], *, inside_bar: bool) -> list[Published]:
+    def _cross(self, due: Sequence[str], reached: Mapping[str, Reached], *, inside_bar: bool) -> list[Published]:
         """The position that needs most margin down to a lower tier where that suffices; else all, and nothing is left.
 
         A reduction trades at the adverse extreme. A whole liquidation settles at prices at which the account is worth nothing:
@@ -251,12 +260,13 @@ class Liquidations:
     # -- orders ------------------------------------------------------------------------------------------------------
 
     def _orders(
-        self, symbol: str, closing: int, ticks: int, reached: _Reached, *, gap_loss: int, inside_bar: bool
+        self, symbol: str, closing: int, ticks: int, reached: Reached, *, gap_loss: int, inside_bar: bool
     ) -> list[Published]:
         """One order per strategy that holds the position; of a part, only of those on the account's side."""
         net = self._books.lots[symbol]
         price = self.margins.liquidation_price_e8(symbol, cash=self._books.cash)
         whole = closing == abs(net)
+        traded, position_side = split_leg(symbol)
         orders: list[Published] = []
         for strategy_id, held_symbol, lots in self._books.holdings():
             qty = abs(lots) if whole else min(abs(lots), closing)
@@ -268,7 +278,7 @@ class Liquidations:
                 time_ms=self._clock.now_ms,
                 order_id=f"liq-{self._count}",
                 strategy_id=strategy_id,
-                symbol=symbol,
+                symbol=traded,
                 side=Side.SELL if lots > 0 else Side.BUY,
                 order_type=OrderType.MARKET,
                 qty_lots=qty,
@@ -277,6 +287,7 @@ class Liquidations:
                 reduce_only=lots == net or not whole,
                 budget_e8=0,
                 reason=REASON,
+                position_side=position_side,
             )
             message = LiquidationOrder(
                 self._clock.now_ms,

@@ -62,7 +62,7 @@ class LedgerReplay:
         self._faces = faces or {}
         self.ledger = Ledger()
         self.positions: dict[str, tuple[int, int]] = {}
-        """(signed size in 1e-8, signed entry value in money units) by symbol."""
+        """(signed size in 1e-8, signed entry value in money units) by symbol, in hedge mode by leg."""
         self._coins = coins
         self._wallets: dict[str, int] = {}
         self.opening = self._post(start_postings(starting_cash), time_ms=time_ms, cause=START)
@@ -72,14 +72,15 @@ class LedgerReplay:
         return self._funding(message) if isinstance(message, FundingPaid) else self._trade(message)
 
     def _trade(self, fill: Fill | Delivery) -> list[BookedPosting]:
-        size_e8, cost = self.positions.get(fill.symbol, (0, 0))
+        leg = fill.leg
+        size_e8, cost = self.positions.get(leg, (0, 0))
         if isinstance(fill, Fill):
             signed_e8, fee = fill.net_e8, fill.fee_value
         else:
             signed_e8, fee = fill.side.sign * e8_from_decimal(fill.qty), fill.fee_e8 * FEE_STEP
         price, face = e8_from_decimal(fill.price), self._faces.get(fill.symbol, 0)
         booked = book_fill(lots=size_e8, cost=cost, signed_lots=signed_e8, price_e8=price, face=face)
-        self.positions[fill.symbol] = (booked.lots, booked.cost)
+        self.positions[leg] = (booked.lots, booked.cost)
         coin = self._coins.get(fill.symbol)
         postings = fill_postings(booked, cost_before=cost, fee=fee, held_symbol="" if coin is None else fill.symbol)
         rows = self._post(postings, time_ms=fill.time_ms, cause=fill.fill_id, of=fill)
@@ -91,7 +92,7 @@ class LedgerReplay:
 
     def _funding(self, paid: FundingPaid) -> list[BookedPosting]:
         postings = funding_postings(money_from_decimal(paid.amount))
-        return self._post(postings, time_ms=paid.time_ms, cause=funding_cause(paid.symbol, paid.time_ms), of=paid)
+        return self._post(postings, time_ms=paid.time_ms, cause=funding_cause(paid.leg, paid.time_ms), of=paid)
 
     def _post(
         self,
@@ -105,7 +106,7 @@ class LedgerReplay:
         asset = asset or self.asset
         self.ledger.post(asset, postings, cause=cause)
         booked = []
-        symbol = of.symbol if of is not None else ""
+        symbol = of.leg if of is not None else ""
         strategy_id = of.strategy_id if isinstance(of, Fill | Delivery) else ""
         for account, amount in postings:
             if account != WALLET and amount:
@@ -116,10 +117,10 @@ class LedgerReplay:
 
     def unrealised(self, snapshot: AccountSnapshot) -> int:
         """Profit of the positions at the marks of a snapshot; what it gives no mark for counts at its entry."""
-        marks = {view.symbol: e8_from_decimal(view.mark) for view in snapshot.positions}
-        faces = self._faces
+        marks = {view.leg: e8_from_decimal(view.mark) for view in snapshot.positions}
+        faces = {view.leg: self._faces.get(view.symbol, 0) for view in snapshot.positions}
         held = self.positions.items()
-        return sum(worth(size, marks[symbol], faces.get(symbol, 0)) - cost for symbol, (size, cost) in held if symbol in marks)
+        return sum(worth(size, marks[leg], faces[leg]) - cost for leg, (size, cost) in held if leg in marks)
 
     def booked_total(self) -> int:
         """All that the trader has by the postings: the wallet, and what is held outright (spot, options), at cost."""
@@ -139,7 +140,7 @@ class LedgerReplay:
         found = [
             f"{what} is {said}, by the postings {format_money(units)}" for what, said, units in pairs if not _equal(said, units)
         ]
-        sizes = {view.symbol: view.qty for view in snapshot.positions}
+        sizes = {view.leg: view.qty for view in snapshot.positions}
         mine = {symbol: decimal_from_e8(size) for symbol, (size, _) in self.positions.items() if size}
         if sizes != mine:
             found.append(f"positions are {_listed(sizes)}, by the fills {_listed(mine)}")

@@ -44,6 +44,7 @@ ASSUMED: Mapping[str, tuple[str, str]] = {
     "sim.underlying": ("index of options", "{value}"),
     "account.leverage": ("leverage", "{value}"),
     "account.leverage_by_symbol": ("leverage of single symbols", "{value}"),
+    "account.position_mode": ("positions of a symbol", "{value}"),
     "account.margin": ("margin, with leverage above 1", "{value}"),
     "account.mark": ("price of equity and margin", "{value}"),
     "risk.price_collar_bps": ("price collar", "a limit may be {value} bps through the mark"),
@@ -90,6 +91,8 @@ MEANINGS: Mapping[tuple[str, str], str] = {
     ("sim.funding_hole", "charge"): "1 bp per 8 hours against the position",
     ("sim.underlying", ""): "the stored prices of BASE and quote, each run says which",
     ("account.leverage_by_symbol", ""): "that of all",
+    ("account.position_mode", "one_way"): "one: buys and sells net",
+    ("account.position_mode", "hedge"): "two, a long and a short one",
     ("account.margin", "cross"): "the wallet stands for all positions",
     ("account.margin", "isolated"): "each position stands for itself",
     (

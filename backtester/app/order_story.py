@@ -76,8 +76,9 @@ class _Window:
             if isinstance(event, AccountSnapshot):
                 self.account = step_of(line)
             elif isinstance(event, Fill):
-                lots = self._lots[event.symbol] = self._lots.get(event.symbol, 0) + event.side.sign * event.qty_lots
-                self._held[event.symbol] = _size_text(event, lots)
+                leg = event.leg
+                lots = self._lots[leg] = self._lots.get(leg, 0) + event.side.sign * event.qty_lots
+                self._held[leg] = _size_text(event, lots)
             self.before_ms = event.time_ms if is_deed else self.before_ms
         elif event.time_ms < self.stop_ms:
             if line.topic != "run":
@@ -87,7 +88,7 @@ class _Window:
 
     def held(self) -> str:
         """The positions when the interval began."""
-        return "; ".join(text for symbol, text in self._held.items() if self._lots[symbol]) or "nothing"
+        return "; ".join(text for leg, text in self._held.items() if self._lots[leg]) or "nothing"
 
     def nearest(self) -> str:
         """When something else happened."""

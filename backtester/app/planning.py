@@ -16,6 +16,7 @@ from backtester.app.latency import latency_text, recorded_series
 from backtester.app.margin import plan_margin
 from backtester.app.market_data import MarketData
 from backtester.app.option_plan import plan_options
+from backtester.app.position_mode import check_position_mode
 from backtester.app.resolve import ResolvedRun
 from backtester.app.slippage import own_costs_text, run_slippage, slippage_text
 from backtester.app.specs import ChosenSpecs, choose_specs, specs_of
@@ -80,6 +81,7 @@ def plan_run(
     """The plan of a resolved run. Raises ConfigError for a symbol without a spec, or symbols settled in different assets."""
     config = resolved.config
     chosen, notes = _specs_at_start(resolved, specs)
+    check_position_mode(config, chosen)
     strategies = _strategies(resolved)
     warm_up_ms = max(strategy.warmup_bars * timeframe_ms(timeframes[0]) for _, strategy, timeframes in strategies)
     rates = {key: _rates(config, spec) for key, spec in chosen.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,9 @@ from backtester.app.run_candles import run_candles
 from backtester.audit.journal import read_journal
 from backtester.audit.run_store import RunDir, faces_of
 from backtester.domain.errors import BacktesterError, ConfigError, DataError, StorageError
+from backtester.domain.legs import leg_of
 from backtester.domain.money import money_from_decimal
+from backtester.domain.vocabulary import PositionSide
 from backtester.report.csv_files import TRADES_NAME
 from backtester.report.trade_facts import TradeFacts, trade_facts
 
@@ -35,7 +38,8 @@ def run_trades(run: Path, *, data: Path | None = None) -> RunTrades:
             rows = list(csv.DictReader(file))
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}; the run is {manifest.status}") from error
-    open_gross = {row["symbol"]: money_from_decimal(Decimal(row["gross_pnl"])) for row in rows if row["is_open"] == "true"}
+    still_open = [row for row in rows if row["is_open"] == "true"]
+    open_gross = {_leg(row): money_from_decimal(Decimal(row["gross_pnl"])) for row in still_open}
     note = ""
     try:
         candles = run_candles(run, data=data)
@@ -54,6 +58,12 @@ def run_trades(run: Path, *, data: Path | None = None) -> RunTrades:
     if len(facts) != len(rows):
         raise StorageError(f"{path} has {len(rows)} trades, the journal {len(facts)}: see `bt verify {run}`")
     return RunTrades(facts, note)
+
+
+def _leg(row: Mapping[str, str]) -> str:
+    """The position of a row; runs of older versions have no column for its side."""
+    side = row.get("position_side")
+    return leg_of(row["symbol"], PositionSide(side) if side else None)
 
 
 def _nowhere(symbol: str) -> None:

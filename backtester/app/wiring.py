@@ -12,6 +12,9 @@ from msgspec.structs import replace
 from backtester.account.account import Account
 from backtester.account.books import Books
 from backtester.account.deliveries import Deliveries
+from backtester.account.hedged_account import HedgedAccount
+from backtester.account.hedged_books import HedgedBooks, LegMarks, LegRoutes, specs_by_leg
+from backtester.account.hedged_margins import HedgedLiquidations, HedgedMargins
 from backtester.account.liquidations import Liquidations
 from backtester.account.margins import Margins
 from backtester.account.mark_prices import SeriesMarks
@@ -19,10 +22,12 @@ from backtester.account.option_margins import OptionMargins
 from backtester.app.latency import run_latency
 from backtester.app.margin import MarginPlan
 from backtester.app.option_plan import OptionPlan
+from backtester.app.position_mode import is_hedged
 from backtester.config.run_config import RiskSection, RunConfig
 from backtester.data.mark_bars import MarkBars
 from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec
+from backtester.domain.legs import legs_of
 from backtester.domain.money import money_from_decimal
 from backtester.domain.settlement import Settlement
 from backtester.domain.timeframe import parse_time_ms, timeframe_ms
@@ -71,7 +76,7 @@ from backtester.sim.slippage_models import SymbolSlippage
 from backtester.sim.trigger_prices import LastPricesOnly, TriggerPrices
 from backtester.sim.venue import SimulatedVenue
 from backtester.strategy.base import Strategy
-from backtester.strategy.context import PositionTable, StrategyContext
+from backtester.strategy.context import HedgedPositionTable, PositionTable, StrategyContext
 from backtester.strategy.history import CandleHistory
 from backtester.strategy.host import StrategyHost
 
@@ -174,10 +179,8 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
     stored = plan.margin.open_marks()
     margin_marks = marks if stored is None else SeriesMarks(reader=stored, last=marks, clock=clock)
     books = _books(plan, margin_marks if plan.margin.marks_equity else marks)
-    positions = {strategy_id: PositionTable(dict.fromkeys(specs, Decimal(0))) for strategy_id, _, _ in plan.strategies}
-    account = _account(
-        config.risk, books, specs, positions=positions, clock=clock, routes=routes, uses_last=not plan.margin.marks_equity
-    )
+    positions = {strategy_id: _positions(plan) for strategy_id, _, _ in plan.strategies}
+    account = _account(plan, books, positions=positions, clock=clock, routes=routes)
     index = plan.options.open_index(clock)
     books.options = _option_margins(plan, books, marks=margin_marks, index=index)
     if plan.options.terms:
@@ -257,42 +260,41 @@ def _gate(
     )
 
 
-def _account(
-    risk: RiskSection,
-    books: Books,
-    specs: Mapping[str, SymbolSpec],
-    *,
-    positions: dict[str, PositionTable],
-    clock: Clock,
-    routes: Routes,
-    uses_last: bool,
-) -> Account:
-    return Account(
+def _account(plan: Plan, books: Books, *, positions: dict[str, PositionTable], clock: Clock, routes: Routes) -> Account:
+    risk, hedge = plan.config.risk, is_hedged(plan.config)
+    return (HedgedAccount if hedge else Account)(
         books=books,
-        specs=specs,
+        specs=specs_by_leg(plan.specs) if hedge else plan.specs,
         positions=positions,
         clock=clock,
-        routes=routes,
+        routes=LegRoutes(routes) if hedge else routes,
         daily_loss=risk.daily_loss_limit,
         flatten=risk.daily_loss_action == "flatten",
         drawdown=risk.max_drawdown,
         drawdown_flatten=risk.max_drawdown_action == "flatten",
         kill_flatten=risk.kill_switch == "flatten",
-        uses_last=uses_last,
+        uses_last=not plan.margin.marks_equity,
     )
 
 
 def _books(plan: Plan, marks: Mapping[str, float]) -> Books:
     """The account at its start."""
-    cash = money_from_decimal(plan.config.account.starting_cash)
-    quote = next(iter(plan.specs.values())).money_asset
-    return Books(specs=plan.specs, starting_cash=cash, quote=quote, marks=marks, exact=_paying_in_base(plan))
+    cash, specs, make = money_from_decimal(plan.config.account.starting_cash), plan.specs, Books
+    if is_hedged(plan.config):
+        specs, make, marks = specs_by_leg(specs), HedgedBooks, LegMarks(marks)
+    quote = next(iter(specs.values())).money_asset
+    return make(specs=specs, starting_cash=cash, quote=quote, marks=marks, exact=_paying_in_base(plan))
 
 
 def _paying_in_base(plan: Plan) -> frozenset[str]:
     """The symbols of which a buy's fee is taken from the coin bought."""
     received = plan.config.sim.spot_fee == "received"
     return frozenset(symbol for symbol, spec in plan.specs.items() if received and spec.market is Market.SPOT)
+
+
+def _positions(plan: Plan) -> PositionTable:
+    """A strategy's own positions, none yet."""
+    return HedgedPositionTable(plan.specs) if is_hedged(plan.config) else PositionTable(dict.fromkeys(plan.specs, Decimal(0)))
 
 
 def _put_on_margin(
@@ -310,16 +312,19 @@ def _put_on_margin(
     margin = plan.margin
     if not margin.terms:
         return
-    margins = Margins(terms=margin.terms, specs=plan.specs, mode=margin.mode, lots=books.lots, cost=books.cost, marks=marks)
+    lots, cost, stops = books.lots, books.cost, venue.stops_before
+    if is_hedged(plan.config):
+        specs, terms = specs_by_leg(plan.specs), {leg: found for key, found in margin.terms.items() for leg in legs_of(key)}
+        legs = HedgedMargins(terms=terms, specs=specs, mode=margin.mode, lots=lots, cost=cost, marks=LegMarks(marks))
+        books.margins, by_leg = legs, LegRoutes(routes)
+        account.liquidations = HedgedLiquidations(
+            margins=legs, books=books, specs=specs, clock=clock, routes=by_leg, stops_before=stops, series=stored
+        )
+        return
+    margins = Margins(terms=margin.terms, specs=plan.specs, mode=margin.mode, lots=lots, cost=cost, marks=marks)
     books.margins = margins
     account.liquidations = Liquidations(
-        margins=margins,
-        books=books,
-        specs=plan.specs,
-        clock=clock,
-        routes=routes,
-        stops_before=venue.stops_before,
-        series=stored,
+        margins=margins, books=books, specs=plan.specs, clock=clock, routes=routes, stops_before=stops, series=stored
     )
 
 
@@ -412,6 +417,7 @@ def _limits(plan: Plan, options: OptionMargins | None) -> RiskLimits:
         market_bps=(spread_bps + sim.slippage_bps) * sim.cost_factor,
         exposure=_exposure(risk, plan.specs),
         options=options,
+        hedge=is_hedged(plan.config),
     )
 
 

@@ -89,7 +89,7 @@ def _print_proof(proof: EquityProof, asset: str) -> None:
     print(f"\nequity in the snapshot at {iso_text(snapshot.time_ms)} UTC (event {proof.event})")
     rows = [("sum of postings (wallet and inventory)", _money(proof.booked, 22), "")]
     for view in snapshot.positions:
-        what = f"{view.symbol} {format(view.qty, 'f')}, entry {format(view.avg_entry, 'f')}, mark {format(view.mark, 'f')}"
+        what = f"{view.leg} {format(view.qty, 'f')}, entry {format(view.avg_entry, 'f')}, mark {format(view.mark, 'f')}"
         rows.append(("+ unrealised", f"{format(view.unrealised_pnl, 'f'):>22}", what))
     if not snapshot.positions:
         rows.append(("+ unrealised", _money(0, 22), "no position is open"))

@@ -121,6 +121,7 @@ def _json(one: TradeFacts) -> dict[str, Any]:
         "order_type": trade.order_type,
         "is_open": trade.is_open,
         "strategy_id": trade.strategy_id,
+        "position_side": trade.position_side.value if trade.position_side is not None else "",
     }
 
 

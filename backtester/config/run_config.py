@@ -226,6 +226,7 @@ class AccountSection(Section, frozen=True, kw_only=True):
     starting_cash: Decimal = Decimal(10000)
     leverage: Decimal = Decimal(1)
     leverage_by_symbol: dict[str, Decimal] = {}
+    position_mode: Literal["one_way", "hedge"] = "one_way"
     margin: Literal["cross", "isolated"] = "cross"
     mark: Literal["last", "mark", "index"] = "last"
     snapshot_every: str = "1h"

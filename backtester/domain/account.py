@@ -6,7 +6,9 @@ from decimal import Decimal
 
 import msgspec
 
+from backtester.domain.legs import leg_of
 from backtester.domain.message import Message
+from backtester.domain.vocabulary import PositionSide
 
 
 class PositionView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -21,6 +23,12 @@ class PositionView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     mark: Decimal
     unrealised_pnl: Decimal
     liquidation_price: Decimal | None = None
+    position_side: PositionSide | None = None
+
+    @property
+    def leg(self) -> str:
+        """The name under which the position is kept (`domain/legs.py`)."""
+        return leg_of(self.symbol, self.position_side)
 
 
 class CoinBalance(msgspec.Struct, frozen=True, gc=False):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple
 
+from backtester.domain.legs import leg_of
 from backtester.domain.message import Message
-from backtester.domain.vocabulary import CloseReason, Side
+from backtester.domain.vocabulary import CloseReason, PositionSide, Side
 
 DELIVERY_REASON = CloseReason.DELIVERY.value
 """Reason of the trades that a delivery ends."""
@@ -53,3 +54,9 @@ class Delivery(Message, frozen=True, gc=False, tag="delivery", omit_defaults=Tru
     qty_lots: int
     fee_e8: int
     is_last: bool = False
+    position_side: PositionSide | None = None
+
+    @property
+    def leg(self) -> str:
+        """The position that it closed (`domain/legs.py`)."""
+        return leg_of(self.symbol, self.position_side)

@@ -6,13 +6,16 @@ from decimal import Decimal
 
 import msgspec
 
-from backtester.domain.vocabulary import ExitSize, OrderType, SelfTrade, Side, TimeInForce, TriggerBy
+from backtester.domain.vocabulary import ExitSize, OrderType, PositionSide, SelfTrade, Side, TimeInForce, TriggerBy
 
 Number = Decimal | int | float | str
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """Base of all intents. `order_id`, `strategy_id` and `time_ms` are stamped when left out."""
+    """Base of all intents. `order_id`, `strategy_id` and `time_ms` are stamped when left out.
+
+    `position_side` of an order or of exits says, in hedge mode only and there always, which of the symbol's positions it is about.
+    """
 
     symbol: str
     order_id: str = ""
@@ -43,6 +46,7 @@ class MarketOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="market
     stp: SelfTrade | None = None
     tif: TimeInForce = TimeInForce.GTC
     reason: str = "SIGNAL"
+    position_side: PositionSide | None = None
 
 
 class LimitOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="limit_order"):
@@ -65,6 +69,7 @@ class LimitOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="limit_o
     tif: TimeInForce = TimeInForce.GTC
     good_till_ms: int = 0
     reason: str = "SIGNAL"
+    position_side: PositionSide | None = None
 
 
 class StopOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="stop_order"):
@@ -86,6 +91,7 @@ class StopOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="stop_ord
     good_till_ms: int = 0
     trigger_by: TriggerBy | None = None
     reason: str = "SL_HIT"
+    position_side: PositionSide | None = None
 
 
 class TakeProfitOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="take_profit_order"):
@@ -101,6 +107,7 @@ class TakeProfitOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="ta
     good_till_ms: int = 0
     trigger_by: TriggerBy | None = None
     reason: str = "TP_HIT"
+    position_side: PositionSide | None = None
 
 
 class TrailingStopIntent(Intent, frozen=True, kw_only=True, gc=False, tag="trailing_stop"):
@@ -121,6 +128,7 @@ class TrailingStopIntent(Intent, frozen=True, kw_only=True, gc=False, tag="trail
     good_till_ms: int = 0
     trigger_by: TriggerBy | None = None
     reason: str = "TRAIL"
+    position_side: PositionSide | None = None
 
 
 class OcoOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="oco_order"):
@@ -140,6 +148,7 @@ class OcoOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="oco_order
     good_till_ms: int = 0
     reason: str = "TP_HIT"
     stop_reason: str = "SL_HIT"
+    position_side: PositionSide | None = None
 
 
 class PositionExitsIntent(Intent, frozen=True, kw_only=True, gc=False, tag="position_exits"):
@@ -152,6 +161,7 @@ class PositionExitsIntent(Intent, frozen=True, kw_only=True, gc=False, tag="posi
     take_profit: Number | None = None
     stop_loss: Number | None = None
     trigger_by: TriggerBy | None = None
+    position_side: PositionSide | None = None
 
 
 class CancelOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="cancel_order"):

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
+from backtester.domain.legs import leg_of
 from backtester.domain.message import Message
 from backtester.domain.money import FEE_STEP, e8_from_decimal
 from backtester.domain.vocabulary import (
@@ -13,6 +14,7 @@ from backtester.domain.vocabulary import (
     Liquidity,
     OrderStatus,
     OrderType,
+    PositionSide,
     RejectReason,
     SelfTrade,
     Side,
@@ -59,6 +61,12 @@ class SanitizedOrder(Message, frozen=True, gc=False, tag="sanitized_order", omit
     trigger_by: TriggerBy = TriggerBy.LAST
     quote_e8: int = 0
     stp: SelfTrade | None = None
+    position_side: PositionSide | None = None
+
+    @property
+    def leg(self) -> str:
+        """The position that the order is about (`domain/legs.py`)."""
+        return leg_of(self.symbol, self.position_side)
 
 
 class SanitizedExits(Message, frozen=True, gc=False, tag="sanitized_exits", omit_defaults=True):
@@ -71,6 +79,12 @@ class SanitizedExits(Message, frozen=True, gc=False, tag="sanitized_exits", omit
     take_profit_ticks: int = 0
     stop_loss_ticks: int = 0
     trigger_by: TriggerBy = TriggerBy.LAST
+    position_side: PositionSide | None = None
+
+    @property
+    def leg(self) -> str:
+        """The position that they are about (`domain/legs.py`)."""
+        return leg_of(self.symbol, self.position_side)
 
 
 class SanitizedCancel(Message, frozen=True, gc=False, tag="sanitized_cancel"):
@@ -219,6 +233,8 @@ class Fill(Message, frozen=True, gc=False, tag="fill", omit_defaults=True):
     """What is left of the order after this fill."""
     fee_in_base: bool = False
     """Whether the fee was taken from (a rebate paid in) the base coin: `fee_asset` is that coin, and so much less was received."""
+    position_side: PositionSide | None = None
+    """In hedge mode, whether it traded the long or the short position."""
 
     @property
     def fee_value(self) -> int:
@@ -229,6 +245,11 @@ class Fill(Message, frozen=True, gc=False, tag="fill", omit_defaults=True):
     def net_e8(self) -> int:
         """What the fill changes the position by, signed, in 1e-8: its quantity, less a fee that was taken from the coin."""
         return self.side.sign * e8_from_decimal(self.qty) - (self.fee_e8 if self.fee_in_base else 0)
+
+    @property
+    def leg(self) -> str:
+        """The position that it traded (`domain/legs.py`)."""
+        return leg_of(self.symbol, self.position_side)
 
 
 class OpenOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -245,3 +266,9 @@ class OpenOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reduce_only: bool
     time_ms: int
     trigger_price: Decimal | None = None
+    position_side: PositionSide | None = None
+
+    @property
+    def leg(self) -> str:
+        """The position that the order is about (`domain/legs.py`)."""
+        return leg_of(self.symbol, self.position_side)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple
 
+from backtester.domain.legs import leg_of
 from backtester.domain.message import Message
+from backtester.domain.vocabulary import PositionSide
 
 
 class Settlement(NamedTuple):
@@ -35,3 +37,9 @@ class FundingPaid(Message, frozen=True, gc=False, tag="funding_paid", omit_defau
     amount: Decimal
     is_last: bool = False
     is_assumed: bool = False
+    position_side: PositionSide | None = None
+
+    @property
+    def leg(self) -> str:
+        """The position that it met (`domain/legs.py`)."""
+        return leg_of(self.symbol, self.position_side)

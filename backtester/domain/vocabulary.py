@@ -28,6 +28,18 @@ class Side(Word):
         return Side.SELL if self is Side.BUY else Side.BUY
 
 
+class PositionSide(Word):
+    """In hedge mode, which of a symbol's two positions an order is about."""
+
+    LONG = "long"
+    SHORT = "short"
+
+    @property
+    def opens(self) -> Side:
+        """What opens or enlarges this position."""
+        return Side.BUY if self is PositionSide.LONG else Side.SELL
+
+
 class OrderType(Word):
     """How an order meets the market."""
 

@@ -102,6 +102,7 @@ class WorkingOrders:
             reduce_only=order.reduce_only,
             time_ms=order.time_ms,
             trigger_price=ticks_decimal(order.trigger_ticks, spec) if order.trigger_ticks else None,
+            position_side=order.position_side,
         )
 
 

@@ -13,6 +13,15 @@ UNIT = Fraction(1, 10**16)
 """The smallest amount an account knows; each reduction of a position may round its profit by one."""
 
 
+Position = tuple[str, str]
+"""(symbol, side); the side is empty in one-way mode, where a symbol has one position."""
+
+
+def position_of(event: dict[str, Any]) -> Position:
+    """The position that a fill, an order, or a row of a snapshot, is about."""
+    return event["symbol"], event.get("position_side") or ""
+
+
 class Trade(NamedTuple):
     """One round trip, flat to flat; `exit_value` is None while it is open; fills of the run count from 0.
 
@@ -33,19 +42,21 @@ class Trade(NamedTuple):
     first_fill: int
     last_fill: int | None
     rounded: int = 0
+    position_side: str = ""
 
 
 class _Open:
     """A position that is not flat."""
 
-    def __init__(self, symbol: str, side: str, time_ms: int, strategy_id: str, fill: int) -> None:
-        self.symbol, self.side, self.time_ms, self.strategy_id, self.first_fill = symbol, side, time_ms, strategy_id, fill
+    def __init__(self, position: Position, side: str, time_ms: int, strategy_id: str, fill: int) -> None:
+        self.symbol, self.position_side = position
+        self.side, self.time_ms, self.strategy_id, self.first_fill = side, time_ms, strategy_id, fill
         self.size = self.entered = self.entry_value = self.exit_value = self.fees = Fraction(0)
         self.rounded = 0
 
     def left_over(self) -> _Open:
         """What is still open, with its share of the entry value, as a trade of its own; this one has nothing open any more."""
-        dust = _Open(self.symbol, self.side, self.time_ms, self.strategy_id, self.first_fill)
+        dust = _Open((self.symbol, self.position_side), self.side, self.time_ms, self.strategy_id, self.first_fill)
         dust.size = dust.entered = self.size
         dust.entry_value = Fraction(int(self.entry_value / UNIT * self.size / self.entered)) * UNIT
         self.entered -= dust.size
@@ -62,20 +73,20 @@ class Accounting:
         self.flows = starting_cash
         """Start, plus sales, less purchases, less fees, plus funding; a delivery is the sale or purchase that ends a position."""
         self.fees = self.funding = Fraction(0)
-        self.held: dict[str, Fraction] = {}
-        self.cost: dict[str, Fraction] = {}
+        self.held: dict[Position, Fraction] = {}
+        self.cost: dict[Position, Fraction] = {}
         self.trades: list[Trade] = []
         self.reductions = 0
         """How many amounts may have been rounded by a unit: profits of reductions, and values of inverse contracts."""
         self.inverse = contracts or {}
         self._fills = 0
         self._outright = outright
-        self._open: dict[str, _Open] = {}
-        self._dust: dict[str, _Open] = {}
+        self._open: dict[Position, _Open] = {}
+        self._dust: dict[Position, _Open] = {}
 
     def fill(self, event: dict[str, Any]) -> None:
         """A fill or a delivery of the journal is in all figures."""
-        symbol, side = event["symbol"], event["side"]
+        symbol, side = position_of(event), event["side"]
         size, price, fee = Fraction(event["qty"]), Fraction(event["price"]), Fraction(event["fee"])
         signed = size if side == "buy" else -size
         lot = size / max(1, event["qty_lots"])
@@ -88,7 +99,7 @@ class Accounting:
         self.fees += fee
         self.held[symbol] = held + signed
         closing = min(size, abs(held)) if held * signed < 0 else Fraction(0)
-        self.reductions += bool(closing) + 2 * (symbol in self.inverse)
+        self.reductions += bool(closing) + 2 * (symbol[0] in self.inverse)
         cost = self.cost.get(symbol, Fraction(0))
         if closing:
             cost -= cost * closing / abs(held)
@@ -103,15 +114,16 @@ class Accounting:
 
     def cash(self) -> Fraction:
         """Wallet of derivatives, quote balance of what is traded outright: spot and options."""
-        return self.flows + sum((cost for symbol, cost in self.cost.items() if symbol not in self._outright), Fraction(0))
+        return self.flows + sum((cost for (symbol, _), cost in self.cost.items() if symbol not in self._outright), Fraction(0))
 
-    def equity(self, marks: dict[str, Fraction]) -> Fraction:
+    def equity(self, marks: dict[Position, Fraction]) -> Fraction:
         """Flows and what is held at these marks."""
         held = ((symbol, size) for symbol, size in self.held.items() if size)
         return self.flows + sum((size * self.worth(symbol, marks[symbol]) for symbol, size in held), Fraction(0))
 
-    def worth(self, symbol: str, price: Fraction) -> Fraction:
+    def worth(self, position: Position, price: Fraction) -> Fraction:
         """What one unit of size counts for at a price: the price, or what an inverse contract is worth in coins, below 0."""
+        symbol = position[0]
         return -self.inverse[symbol] / price if symbol in self.inverse else price
 
     def price(self, symbol: str, worth: Fraction) -> Fraction:
@@ -136,6 +148,7 @@ class Accounting:
                 one.first_fill,
                 None,
                 one.rounded,
+                one.position_side,
             )
             for one in (*self._open.values(), *self._dust.values())
         ]
@@ -144,7 +157,7 @@ class Accounting:
     def _trade(
         self, event: dict[str, Any], size: Fraction, closing: Fraction, worth: Fraction, fee: Fraction, lot: Fraction
     ) -> None:
-        symbol, time_ms, strategy_id = event["symbol"], event["time_ms"], event["strategy_id"]
+        symbol, time_ms, strategy_id = position_of(event), event["time_ms"], event["strategy_id"]
         if symbol in self._dust:
             dust = self._open[symbol] = self._dust.pop(symbol)
             if dust.side == event["side"]:
@@ -155,21 +168,21 @@ class Accounting:
             trade = self._open[symbol]
             trade.size -= closing
             trade.exit_value += closing * worth
-            trade.rounded += symbol in self.inverse
+            trade.rounded += trade.symbol in self.inverse
             trade.fees += share
             size, fee = size - closing, fee - share
             if 0 < trade.size < lot:  # less than can be sold: the trade is over, and this is of the next one
                 self._dust[symbol] = trade.left_over()
             if not trade.size:
                 del self._open[symbol]
-                facts = (symbol, trade.side, trade.entered, trade.time_ms, time_ms, trade.entry_value, trade.exit_value)
+                facts = (trade.symbol, trade.side, trade.entered, trade.time_ms, time_ms, trade.entry_value, trade.exit_value)
                 reason = "REVERSE" if size and event["reason"] == "SIGNAL" else event["reason"]
                 why = (reason, event["order_type"], trade.first_fill, self._fills)
-                self.trades.append(Trade(*facts, trade.fees, trade.strategy_id, *why, trade.rounded))
+                self.trades.append(Trade(*facts, trade.fees, trade.strategy_id, *why, trade.rounded, trade.position_side))
         if size:
             trade = self._open.setdefault(symbol, _Open(symbol, event["side"], time_ms, strategy_id, self._fills))
             trade.size += size
             trade.entered += size
             trade.entry_value += size * worth
-            trade.rounded += symbol in self.inverse
+            trade.rounded += trade.symbol in self.inverse
             trade.fees += fee

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
-from backtester.proof.accounting import Trade
+from backtester.proof.accounting import Position, Trade, position_of
 
 STOPS = ("stop_market", "stop_limit", "trailing_stop")
 TARGETS = ("take_profit_market", "take_profit_limit")
@@ -59,19 +59,20 @@ class Levels:
 
     def of(self, trades: Iterable[Trade]) -> list[tuple[Fraction | None, Fraction | None]]:
         """(stop, target) of each trade, None where there was none."""
-        by_symbol: dict[str, list[_Order]] = {}
+        by_position: dict[Position, list[_Order]] = {}
         for order in self._orders.values():
-            by_symbol.setdefault(order.fields["symbol"], []).append(order)
+            by_position.setdefault(position_of(order.fields), []).append(order)
         found = []
         for trade in trades:
-            before, after, orders = [], [], by_symbol.get(trade.symbol, [])
+            position = (trade.symbol, trade.position_side)
+            before, after, orders = [], [], by_position.get(position, [])
             for place, order in enumerate(orders):
                 if trade.last_fill is not None and order.sent > trade.last_fill:
                     after = orders[place:]
                     break
                 if order.gone is None or order.gone > trade.first_fill:
                     before.append(order)
-            by_symbol[trade.symbol] = before + after
+            by_position[position] = before + after
             ours = [order for order in before if order.fields["side"] != trade.side]
             stop = next((order for order in ours if order.is_stop), None)
             target = next((order for order in ours if not order.is_stop), None)

@@ -12,7 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from backtester.proof.accounting import UNIT, Accounting, Trade
+from backtester.proof.accounting import UNIT, Accounting, Trade, position_of
 from backtester.proof.delivery import wrong_delivery
 from backtester.proof.figures import Row, drawdown_bounds, figures
 from backtester.proof.levels import Levels
@@ -139,11 +139,11 @@ def _rows(path: Path) -> list[Row]:
 
 def _compare_snapshot(line: int, event: dict[str, Any], account: Accounting, told: _Differences) -> None:
     held = {symbol: size for symbol, size in account.held.items() if size}
-    shown = {row["symbol"]: Fraction(row["qty"]) for row in event["positions"]}
+    shown = {position_of(row): Fraction(row["qty"]) for row in event["positions"]}
     if shown != held:
         told.add("journal", f"line {line}: the snapshot's positions are not the sum of the fills before it")
         return
-    marks = {row["symbol"]: Fraction(row["mark"]) for row in event["positions"]}
+    marks = {position_of(row): Fraction(row["mark"]) for row in event["positions"]}
     slack = account.reductions * UNIT
     inexact = (account.reductions + len(held)) * UNIT if account.inverse else Fraction(0)
     for name, value, allowed in (
@@ -164,7 +164,7 @@ def _compare_coins(line: int, event: dict[str, Any], account: Accounting, coins:
     """Each coin's balance is what the fills of its symbols have left, fees taken from it included."""
     held: dict[str, Fraction] = {}
     for symbol, asset in coins.items():
-        held[asset] = held.get(asset, Fraction(0)) + account.held.get(symbol, Fraction(0))
+        held[asset] = held.get(asset, Fraction(0)) + account.held.get((symbol, ""), Fraction(0))
     shown = {row["asset"]: Fraction(row["amount"]) for row in event.get("balances", ())}
     if shown != {asset: amount for asset, amount in held.items() if amount}:
         told.add("journal", f"line {line}: the snapshot's balances are not the sum of the fills before it")
@@ -198,6 +198,7 @@ def _compare_trades(
         wrong = [
             name for name in ("symbol", "side", "strategy_id", "close_reason", "order_type") if row[name] != getattr(trade, name)
         ]
+        wrong += ["position_side"] if (row.get("position_side") or "") != trade.position_side else []
         wrong += [name for name in ("qty", "fees") if Fraction(row[name]) != getattr(trade, name)]
         exit_ms = "" if trade.exit_time_ms is None else str(trade.exit_time_ms)
         wrong += [

@@ -21,7 +21,7 @@ FILL_COLUMNS = (
 )
 TRADE_COLUMNS = (
     "symbol,side,qty,entry_time_ms,exit_time_ms,entry_price,exit_price,gross_pnl,fees,net_pnl,pnl_frac,close_reason,order_type,"
-    "is_open,strategy_id,stop_price,target_price"
+    "is_open,strategy_id,stop_price,target_price,position_side"
 )
 
 
@@ -112,6 +112,7 @@ def write_trades(file: TextIO, trades: Iterable[Trade]) -> TradeCount:
                 trade.strategy_id,
                 _level(trade.stop_price),
                 _level(trade.target_price),
+                trade.position_side.value if trade.position_side is not None else "",
             )
         )
     return TradeCount(closed, won, still_open)

@@ -14,6 +14,7 @@ import msgspec
 
 from backtester.domain.contract_value import book_fill, worth
 from backtester.domain.instruments import SymbolSpec
+from backtester.domain.legs import split_leg
 from backtester.domain.money import FEE_STEP, PRICE_ONE, format_money, price_e8
 from backtester.domain.timeframe import DAY_MS
 from backtester.engine.ports import MarketDataSource, Tick
@@ -64,7 +65,10 @@ class Replay:
         self.cost = 0
         """Signed entry value of all positions."""
         self.held: list[tuple[str, int, int, int]] = []
-        """(symbol, signed size in 1e-8, worth at its entry, face) of every open position (`domain.contract_value`)."""
+        """(symbol, signed size in 1e-8, worth at its entry, face) of every open position (`domain.contract_value`).
+
+        In hedge mode a symbol may have two.
+        """
 
     def advance(self, time_ms: int) -> None:
         """The books hold what belongs to the instant `time_ms` and nothing later."""
@@ -77,7 +81,8 @@ class Replay:
             self.cash += self._payment[1]
             self._payment = next(self._payments, None)
         self.due_ms = self._due_ms()
-        self.held = [(symbol, size, cost, self._faces[symbol]) for symbol, (size, cost) in self._positions.items() if size]
+        positions = ((split_leg(leg)[0], *held) for leg, held in self._positions.items())
+        self.held = [(symbol, size, cost, self._faces[symbol]) for symbol, size, cost in positions if size]
         self.cost = sum(cost for _, _, cost, _ in self.held)
         self.base = self.cash - sum(cost for symbol, _, cost, _ in self.held if not self._outright[symbol])
 
@@ -86,9 +91,10 @@ class Replay:
         return fill_ms if self._payment is None else min(fill_ms, self._payment[0])
 
     def _book(self, fill: BookedFill) -> None:
-        size, cost = self._positions.get(fill.symbol, (0, 0))
+        position = fill.symbol if fill.position_side is None else fill.leg
+        size, cost = self._positions.get(position, (0, 0))
         booked = book_fill(lots=size, cost=cost, signed_lots=fill.signed_e8, price_e8=fill.price_e8, face=fill.face)
-        self._positions[fill.symbol] = (booked.lots, booked.cost)
+        self._positions[position] = (booked.lots, booked.cost)
         if self._outright[fill.symbol]:
             self.cash -= fill.signed_e8 * fill.price_e8
         else:

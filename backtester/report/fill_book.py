@@ -10,9 +10,11 @@ from backtester.audit.events import decode_delivery, decode_fill, decode_funding
 from backtester.audit.journal import JournalLine
 from backtester.domain.delivery import DELIVERY_REASON, Delivery
 from backtester.domain.errors import JournalError, require
+from backtester.domain.legs import leg_of
 from backtester.domain.money import FEE_STEP, e8_from_decimal, money_from_decimal
 from backtester.domain.orders import Fill
 from backtester.domain.settlement import FundingPaid
+from backtester.domain.vocabulary import PositionSide
 
 FILLS_TOPIC = "fills"
 FUNDING_TOPIC = "funding"
@@ -41,10 +43,16 @@ class BookedFill(NamedTuple):
     at_close: bool
     lot_e8: int = 0
     face: int = 0
+    position_side: PositionSide | None = None
+
+    @property
+    def leg(self) -> str:
+        """The position that it traded (`domain/legs.py`)."""
+        return leg_of(self.symbol, self.position_side)
 
 
-_Words = tuple[str, str, str, str, int, bool]
-"""(symbol, reason, type of order, strategy, lot in 1e-8, whether the fee is in base): what many fills have in common."""
+_Words = tuple[str, str, str, str, PositionSide | None, int, bool]
+"""(symbol, reason, type of order, strategy, side of hedge mode, lot in 1e-8, whether the fee is in base): what many fills share."""
 
 
 class FillBook:
@@ -83,7 +91,7 @@ class FillBook:
         size_e8 = e8_from_decimal(fill.qty)
         lot_e8 = size_e8 // max(1, fill.qty_lots)
         in_base = isinstance(fill, Fill) and fill.fee_in_base
-        words = (fill.symbol, reason, order_type, fill.strategy_id, lot_e8, in_base)
+        words = (fill.symbol, reason, order_type, fill.strategy_id, fill.position_side, lot_e8, in_base)
         index = self._index.get(words)
         if index is None:
             index = self._index[words] = len(self._known)
@@ -103,12 +111,10 @@ class FillBook:
         faces = self._faces
         columns = zip(self._time_ms, self._words, self._signed_e8, self._price_e8, self._fee_e8, self._at_close, strict=True)
         for time_ms, index, signed_e8, price_e8, fee_e8, at_close in columns:
-            symbol, reason, order_type, strategy_id, lot_e8, in_base = self._known[index]
+            symbol, reason, order_type, strategy_id, side, lot_e8, in_base = self._known[index]
             face = faces.get(symbol, 0) if faces else 0
-            fee = fee_e8 * (price_e8 if in_base else FEE_STEP)
-            yield BookedFill(
-                time_ms, symbol, signed_e8, price_e8, fee, reason, order_type, strategy_id, bool(at_close), lot_e8, face
-            )
+            fee, closes = fee_e8 * (price_e8 if in_base else FEE_STEP), bool(at_close)
+            yield BookedFill(time_ms, symbol, signed_e8, price_e8, fee, reason, order_type, strategy_id, closes, lot_e8, face, side)
 
     def add_payment(self, paid: FundingPaid) -> None:
         """Keep one more funding payment."""

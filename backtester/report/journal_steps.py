@@ -169,7 +169,7 @@ def _venue_told(event: Any) -> tuple[str, str, str]:
     if isinstance(event, FundingPaid):
         word = "received" if event.amount > 0 else "paid"
         amount, size, mark = _plain(abs(event.amount)), _plain(event.qty), _plain(event.mark)
-        return "funding", f"{event.symbol}: {amount} {word} on {size} at {mark}, rate {_plain(event.rate)}", ""
+        return "funding", f"{event.leg}: {amount} {word} on {size} at {mark}, rate {_plain(event.rate)}", ""
     if isinstance(event, ContractSettled):
         last = ", the last close there was" if event.is_last else ""
         return "expired", f"{event.symbol} is settled at {_plain(event.settlement_price)}{last}", "warn"
@@ -177,7 +177,7 @@ def _venue_told(event: Any) -> tuple[str, str, str]:
         size, price, fee = _plain(event.qty), _plain(event.price), _plain(event.fee)
         return (
             "delivered",
-            f"{event.fill_id}: {event.side.value} {size} {event.symbol} at {price}, fee {fee} {event.fee_asset}",
+            f"{event.fill_id}: {event.side.value} {size} {event.leg} at {price}, fee {fee} {event.fee_asset}",
             "good",
         )
     if isinstance(event, ControlEvent):
@@ -212,7 +212,7 @@ def _order_text(order: SanitizedOrder) -> str:
     }
     kind = order.order_type.value.replace("_", " ")
     said = _facts({name: value for name, value in fields.items() if value})
-    return f"{kind}, {order.side.value} {order.qty_lots:,} lots of {order.symbol}{said}"
+    return f"{kind}, {order.side.value} {order.qty_lots:,} lots of {order.leg}{said}"
 
 
 def _liquidation_text(event: LiquidationOrder) -> str:
@@ -229,7 +229,7 @@ def _fill_text(fill: Fill) -> str:
     size = ", larger than its share of the volume" if fill.over_share else ""
     note = f", {fill.note.value}" if fill.note.value else ""
     return (
-        f"{fill.order_id}: {fill.side.value} {_plain(fill.qty)} {fill.symbol} at {_plain(fill.price)} as "
+        f"{fill.order_id}: {fill.side.value} {_plain(fill.qty)} {fill.leg} at {_plain(fill.price)} as "
         f"{fill.liquidity.value}{inside}, fee {_plain(fill.fee)} {fill.fee_asset}{left}{size}{note}"
     )
 

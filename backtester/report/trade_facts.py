@@ -120,7 +120,7 @@ class _History:
                 self.book.add_delivery(event)
             else:
                 paid = _Payment(len(self.book), money_from_decimal(event.amount))
-                self.payments.setdefault(event.symbol, []).append(paid)
+                self.payments.setdefault(event.leg, []).append(paid)
 
     def _seen(self, lines: Iterable[JournalLine]) -> Iterator[JournalLine]:
         for line in lines:
@@ -151,8 +151,8 @@ def trade_facts(
 ) -> list[TradeFacts]:
     """Every trade of a journal in the order of trades.csv.
 
-    `bars_of` gives a symbol's execution bars (each `length_ms` long), None where there are none. `open_gross` says of each symbol
-    with an open trade what it stood at in the end, before fees, as trades.csv does. `faces` are those of inverse contracts.
+        `bars_of` gives a symbol's execution bars (each `length_ms` long), None where there are none. `open_gross` says of each
+    position with an open trade what it stood at in the end, before fees, as trades.csv does. `faces`: of inverse contracts.
     """
     history = _History(lines, faces or {})
     found = []
@@ -162,15 +162,15 @@ def trade_facts(
             bars = bars_of(trade.symbol)
             ranges[trade.symbol] = _Ranges(bars, length_ms) if bars is not None else None
         seen = ranges[trade.symbol]
-        if trade.is_open and trade.symbol in open_gross:
-            trade = _standing_at(trade, open_gross[trade.symbol])  # noqa: PLW2901 - the same trade, valued as trades.csv has it
+        if trade.is_open and trade.leg in open_gross:
+            trade = _standing_at(trade, open_gross[trade.leg])  # noqa: PLW2901 - the same trade, valued as trades.csv has it
         worst, best = seen.excursion(legs, trade, history.end_ms) if seen is not None else (None, None)
         found.append(
             TradeFacts(
                 number=number,
                 trade=trade,
                 held_ms=(history.end_ms if trade.is_open else trade.exit_time_ms) - trade.entry_time_ms,
-                funding=_funding(history.payments.get(trade.symbol, []), legs, is_open=trade.is_open),
+                funding=_funding(history.payments.get(trade.leg, []), legs, is_open=trade.is_open),
                 slippage=seen.slippage(legs, history) if seen is not None else None,
                 worst=worst,
                 best=best,
@@ -186,16 +186,17 @@ def _with_legs(history: _History) -> Iterator[tuple[Trade, list[_Leg]]]:
 
     def watched() -> Iterator[BookedFill]:
         for index, fill in enumerate(history.book):
-            before = held.get(fill.symbol, 0)
-            after = held[fill.symbol] = before + fill.signed_e8
+            position = fill.leg
+            before = held.get(position, 0)
+            after = held[position] = before + fill.signed_e8
             crosses = before * after < 0
-            pending.setdefault(fill.symbol, []).append(_Leg(index, fill, -before if crosses else fill.signed_e8))
+            pending.setdefault(position, []).append(_Leg(index, fill, -before if crosses else fill.signed_e8))
             yield fill
             if crosses or 0 < abs(after) < min(abs(before), fill.lot_e8):  # what is left over is part of the next trade
-                pending.setdefault(fill.symbol, []).append(_Leg(index, fill, after))
+                pending.setdefault(position, []).append(_Leg(index, fill, after))
 
     for trade in with_levels(trades_of(watched(), last_closes={}), history.waiting, tick_e8=history.tick_e8.__getitem__):
-        yield trade, pending.pop(trade.symbol)
+        yield trade, pending.pop(trade.leg)
 
 
 def _standing_at(trade: Trade, gross: int) -> Trade:

@@ -1,4 +1,4 @@
-"""Trades, flat to flat, of the account's net position per symbol.
+"""Trades, flat to flat, of the account's net position per symbol, in hedge mode of each side of it.
 
 A fill that crosses zero ends one trade and starts the next; its fee is shared by size. Profit is exact: what was taken out less
 what was put in, with what is still open valued at the last close.
@@ -15,8 +15,9 @@ from typing import NamedTuple
 import msgspec
 
 from backtester.domain.contract_value import average_entry_e8, worth
+from backtester.domain.legs import leg_of
 from backtester.domain.money import PRICE_ONE, price_e8
-from backtester.domain.vocabulary import CloseReason, Side
+from backtester.domain.vocabulary import CloseReason, PositionSide, Side
 from backtester.report.fill_book import END_REASON, BookedFill
 
 SIGNAL, REVERSE = CloseReason.SIGNAL.value, CloseReason.REVERSE.value
@@ -49,6 +50,12 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     stop_price: int | None = None
     target_price: int | None = None
     face: int = 0
+    position_side: PositionSide | None = None
+
+    @property
+    def leg(self) -> str:
+        """The position that was traded (`domain/legs.py`)."""
+        return leg_of(self.symbol, self.position_side)
 
     @property
     def gross(self) -> int:
@@ -85,7 +92,7 @@ class _Running:
     """A trade that is not over."""
 
     __slots__ = (
-        *("entry_time_ms", "entry_value", "exit_value", "face", "fees", "first_fill"),
+        *("entry_time_ms", "entry_value", "exit_value", "face", "fees", "first_fill", "position_side"),
         *("qty_e8", "side", "signed_e8", "strategy_id", "symbol"),
     )
 
@@ -95,6 +102,7 @@ class _Running:
         self.side = side
         self.strategy_id: str = fill.strategy_id
         self.face: int = fill.face
+        self.position_side: PositionSide | None = fill.position_side
         self.entry_time_ms = time_ms
         self.signed_e8 = 0
         self.qty_e8 = 0
@@ -142,6 +150,7 @@ class _Running:
             first_fill=self.first_fill,
             last_fill=last_fill,
             face=self.face,
+            position_side=self.position_side,
         )
 
 
@@ -174,9 +183,10 @@ def trades_of(fills: Iterable[BookedFill], *, last_closes: Mapping[str, float]) 
     running: dict[str, _Running] = {}
     dust: dict[str, _Dust] = {}
     for place, fill in enumerate(fills):
-        if fill.symbol in dust:
-            running[fill.symbol] = dust.pop(fill.symbol).again(fill, place)
-        trade = running.get(fill.symbol)
+        position = fill.symbol if fill.position_side is None else fill.leg
+        if position in dust:
+            running[position] = dust.pop(position).again(fill, place)
+        trade = running.get(position)
         size_e8, side = abs(fill.signed_e8), Side.BUY if fill.signed_e8 > 0 else Side.SELL
         fee = fill.fee
         if trade is not None and trade.side is not side:
@@ -185,9 +195,9 @@ def trades_of(fills: Iterable[BookedFill], *, last_closes: Mapping[str, float]) 
             trade.leave(closing_e8, fill.price_e8, closing_fee)
             size_e8, fee = size_e8 - closing_e8, fee - closing_fee
             if 0 < abs(trade.signed_e8) < fill.lot_e8:
-                dust[fill.symbol] = trade.without_dust()
+                dust[position] = trade.without_dust()
             if not trade.signed_e8:
-                del running[fill.symbol]
+                del running[position]
                 yield trade.ended(
                     exit_time_ms=fill.time_ms,
                     exit_value=trade.exit_value,
@@ -196,14 +206,14 @@ def trades_of(fills: Iterable[BookedFill], *, last_closes: Mapping[str, float]) 
                     last_fill=place,
                 )
         if size_e8:
-            trade = running.get(fill.symbol)
+            trade = running.get(position)
             if trade is None:
-                trade = running[fill.symbol] = _Running(fill, side, fill.time_ms, place)
+                trade = running[position] = _Running(fill, side, fill.time_ms, place)
             trade.enter(size_e8, fill.price_e8, fee)
-    for symbol, left in dust.items():
-        running[symbol] = left.again()
-    for symbol, trade in running.items():
-        yield _left_open(trade, last_closes.get(symbol))
+    for position, left in dust.items():
+        running[position] = left.again()
+    for trade in running.values():
+        yield _left_open(trade, last_closes.get(trade.symbol))
 
 
 def _left_open(trade: _Running, close: float | None) -> Trade:

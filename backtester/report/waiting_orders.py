@@ -12,8 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from backtester.audit.journal import JournalLine
+from backtester.domain.legs import leg_of
 from backtester.domain.money import PRICE_ONE
-from backtester.domain.vocabulary import OrderType, Side
+from backtester.domain.vocabulary import OrderType, PositionSide, Side
 from backtester.report.fill_book import DELIVERY_TOPIC, FILLS_TOPIC
 from backtester.report.trades import Trade
 
@@ -37,6 +38,7 @@ class WaitingOrder(msgspec.Struct):
     trail_ticks: int = 0
     trail_e8: int = 0
     reason: str = ""
+    position_side: PositionSide | None = None
 
     @property
     def is_trailing(self) -> bool:
@@ -186,23 +188,24 @@ def with_levels(trades: Iterable[Trade], waiting: WaitingOrders, *, tick_e8: Cal
 
     That is the first order on its closing side which stood when the trade began, at its price of then, or which was sent before
     the fill that ended it. A trailing stop without an activation price begins its distance away from the trade's entry price.
-    `trades` are those of each symbol in order; `tick_e8` is asked for symbols that have such an order.
+    `trades` are those of each position in order; `tick_e8` is asked for symbols that have such an order.
     """
     coming: dict[str, deque[Life]] = {}
     standing: dict[str, list[Life]] = {}
     for life in waiting.lives.values():
-        coming.setdefault(life.order.symbol, deque()).append(life)
+        coming.setdefault(leg_of(life.order.symbol, life.order.position_side), deque()).append(life)
     for trade in trades:
-        later = coming.get(trade.symbol)
+        position = trade.leg
+        later = coming.get(position)
         if later is None:
             yield trade
             continue
-        known = [life for life in standing.get(trade.symbol, ()) if life.until is None or life.until > trade.first_fill]
+        known = [life for life in standing.get(position, ()) if life.until is None or life.until > trade.first_fill]
         while later and (trade.last_fill is None or later[0].since <= trade.last_fill):
             life = later.popleft()
             if life.until is None or life.until > trade.first_fill:
                 known.append(life)
-        standing[trade.symbol] = known
+        standing[position] = known
         closing = [life for life in known if life.order.side is not trade.side]
         stop = next((life for life in closing if life.order.is_stop), None)
         target = next((life for life in closing if not life.order.is_stop), None)

@@ -97,7 +97,7 @@ class Amendments:
         """How much of what is open of an order would open a position, and not close one."""
         if order.reduce_only:
             return 0
-        held = self._account.lots[order.symbol]
+        held = self._account.lots[order.leg]
         return max(0, open_lots - (abs(held) if held * order.side.sign < 0 else 0))
 
     def _value(self, order: SanitizedOrder, lots: int) -> int:

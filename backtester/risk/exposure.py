@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from backtester.domain.instruments import SymbolSpec
+from backtester.domain.legs import split_leg
 from backtester.domain.money import price_e8
 from backtester.domain.run_events import ControlAction
 from backtester.domain.vocabulary import Market, RejectReason, Side
@@ -27,10 +28,14 @@ class Exposure:
 
     __slots__ = ("buys", "held", "sells")
 
-    def __init__(self, held: int) -> None:
-        self.held = held
+    def __init__(self) -> None:
+        self.held = 0
         self.buys = 0
         self.sells = 0
+
+    def hold(self, value: int, side: Side) -> None:
+        """That much is held, long where `side` is to buy."""
+        self.held += value * side.sign
 
     def after(self, side: Side) -> int:
         """The position on the side of `side` once all its entries are filled; below 0 where it stays on the other side."""
@@ -42,11 +47,38 @@ class Exposure:
         return max(self.after(Side.BUY), self.after(Side.SELL))
 
 
+class BothSides(Exposure):
+    """In hedge mode: a long and a short position, which add up; neither is lessened by entries of the other."""
+
+    __slots__ = ("held_short",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held_short = 0
+
+    def hold(self, value: int, side: Side) -> None:
+        """That much is held on the long side (`side` to buy) or on the short one."""
+        if side is Side.BUY:
+            self.held += value
+        else:
+            self.held_short += value
+
+    def after(self, side: Side) -> int:
+        """The position on the side of `side` once all its entries are filled."""
+        return self.held + self.buys if side is Side.BUY else self.held_short + self.sells
+
+    @property
+    def worst(self) -> int:
+        """Both together."""
+        return self.after(Side.BUY) + self.after(Side.SELL)
+
+
 class ExposureRails:
     """Judges orders that open. Caps are multiples of equity at the last closes; equity at or below 0 allows nothing.
 
     Total exposure sums what each symbol may come to, whichever side. Leverage does so for derivatives, over equity without open
     profits. Correlated exposure sums a group's symbols on the order's side only: a hedge inside a group neither adds nor counts.
+    In hedge mode (`hedge`) the two positions of a symbol add up.
     """
 
     def __init__(
@@ -57,7 +89,9 @@ class ExposureRails:
         account: AccountReader,
         orders: OrderReader,
         marks: Mapping[str, float],
+        hedge: bool = False,
     ) -> None:
+        self._hedge = hedge
         self._limits = limits
         self._specs = specs
         self._account = account
@@ -69,13 +103,14 @@ class ExposureRails:
         """The first cap that an order of `value` (money units) would exceed, with all that works; None when none."""
         limits, equity = self._limits, self._account.equity()
         book = self._book()
-        mine = book.setdefault(symbol, Exposure(0))
+        mine = book.setdefault(symbol, self._none())
         if side is Side.BUY:
             mine.buys += value
         else:
             mine.sells += value
-        if _exceeds(mine.after(side), limits.max_symbol, equity):
-            return _refusal(RejectReason.MAX_SYMBOL_EXPOSURE, f"{symbol}", "risk.max_symbol_exposure", mine.after(side), equity)
+        total = mine.worst if self._hedge else mine.after(side)
+        if _exceeds(total, limits.max_symbol, equity):
+            return _refusal(RejectReason.MAX_SYMBOL_EXPOSURE, f"{symbol}", "risk.max_symbol_exposure", total, equity)
         for group in limits.groups:
             if symbol in group:
                 total = sum(max(0, book[name].after(side)) for name in group if name in book)
@@ -105,19 +140,25 @@ class ExposureRails:
 
     def _book(self) -> dict[str, Exposure]:
         book: dict[str, Exposure] = {}
-        for symbol, lots in self._account.lots.items():
-            if lots:
-                held = self._specs[symbol].value(abs(lots), self._mark_e8(symbol))
-                book[symbol] = Exposure(held if lots > 0 else -held)
+        for leg, lots in self._account.lots.items():
+            if not lots:
+                continue
+            symbol = split_leg(leg)[0] if self._hedge else leg
+            held = self._specs[symbol].value(abs(lots), self._mark_e8(symbol))
+            mine = book.setdefault(symbol, self._none())
+            mine.hold(held, Side.BUY if lots > 0 else Side.SELL)
         for symbol, side, lots, ticks in self._orders.entries():
             spec = self._specs[symbol]
             value = spec.value(lots, ticks * spec.tick_e8 or self._mark_e8(symbol))
-            exposure = book.setdefault(symbol, Exposure(0))
+            exposure = book.setdefault(symbol, self._none())
             if side is Side.BUY:
                 exposure.buys += value
             else:
                 exposure.sells += value
         return book
+
+    def _none(self) -> Exposure:
+        return BothSides() if self._hedge else Exposure()
 
     def _mark_e8(self, symbol: str) -> int:
         mark = self._marks.get(symbol)

@@ -18,12 +18,10 @@ from backtester.domain.intents import (
     AnyIntent,
     CancelAllIntent,
     CancelOrderIntent,
-    LimitOrderIntent,
     MarketOrderIntent,
     OcoOrderIntent,
     OrderIntent,
     PositionExitsIntent,
-    order_type_of,
 )
 from backtester.domain.money import FEE_STEP, PRICE_ONE, ceil_div, price_e8, shown_amount
 from backtester.domain.orders import (
@@ -37,12 +35,13 @@ from backtester.domain.orders import (
 )
 from backtester.domain.run_events import ControlEvent
 from backtester.domain.venue_rules import GENERIC, VenueRules
-from backtester.domain.vocabulary import ExitSize, Market, RejectReason, Side, TimeInForce, TriggerBy
+from backtester.domain.vocabulary import Market, RejectReason, Side, TimeInForce, TriggerBy
 from backtester.engine.clock import Clock
 from backtester.engine.topics import T_CONTROL, T_ORDERS_REFUSED, T_ORDERS_SANITIZED, Published, on
 from backtester.risk.amending import Amendments
 from backtester.risk.exposure import ExposureRails
 from backtester.risk.halting import Halting
+from backtester.risk.hedging import directed, held_lots, opened_leg, side_refusal
 from backtester.risk.limits import RiskLimits
 from backtester.risk.order_rate import TokenBucket
 from backtester.risk.order_validation import (
@@ -57,6 +56,7 @@ from backtester.risk.order_validation import (
 )
 from backtester.risk.readers import AccountReader, OrderReader
 from backtester.risk.reservations import Reservations
+from backtester.risk.sanitizing import sanitized_order
 from backtester.risk.sizing import Sized, is_unsized, sized
 
 _PARTS_MAX = 10_000
@@ -84,6 +84,7 @@ class RiskGate:
         self._trigger_prices = trigger_prices
         self._limits = limits
         self._account = account
+        self._hedge = limits.hedge
         self._orders = orders
         self._marks = marks
         self._clock = clock
@@ -91,7 +92,9 @@ class RiskGate:
         self._halting = Halting(account=account, orders=orders, clock=clock)
         self._exposure: ExposureRails | None = None
         if limits.exposure.any:
-            self._exposure = ExposureRails(limits=limits.exposure, specs=specs, account=account, orders=orders, marks=marks)
+            self._exposure = ExposureRails(
+                limits=limits.exposure, specs=specs, account=account, orders=orders, marks=marks, hedge=limits.hedge
+            )
         rate = limits.orders_per_second_e8
         self._bucket = TokenBucket(per_second_e8=rate, burst=limits.order_burst, now_ms=clock.now_ms) if rate is not None else None
         self.amendments = Amendments(
@@ -132,7 +135,10 @@ class RiskGate:
             return self._refuse(intent, Refusal(RejectReason.UNKNOWN_SYMBOL, f"{intent.symbol!r} is not in this run"))
         if any(self._orders.is_used(f"{intent.order_id}{tail}") for tail in ("", "-sl", "-tp")):
             return self._refuse(intent, Refusal(RejectReason.DUPLICATE_ID, f"order id {intent.order_id!r} was used before"))
-        held = self._account.lots[intent.symbol]
+        broken = side_refusal(intent, hedge=self._hedge)
+        if broken is not None:
+            return self._refuse(intent, broken)
+        held = held_lots(self._account, intent)
         if spec.market is Market.SPOT:
             return self._refuse(intent, Refusal(RejectReason.INVALID, "a spot account has no positions: send an OCO"))
         if not held:
@@ -147,7 +153,8 @@ class RiskGate:
             return self._refuse(intent, by)
         self._require_prices(intent.symbol, by)
         names = (intent.order_id, intent.strategy_id, intent.symbol)
-        return (on(T_ORDERS_SANITIZED, SanitizedExits(self._clock.now_ms, *names, side, target, stop, by)),)
+        exits = SanitizedExits(self._clock.now_ms, *names, side, target, stop, by, intent.position_side)
+        return (on(T_ORDERS_SANITIZED, exits),)
 
     def _is_ours(self, intent: CancelOrderIntent | AmendOrderIntent) -> Refusal | None:
         if self._halting.is_own(intent.order_id):
@@ -171,6 +178,11 @@ class RiskGate:
             intent.__class__ is OcoOrderIntent and self._orders.is_used(f"{intent.order_id}-stop")
         ):
             return self._refuse(intent, Refusal(RejectReason.DUPLICATE_ID, f"order id {intent.order_id!r} was used before"))
+        if self._hedge or intent.position_side is not None:
+            outcome = directed(intent, hedge=self._hedge)
+            if isinstance(outcome, Refusal):
+                return self._refuse(intent, outcome)
+            intent = outcome
         size = self._sized(intent, spec) if is_unsized(intent) else None
         if isinstance(size, Refusal):
             return self._refuse(intent, size)
@@ -185,7 +197,7 @@ class RiskGate:
             broken = check_life(intent, rules=self._rules.get(intent.symbol, GENERIC), now_ms=self._clock.now_ms)
             if broken is not None:
                 return self._refuse(intent, broken)
-        held = self._account.lots[intent.symbol]
+        held = self._account.lots[intent.symbol] if not self._hedge else held_lots(self._account, intent)
         opposite = held > 0 if intent.side is Side.SELL else held < 0
         if intent.reduce_only and not opposite and not rounded.waits:  # what waits may be there before its position
             return self._refuse(intent, Refusal(RejectReason.REDUCE_ONLY, "there is no position that this order would reduce"))
@@ -193,63 +205,22 @@ class RiskGate:
         hold = 0
         if not reduces:
             opening_lots = rounded.qty_lots - abs(held) if opposite else rounded.qty_lots
-            outcome = self._opening(intent, rounded, spec, opening_lots=opening_lots)
-            if isinstance(outcome, Refusal):
-                return (*self._told(intent.symbol, outcome), *self._refuse(intent, outcome))
-            hold = outcome
+            need = self._opening(intent, rounded, spec, opening_lots=opening_lots)
+            if isinstance(need, Refusal):
+                return (*self._told(intent.symbol, need), *self._refuse(intent, need))
+            hold = need
             if self._exposure is not None:
                 self._exposure.has_begun(intent.symbol, None)
             self.reservations.hold(intent.order_id, amount=hold, lots=rounded.qty_lots)
-        return ((T_ORDERS_SANITIZED, self._sanitized(intent, rounded, spec, hold)),)
+        if rounded.trigger_by is not TriggerBy.LAST:
+            self._require_prices(intent.symbol, rounded.trigger_by)
+        budget_e8 = hold // FEE_STEP if spec.market is Market.SPOT and intent.side is Side.BUY else 0
+        return ((T_ORDERS_SANITIZED, sanitized_order(intent, rounded, now_ms=self._clock.now_ms, budget_e8=budget_e8)),)
 
     def _sized(self, intent: OrderIntent, spec: SymbolSpec) -> Sized | Refusal:
         symbol = spec.symbol
-        rules, held = self._rules.get(symbol, GENERIC), self._account.lots[symbol]
+        rules, held = self._rules.get(symbol, GENERIC), held_lots(self._account, intent)
         return sized(intent, spec=spec, rules=rules, held_lots=held, mark=self._marks.get(symbol))
-
-    def _sanitized(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, hold: int) -> SanitizedOrder:
-        order = SanitizedOrder(
-            self._clock.now_ms,
-            intent.order_id,
-            intent.strategy_id,
-            intent.symbol,
-            intent.side,
-            order_type_of(intent),
-            rounded.qty_lots,
-            rounded.price_ticks,
-            intent.tif,
-            bool(intent.reduce_only),
-            hold // FEE_STEP if spec.market is Market.SPOT and intent.side is Side.BUY else 0,
-            str(intent.reason),
-        )
-        if isinstance(intent, MarketOrderIntent) and intent.take_profit is None and intent.stop_loss is None:
-            has_more = rounded.quote_e8 or intent.stp is not None
-            return replace(order, quote_e8=rounded.quote_e8, stp=intent.stp) if has_more else order
-        if isinstance(intent, OcoOrderIntent):
-            return replace(
-                order,
-                good_till_ms=intent.good_till_ms,
-                post_only=True,
-                oco_trigger_ticks=rounded.oco_trigger_ticks,
-                oco_price_ticks=rounded.oco_price_ticks,
-                oco_reason=str(intent.stop_reason),
-            )
-        self._require_prices(intent.symbol, rounded.trigger_by)
-        return replace(
-            order,
-            post_only=isinstance(intent, LimitOrderIntent) and intent.post_only,
-            exits_whole=isinstance(intent, (MarketOrderIntent, LimitOrderIntent)) and intent.exit_size is ExitSize.WHOLE,
-            good_till_ms=0 if isinstance(intent, MarketOrderIntent) else intent.good_till_ms,
-            trigger_ticks=rounded.trigger_ticks,
-            trail_ticks=rounded.trail_ticks,
-            trail_e8=rounded.trail_e8,
-            take_profit_ticks=rounded.take_profit_ticks,
-            stop_loss_ticks=rounded.stop_loss_ticks,
-            follows_position=rounded.follows_position,
-            stp=intent.stp if isinstance(intent, (MarketOrderIntent, LimitOrderIntent)) else None,
-            quote_e8=rounded.quote_e8,
-            trigger_by=rounded.trigger_by,
-        )
 
     def _require_prices(self, symbol: str, by: TriggerBy) -> None:
         """An order that waits for a price which the run does not have ends the run: the last price would be another order."""
@@ -301,7 +272,7 @@ class RiskGate:
     ) -> Refusal | None:
         limits = self._limits
         if limits.max_position is not None:
-            held = self._account.lots[spec.symbol]
+            held = self._account.lots[opened_leg(spec.symbol, side, hedge=self._hedge)]
             after = held * side.sign + self._orders.entry_lots(spec.symbol, side) + more_lots
             if after > 0 and spec.value(after, price_e8_) > limits.max_position:
                 return Refusal(RejectReason.MAX_POSITION, "the position, with what works, would exceed risk.max_position_notional")
@@ -389,7 +360,8 @@ class RiskGate:
         terms = self._limits.margin.get(spec.symbol)
         if terms is None:
             return None
-        after = self._account.lots[spec.symbol] * side.sign + self._orders.entry_lots(spec.symbol, side) + lots
+        held = self._account.lots[opened_leg(spec.symbol, side, hedge=self._hedge)]
+        after = held * side.sign + self._orders.entry_lots(spec.symbol, side) + lots
         refusal = terms.refusal(spec.value(max(0, after), price_e8_))
         return Refusal(RejectReason.MAX_NOTIONAL, refusal) if refusal else None
 
@@ -413,7 +385,7 @@ class RiskGate:
             self.reservations.release(order.oco_id)
             if spec.market is Market.SPOT and amount:
                 self.reservations.hold(order.order_id, amount=amount, lots=order.qty_lots)
-        held = self._account.lots[order.symbol]
+        held = self._account.lots[order.leg]
         opposite = held > 0 if order.side is Side.SELL else held < 0
         if order.reduce_only or spec.market is Market.SPOT or (opposite and order.qty_lots <= abs(held)):
             return True
@@ -433,7 +405,7 @@ class RiskGate:
     def covers_fill(self, order: SanitizedOrder, lots: int, price_e8: int) -> bool:
         """Whether margin is there for a fill of `lots` at this price, now: what the order holds, and what is free beside it."""
         spec = self._specs[order.symbol]
-        held = self._account.lots[order.symbol]
+        held = self._account.lots[order.leg]
         opposite = held > 0 if order.side is Side.SELL else held < 0
         opening_lots = max(0, lots - abs(held)) if opposite else lots
         if (order.symbol not in self._limits.margin and spec.option is None) or not opening_lots:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from backtester.domain.legs import split_leg
 from backtester.domain.orders import Fill, OpenOrder, SanitizedCancel, SanitizedOrder
 from backtester.domain.run_events import ControlAction, ControlEvent
 from backtester.domain.vocabulary import OrderType, RejectReason, Side, TimeInForce
@@ -76,7 +77,7 @@ class Halting:
             self._reasons = [known for known in _GRAVITY if known is reason or known in self._reasons]
         self.is_watching = True
         held = dict.fromkeys(self._account.lots, 0) if flatten else self._account.lots
-        entries = [row for row in self._orders.working() if self._orders.is_entry(row.order_id, held_lots=held[row.symbol])]
+        entries = [row for row in self._orders.working() if self._orders.is_entry(row.order_id, held_lots=held[row.leg])]
         published = [self._cancel(row, reason.value if flatten else "") for row in entries]
         if flatten:
             published += self.close_all(owner="risk", reason=reason.value)
@@ -85,14 +86,14 @@ class Halting:
     def on_fill(self, fill: Fill) -> Sequence[Published]:
         """What an entry filled in spite of its cancel, after positions were closed, is closed; what would open is cancelled."""
         lots = fill.side.sign * fill.qty_lots
-        after = self._account.lots[fill.symbol] + lots  # the account books the fill after Risk has seen it
+        after = self._account.lots[fill.leg] + lots  # the account books the fill after Risk has seen it
         published: list[Published] = []
         reason = self._ending.get(fill.order_id)
         if not fill.open_lots:
             self.on_end(fill.order_id)
         if self._reasons:
             for row in self._orders.working(symbol=fill.symbol):
-                ends = row.order_id in self._ending or row.order_id == fill.order_id
+                ends = row.leg != fill.leg or row.order_id in self._ending or row.order_id == fill.order_id
                 if not ends and self._orders.is_entry(row.order_id, held_lots=after):
                     published.append(self._cancel(row, ""))
         if reason:
@@ -102,12 +103,12 @@ class Halting:
     def _close_late(self, fill: Fill, *, after: int, reason: str) -> Sequence[Published]:
         """What the fill has opened beyond what is being closed; `after` is the account's position with the fill."""
         sign = fill.side.sign
-        own = next((n for name, symbol, n in self._account.holdings() if (name, symbol) == (fill.strategy_id, fill.symbol)), 0)
+        own = next((n for name, symbol, n in self._account.holdings() if (name, symbol) == (fill.strategy_id, fill.leg)), 0)
         opened = min(fill.qty_lots, own * sign + fill.qty_lots)
         if opened <= 0:
             return ()
         reduces = after * sign >= opened
-        return (self._close(fill.strategy_id, fill.symbol, sign * opened, owner="risk", reason=reason, reduce_only=reduces),)
+        return (self._close(fill.strategy_id, fill.leg, sign * opened, owner="risk", reason=reason, reduce_only=reduces),)
 
     def on_end(self, order_id: str) -> None:
         """The order can fill nothing any more."""
@@ -137,11 +138,12 @@ class Halting:
     def _close(self, strategy_id: str, symbol: str, lots: int, *, owner: str, reason: str, reduce_only: bool) -> Published:
         self._sent_count += 1
         self._own[f"{owner}-{self._sent_count}"] = None
+        traded, position_side = split_leg(symbol)
         order = SanitizedOrder(
             time_ms=self._clock.now_ms,
             order_id=f"{owner}-{self._sent_count}",
             strategy_id=strategy_id,
-            symbol=symbol,
+            symbol=traded,
             side=Side.SELL if lots > 0 else Side.BUY,
             order_type=OrderType.MARKET,
             qty_lots=abs(lots),
@@ -150,5 +152,6 @@ class Halting:
             reduce_only=reduce_only,
             budget_e8=0,
             reason=reason,
+            position_side=position_side,
         )
         return on(T_ORDERS_SANITIZED, order)

@@ -47,6 +47,7 @@ class RiskLimits:
         market_bps: Decimal = Decimal(0),
         exposure: ExposureLimits = NO_CAPS,
         options: OptionNeeds | None = None,
+        hedge: bool = False,
     ) -> None:
         self.collar_e8 = _bps_e8(collar_bps) if collar_bps is not None else None
         self.max_open_orders = max_open_orders
@@ -59,6 +60,8 @@ class RiskLimits:
         self.market_e8 = _bps_e8(market_bps)
         self.exposure = exposure
         self.options = options
+        self.hedge = hedge
+        """Whether a symbol has a long and a short position of their own, and orders say which they mean."""
 
 
 def _bps_e8(bps: Decimal) -> int:

@@ -13,6 +13,7 @@ class AccountReader(Protocol):
     """What the gate asks of the account."""
 
     lots: dict[str, int]
+    """By symbol, in hedge mode by leg."""
 
     def free_cash(self) -> int:
         """Money units that new orders may use, before reservations."""
@@ -23,8 +24,11 @@ class AccountReader(Protocol):
     def unrealised(self) -> int:
         """Money units: profit of the open positions at the marks."""
 
+    def held_by(self, strategy_id: str, position: str) -> int:
+        """Signed lots that a strategy holds itself of a position, by its leg (`domain/legs.py`)."""
+
     def holdings(self) -> Sequence[tuple[str, str, int]]:
-        """(strategy_id, symbol, signed lots) of every open position of a strategy."""
+        """(strategy_id, symbol or leg, signed lots) of every open position of a strategy."""
 
 
 class OptionNeeds(Protocol):

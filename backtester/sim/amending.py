@@ -14,7 +14,7 @@ from backtester.domain.vocabulary import OrderStatus, RejectReason, Side
 from backtester.engine.clock import Clock
 from backtester.engine.topics import T_ORDERS_REJECTED, Published, on
 from backtester.sim.standing_orders import StandingOrders
-from backtester.sim.working_order import WorkingOrder
+from backtester.sim.working_order import WorkingOrder, holding_of
 
 PlaceLimit = Callable[[WorkingOrder, Candle | None, list[Published]], None]
 """Takes what a limit crosses now, and has the rest stand."""
@@ -104,7 +104,7 @@ class Amending:
         """
         reports: list[Published] = []
         symbol, now_ms = exits.symbol, self._clock.now_ms
-        if self._standing.filling.lots[symbol] * exits.side.sign >= 0:
+        if self._standing.filling.lots[holding_of(exits)] * exits.side.sign >= 0:
             self.reject(exits, RejectReason.REDUCE_ONLY, "there is no position that they would close", reports)
             return reports
         price = self._standing.triggers.market_of(exits, self._price_now(symbol, bar), now_ms)

@@ -105,7 +105,7 @@ class Arrivals:
     def _is_too_large(self, working: WorkingOrder, reports: list[Published]) -> bool:
         """Whether a reduce-only order is larger than its position at a venue that then rejects it: it is rejected."""
         order = working.order
-        held = -self._standing.filling.lots[order.symbol] * order.side.sign
+        held = -self._standing.filling.lots[working.holding] * order.side.sign
         if not self._standing.rules_of(order.symbol).rejects_larger_reduce_only or working.open_lots <= held:
             return False
         self._standing.reject(working, RejectReason.REDUCE_ONLY, "it is larger than the position", reports)
@@ -140,7 +140,7 @@ class Arrivals:
         if price is None or (working.trail is None and working.is_triggered_by(price)):
             self._standing.reject(working, RejectReason.TRIGGER_SIDE, "the market is beyond the trigger already", reports)
             return
-        if order.follows_position and self._standing.filling.lots[order.symbol] * order.side.sign >= 0:
+        if order.follows_position and self._standing.filling.lots[working.holding] * order.side.sign >= 0:
             self._standing.reject(working, RejectReason.REDUCE_ONLY, "there is no position that it would close", reports)
             return
         ack = OrderAck(now_ms, order.order_id, order.strategy_id, order.symbol, is_waiting=True)
@@ -154,7 +154,7 @@ class Arrivals:
         self._standing.wait(working)
         if order.follows_position:
             self._standing.exits.follow(working)
-            self._standing.exits.after_trade(order.symbol, reports)
+            self._standing.exits.after_trade(working.holding, reports)
         self._end_at_date(working)
 
     def _begin_oco(self, working: WorkingOrder, bar: Candle | None, reports: list[Published]) -> None:

@@ -71,18 +71,19 @@ class BarMatching:
         rival = self._standing.rival_of(stop, bar)
         return rival is not None and not self._intrabar.is_stop_first(bar, stop, reference, rival)
 
-    def stops_before(self, bar: Candle, price: float) -> list[Published]:
-        """Market stops that close the position and that the bar reaches before `price`, a liquidation price, have traded.
+    def stops_before(self, bar: Candle, price: float, leg: str, side: Side) -> list[Published]:
+        """Market stops that close a position and that the bar reaches before `price`, its liquidation price, have traded.
+
+        The position is that of `leg` (`domain/legs.py`), which orders of `side` close.
 
         The nearest first. One that the bar's open has passed trades there, and only if that is still before `price`.
         """
         symbol = bar.symbol
-        side = Side.SELL if self._filling.lots[symbol] > 0 else Side.BUY
         adverse = bar.low if side is Side.SELL else bar.high
         found: list[tuple[float, WorkingOrder, float]] = []
         for working in self._standing.triggers.waiting(symbol):
             order, stop = working.order, working.stop_price
-            if order.side is not side or order.price_ticks or not order.order_type.is_stop or not stop:
+            if order.side is not side or order.leg != leg or order.price_ticks or not order.order_type.is_stop or not stop:
                 continue
             if not self._filling.only_closes(working) or working.meets_from_ms > bar.start_ms or bar.volume <= 0:
                 continue

@@ -13,7 +13,7 @@ from backtester.domain.vocabulary import OrderStatus, OrderType, RejectReason, T
 from backtester.engine.clock import Clock
 from backtester.engine.topics import T_ORDERS_ATTACHED, Published, on
 from backtester.sim.filling import Filling
-from backtester.sim.working_order import WorkingOrder
+from backtester.sim.working_order import WorkingOrder, holding_of
 
 
 class Standing(Protocol):
@@ -53,37 +53,37 @@ class Exits:
         (exchange_semantics.md, section 5.11; golden H07).
         """
         order = entry.order
-        symbol = order.symbol
         exits = SanitizedExits(
             time_ms=self._clock.now_ms,
             order_id=order.order_id,
             strategy_id=order.strategy_id,
-            symbol=symbol,
+            symbol=order.symbol,
             side=order.side.opposite,
             take_profit_ticks=order.take_profit_ticks,
             stop_loss_ticks=order.stop_loss_ticks,
             trigger_by=order.trigger_by,
+            position_side=order.position_side,
         )
         from_ms = {"sl": start_ms, "tp": end_ms}
         if not order.exits_whole:
             self._pair(exits, lots, from_ms, reports, number=str(entry.fills))
             return
         wanted = [ticks for ticks in (order.stop_loss_ticks, order.take_profit_ticks) if ticks]
-        standing = [leg.order for leg in self._pairs.get(symbol, ()) if leg.waiting and leg.order.side is exits.side]
+        standing = [leg.order for leg in self._pairs.get(entry.holding, ()) if leg.waiting and leg.order.side is exits.side]
         stands = [leg.trigger_ticks for leg in standing if leg.trigger_by is exits.trigger_by]
-        if wanted != stands and self._standing.filling.lots[symbol] * order.side.sign > 0:  # one that stands follows
+        if wanted != stands and self._standing.filling.lots[entry.holding] * order.side.sign > 0:  # one that stands follows
             self.replace_pair(exits, from_ms, reports, number=str(entry.fills))
 
     def replace_pair(
         self, exits: SanitizedExits, from_ms: Mapping[str, int], reports: list[Published], *, number: str = ""
     ) -> None:
         """The position has these exits and no others; they have its size, and end with it. They meet bars from `from_ms` on."""
-        symbol = exits.symbol
-        for leg in self._pairs.pop(symbol, ()):
+        holding = holding_of(exits)
+        for leg in self._pairs.pop(holding, ()):
             if leg.waiting:
                 self._standing.end(leg, RejectReason.REPLACED, reports, status=OrderStatus.CANCELED)
-        lots = abs(self._standing.filling.lots[symbol])
-        self._pairs[symbol] = self._pair(exits, lots, from_ms, reports, number=number, follows=True)
+        lots = abs(self._standing.filling.lots[holding])
+        self._pairs[holding] = self._pair(exits, lots, from_ms, reports, number=number, follows=True)
 
     def stop_of_oco(self, limit: WorkingOrder, meets_from_ms: int, reports: list[Published]) -> None:
         """The stop of an OCO waits while its limit rests; whatever happens to one of them, the other ends."""
@@ -109,14 +109,14 @@ class Exits:
 
     def follow(self, working: WorkingOrder) -> None:
         """The order has the size of the position from now on."""
-        self._followers.setdefault(working.order.symbol, []).append(working)
+        self._followers.setdefault(working.holding, []).append(working)
 
-    def after_trade(self, symbol: str, reports: list[Published]) -> None:
-        """What follows the position of `symbol` has its new size, or ends with it."""
-        followers = self._followers.get(symbol)
+    def after_trade(self, holding: str, reports: list[Published]) -> None:
+        """What follows a position, by the name of `holding_of`, has its new size, or ends with it."""
+        followers = self._followers.get(holding)
         if not followers:
             return
-        held = self._standing.filling.lots[symbol]
+        held = self._standing.filling.lots[holding]
         for working in tuple(followers):
             if not working.waiting:
                 followers.remove(working)
@@ -161,6 +161,7 @@ class Exits:
                 trigger_ticks=ticks,
                 trigger_by=exits.trigger_by,
                 follows_position=follows,
+                position_side=exits.position_side,
             )
             made.append(self._attach(child, self._standing.index[exits.symbol], from_ms[word], reports))
         if len(made) == 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 from backtester.domain.candle import Candle
@@ -20,7 +21,10 @@ CoversFill = Callable[[SanitizedOrder, int, int], bool]
 
 
 class Filling:
-    """Trades of one run's orders. `lots` are the holdings that follow from them: what reduce-only orders may close."""
+    """Trades of one run's orders. `lots` are the holdings that follow from them: what reduce-only orders may close.
+
+    They are named as `holding_of` says.
+    """
 
     def __init__(
         self,
@@ -34,7 +38,7 @@ class Filling:
         received: ReceivedFees | None = None,
     ) -> None:
         self.covers = covers
-        self.lots: dict[str, int] = dict.fromkeys(specs, 0)
+        self.lots: dict[str, int] = defaultdict(int, dict.fromkeys(specs, 0))
         self._specs = specs
         self._pricing = pricing
         self._liquidity = liquidity
@@ -48,7 +52,7 @@ class Filling:
         left = self._liquidity.left_lots(bar, self._specs[order.symbol])
         lots = working.open_lots
         if working.closes_only:
-            held = self.lots[order.symbol]
+            held = self.lots[working.holding]
             lots = min(lots, max(0, -held if order.side is Side.BUY else held))
         if order.reduce_only or (working.conditional and not order.price_ticks):  # never leaves a naked position
             return lots, left is not None and lots > left
@@ -56,7 +60,7 @@ class Filling:
 
     def only_closes(self, working: WorkingOrder) -> bool:
         """Whether the order can do nothing but reduce the position as it stands."""
-        held = self.lots[working.order.symbol]
+        held = self.lots[working.holding]
         return working.closes_only or (held * working.order.side.sign < 0 and working.open_lots <= abs(held))
 
     def affordable(self, working: WorkingOrder, lots: int, ticks: int, liquidity: Liquidity) -> int:
@@ -143,7 +147,7 @@ class Filling:
         working.open_lots -= lots
         working.fills += 1
         if self._received is None or symbol not in self._received.symbols:
-            self.lots[symbol] += lots if side is Side.BUY else -lots
+            self.lots[working.holding] += lots if side is Side.BUY else -lots
         else:
             change_e8 = side.sign * lots * spec.lot_e8 - (fee_e8 if fee_in_base else 0)
             self.lots[symbol] = self._received.hold(symbol, change_e8)
@@ -169,4 +173,5 @@ class Filling:
             fee_e8,
             working.open_lots,
             fee_in_base,
+            order.position_side,
         )

@@ -111,11 +111,12 @@ class StandingOrders:
             self.exits.protect(working, bar.start_ms, bar.end_ms, lots, reports)
         if working.counterpart is not None:
             self.end_counterpart(working, reports)
-        symbol = working.order.symbol
-        self.exits.after_trade(symbol, reports)
-        if not filling.lots[symbol]:
+        symbol, holding = working.order.symbol, working.holding
+        self.exits.after_trade(holding, reports)
+        if not filling.lots[holding]:
             for other in (*self.resting[symbol], *self.triggers.waiting(symbol)):
-                self.end_if_pointless(other, reports)
+                if other.holding == holding:
+                    self.end_if_pointless(other, reports)
 
     def rival_of(self, stop: WorkingOrder, bar: Candle) -> WorkingOrder | None:
         """The nearest order that this bar reaches too and that leaves a stop nothing to do, or the other way round.
@@ -131,7 +132,7 @@ class StandingOrders:
             if other.order.side is not side or other.meets_from_ms > bar.start_ms or other.order.order_type.is_stop:
                 continue
             if other.order.trigger_by is not TriggerBy.LAST or (
-                other is not stop.counterpart and not (stop.closes_only and other.closes_only)
+                other is not stop.counterpart and not (stop.closes_only and other.closes_only and other.holding == stop.holding)
             ):
                 continue
             far = bar.high if side is Side.SELL else bar.low
@@ -180,7 +181,7 @@ class StandingOrders:
         order = working.order
         if not working.closes_only or not working.open_lots or order.order_id not in self.by_id:
             return
-        held = self.filling.lots[order.symbol]
+        held = self.filling.lots[working.holding]
         if (held if order.side is Side.SELL else -held) <= 0:
             self.end(working, RejectReason.REDUCE_ONLY if order.reduce_only else RejectReason.INSUFFICIENT, reports)
 

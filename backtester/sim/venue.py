@@ -158,7 +158,7 @@ class SimulatedVenue:
         )
 
     def on_liquidation(self, liquidation: LiquidationOrder) -> list[Published]:
-        """The symbol's orders end, cross: entries of other symbols too; then the position, or the part, trades as ordered.
+        """The position's orders end, cross: entries of other positions too; then the position, or the part, trades as ordered.
 
         Orders that are still on their way arrive later, and find out then what margin there is.
         """
@@ -166,7 +166,7 @@ class SimulatedVenue:
         for working in tuple(self._standing.by_id.values()):
             if working.arrived_ms < 0 or working.order.order_id not in self._standing.by_id:
                 continue
-            if working.order.symbol == order.symbol or (liquidation.is_cross and not self._standing.filling.only_closes(working)):
+            if working.order.leg == order.leg or (liquidation.is_cross and not self._standing.filling.only_closes(working)):
                 self._standing.end(working, RejectReason.LIQUIDATION, reports, status=OrderStatus.CANCELED)
         working = WorkingOrder(order, symbol_index=self._standing.index[order.symbol], spec=self._specs[order.symbol], touch=False)
         working.arrived_ms = now_ms = self._clock.now_ms

@@ -7,15 +7,20 @@ from typing import NamedTuple
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.intents import trigger_rises
 from backtester.domain.money import PRICE_ONE
-from backtester.domain.orders import SanitizedOrder
+from backtester.domain.orders import SanitizedExits, SanitizedOrder
 from backtester.domain.vocabulary import FillNote, Market, OrderType, Side
 from backtester.sim.trailing import Trail
+
+
+def holding_of(request: SanitizedOrder | SanitizedExits) -> str:
+    """The name of what a request may close: the account's position in its symbol, in hedge mode its strategy's own on that side."""
+    return request.symbol if request.position_side is None else f"{request.leg} {request.strategy_id}"
 
 
 class WorkingOrder:
     """What the venue knows of an order: what is open of it, since when it stands, what it waits for.
 
-    `meets_from_ms`: bars that start at or after this time are met over their whole range.
+    `meets_from_ms`: bars that start at or after this time are met over their whole range. `holding`: see `holding_of`.
     """
 
     __slots__ = (
@@ -27,6 +32,7 @@ class WorkingOrder:
         "conditional",
         "counterpart",
         "fills",
+        "holding",
         "limit_e8",
         "meets_from_ms",
         "note",
@@ -45,6 +51,7 @@ class WorkingOrder:
 
     def __init__(self, order: SanitizedOrder, *, symbol_index: int, spec: SymbolSpec, touch: bool) -> None:
         self.order = order
+        self.holding = order.symbol if order.position_side is None else holding_of(order)
         self.symbol_index = symbol_index
         self.open_lots = order.qty_lots
         self.budget_e8 = order.budget_e8 if spec.market is Market.SPOT and order.side is Side.BUY else None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import NamedTuple, NoReturn, Protocol
+from typing import NamedTuple, NoReturn, Protocol, cast
 
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.candle import Candle
 from backtester.domain.errors import StrategyError
 from backtester.domain.instruments import SymbolSpec
+from backtester.domain.legs import leg_of, legs_of, split_leg
 from backtester.domain.money import decimal_from_money, e8_from_decimal, size_from_e8
 from backtester.domain.orders import OpenOrder
 from backtester.domain.position import whole_lots
+from backtester.domain.vocabulary import PositionSide
 from backtester.engine.clock import Clock
 from backtester.engine.rng import RandomStream, RandomStreams
 from backtester.strategy.history import CandleHistory
@@ -26,8 +28,8 @@ class BooksReader(Protocol):
     def equity(self) -> int:
         """cash + unrealised profit or holdings at the marks."""
 
-    def position(self, symbol: str) -> Decimal:
-        """Net signed quantity over all strategies."""
+    def position(self, symbol: str, side: PositionSide | None = None) -> Decimal:
+        """Net signed quantity over all strategies; in hedge mode that of a side, where one is given."""
 
     def balance(self, asset: str) -> Decimal | None:
         """What the account holds of an asset; None for one that it has nothing to do with."""
@@ -77,9 +79,9 @@ class AccountInfo:
         """Cash plus what open positions are worth at the last closes."""
         return decimal_from_money(self._books.equity())
 
-    def position(self, symbol: str) -> Decimal:
-        """Net signed quantity."""
-        return self._books.position(symbol)
+    def position(self, symbol: str, side: PositionSide | None = None) -> Decimal:
+        """Net signed quantity; in hedge mode that of a side, where one is given."""
+        return self._books.position(symbol, side)
 
     def balance(self, asset: str) -> Decimal:
         """What is held of an asset: the cash in quote, or all of a coin on spot. Raises StrategyError for any other asset."""
@@ -98,6 +100,30 @@ class PositionTable(dict[str, Decimal]):
 
     def __missing__(self, symbol: str) -> NoReturn:
         raise StrategyError(f"{symbol!r} is not a symbol of this run ({', '.join(self)})")
+
+
+class PositionReader(Protocol):
+    """How a strategy reads its own position."""
+
+    def __call__(self, symbol: str, side: PositionSide | None = None) -> Decimal:
+        """Signed quantity; in hedge mode that of a side, or of both together."""
+
+
+class HedgedPositionTable(PositionTable):
+    """In hedge mode: a strategy's own signed quantities by leg, and by symbol both together."""
+
+    def __init__(self, symbols: Iterable[str]) -> None:
+        self._symbols = tuple(symbols)
+        names = (name for symbol in self._symbols for name in (symbol, *legs_of(symbol)))
+        super().__init__(dict.fromkeys(names, Decimal(0)))
+
+    def of(self, symbol: str, side: PositionSide | None = None) -> Decimal:
+        """Signed quantity of a side, or of both together."""
+        return self[symbol if side is None else leg_of(symbol, side)]
+
+    def __missing__(self, leg: str) -> NoReturn:
+        symbol = split_leg(leg)[0]
+        raise StrategyError(f"{symbol!r} is not a symbol of this run ({', '.join(self._symbols)})")
 
 
 class StrategyContext:
@@ -139,8 +165,12 @@ class StrategyContext:
         self.account = AccountInfo(books, clock)
         self.outbox: list[TimerRequest | Note] = []
         self._clock = clock
-        self.position: Callable[[str], Decimal] = positions.__getitem__
-        """This strategy's own signed quantity of a symbol, from its fills: what is really held, with what cannot be sold."""
+        own = positions.of if isinstance(positions, HedgedPositionTable) else positions.__getitem__
+        self.position = cast("PositionReader", own)
+        """This strategy's own signed quantity of a symbol, from its fills: what is really held, with what cannot be sold.
+
+        In hedge mode with `side=` that of one side.
+        """
         self._orders = orders
         self._history = history
         self._specs = specs

@@ -36,7 +36,7 @@ def test_a_round_trip_is_one_row_with_every_column() -> None:
             "symbol": "AAAUSDT", "side": "buy", "qty": "0.00200000", "entry_time_ms": "1", "exit_time_ms": "5",
             "entry_price": "100.00000000", "exit_price": "101.00000000", "gross_pnl": "0.00200000", "fees": "0.00000150",
             "net_pnl": "0.00199850", "pnl_frac": "0.0099925", "close_reason": "TP", "order_type": "limit", "is_open": "false",
-            "strategy_id": "s", "stop_price": "", "target_price": "",
+            "strategy_id": "s", "stop_price": "", "target_price": "", "position_side": "",
         } | {"pnl_frac": "0.00999250"}
     ]  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 A bar is `HH:MM open high low close volume` and lasts a minute; a minute without a row is a gap. An order is
 `HH:MM id buy|sell qty [stop|target price] [trail distance|Nbps] [from activation]
-[tp price] [sl price] [at price] [ioc|fok|gtd HH:MM] [reduce] [post] [whole] [close] [by mark|index]`
+[tp price] [sl price] [at price] [ioc|fok|gtd HH:MM] [reduce] [post] [whole] [close] [by mark|index] [long|short]`
 or `HH:MM id buy|sell qty oco limit trigger [stop limit or -] [reduce]` or `HH:MM exits id [tp price] [sl price] [by mark|index]` or `HH:MM cancel id|all`
 or `HH:MM amend id [qty n] [at price] [stop price]`, sent when the minute before HH:MM has closed.
 A qty of `$100` is a value, `all` is none. Unless a scenario says otherwise: no latency, no costs, no cap on volume, a linear market with ticks of 0.1 and lots of 0.001.
@@ -50,7 +50,7 @@ from backtester.domain.run_events import ControlEvent
 from backtester.domain.settlement import Settlement
 from backtester.domain.timeframe import timeframe_ms
 from backtester.domain.venue_rules import GENERIC, VenueRules
-from backtester.domain.vocabulary import ExitSize, Market, RejectReason, Side, TimeInForce, TriggerBy
+from backtester.domain.vocabulary import ExitSize, Market, PositionSide, RejectReason, Side, TimeInForce, TriggerBy
 from backtester.sim.sim_models import FixedSlippage, SymbolFees
 
 MINUTE = 60_000
@@ -98,6 +98,11 @@ def flat(first: str, count: int, *, price: float = 100, volume: float = 1000) ->
     )
 
 
+def side_of(words: Sequence[str]) -> PositionSide | None:
+    """`long` or `short` among the words: the position of hedge mode that is meant."""
+    return next((PositionSide(word) for word in words if word in ("long", "short")), None)
+
+
 def intent_of(words: Sequence[str], symbol: str = A) -> AnyIntent:
     """The intent that a line of orders asks for (without its time)."""
     if words[0] == "cancel":
@@ -107,14 +112,16 @@ def intent_of(words: Sequence[str], symbol: str = A) -> AnyIntent:
         return AmendOrderIntent(order_id=words[1], **{names[word]: words[words.index(word) + 1] for word in words[2::2]})
     if words[0] == "exits":
         prices = {"tp": "take_profit", "sl": "stop_loss"}
-        given = {prices[word]: words[words.index(word) + 1] for word in words[2::2] if word != "by"}
-        return PositionExitsIntent(symbol=symbol, order_id=words[1], trigger_by=_trigger_by(words), **given)
+        given = {prices[word]: words[words.index(word) + 1] for word in words[2:] if word in prices}
+        sides = {"trigger_by": _trigger_by(words), "position_side": side_of(words)}
+        return PositionExitsIntent(symbol=symbol, order_id=words[1], **sides, **given)
     order_id, side, qty, *rest = words
     if ":" in order_id:
         order_id, symbol = order_id.split(":")
     tif = next((TimeInForce(word) for word in rest if word in ("ioc", "fok", "gtd")), TimeInForce.GTC)
     facts: dict[str, Any] = {"symbol": symbol, "order_id": order_id, "side": Side(side), "qty": qty, "tif": tif}
     facts["reduce_only"] = "reduce" in rest
+    facts["position_side"] = side_of(rest)
     if qty == "all":
         del facts["qty"]
     elif qty.startswith("$"):

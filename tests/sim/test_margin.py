@@ -240,3 +240,10 @@ def test_without_leverage_nothing_is_watched() -> None:
     assert run.engine.account.liquidations is None
     assert run.engine.venue._standing.filling.covers is None
     assert run.snapshots[-1].positions[0].liquidation_price is None
+
+
+def test_a_position_opened_while_the_last_close_lies_beyond_its_liquidation_price_is_watched() -> None:
+    bars = "00:00 100 100 100 100 9\n00:01 80 80 80 80 0\n00:02 100 100 95 98 9\n00:03 98 98 89 95 9"
+    for routing in ("interest", "broadcast"):
+        run = small_run(bars, "00:01 a buy 10", cash="250", account={"leverage": 10, "margin": "isolated"}, routing=routing)
+        assert [fill.order_id for fill in run.fills] == ["a", "liq-1"]
