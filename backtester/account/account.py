@@ -11,6 +11,7 @@ from backtester.account.drawdown import DrawdownRail
 from backtester.account.guard import equity_bands
 from backtester.account.ledger import FEES, FUNDING, TRADING, WALLET, Ledger
 from backtester.account.liquidations import Liquidations
+from backtester.account.option_liquidations import OptionLiquidations
 from backtester.account.postings import coin_postings, fill_postings, funding_cause, funding_postings, start_postings
 from backtester.domain import contract_value
 from backtester.domain.candle import Candle
@@ -60,6 +61,8 @@ class Account:
         """Set in a run with leverage above 1."""
         self.deliveries: Deliveries | None = None
         """Set in a run with contracts that end."""
+        self.option_liquidations: OptionLiquidations | None = None
+        """Set in a run with options."""
         self._specs = specs
         self._positions = positions
         self._clock = clock
@@ -144,6 +147,8 @@ class Account:
                 self._routes.enter_books(other, self.on_bar)
             else:
                 self._routes.leave_books(other)
+        if self.option_liquidations is not None:
+            self.option_liquidations.arm(self.on_bar)
         return self._watch() if self._drawdown is not None or (closed and books.cash <= self._day_floor) else ()
 
     def on_settlement(self, settlement: Settlement | Expiry) -> Sequence[Published]:
@@ -212,7 +217,11 @@ class Account:
         self._positions[strategy_id][symbol] = size_from_e8(size * self.books.step_e8[symbol]) if size else ZERO
 
     def on_bar(self, bar: Candle) -> Sequence[Published]:
-        """Nothing, unless equity at this close has reached a floor; called when the close has left its band."""
+        """Nothing, unless equity at this close has reached a floor, or short options are short of margin at it; called when the
+        close has left its band.
+        """
+        if self.option_liquidations is not None and (due := self.option_liquidations.due()):
+            return due
         return self._watch() if self.books.sizes[bar.symbol] else ()
 
     def on_margin(self, bars: Sequence[Candle], *, at_open: bool) -> Sequence[Published]:
@@ -283,6 +292,8 @@ class Account:
         )
         for symbol, band in bands.items():
             self._routes.enter_books(symbol, self.on_bar, band if self._drawdown is None else ALWAYS)
+        if self.option_liquidations is not None:
+            self.option_liquidations.arm(self.on_bar)
         return published
 
     def _control(self, action: ControlAction, detail: str) -> Published:

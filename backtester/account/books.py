@@ -91,6 +91,11 @@ class Books:
                     total -= self.cost[symbol]
         return total
 
+    def derivative_profit(self) -> int:
+        """Profit, not yet realised, of the open positions that are not traded outright."""
+        held = ((symbol, size) for symbol, size in self.sizes.items() if size and not self.outright[symbol])
+        return sum(self.worth(symbol, size) - self.cost[symbol] for symbol, size in held)
+
     def free_cash(self) -> int:
         """What new orders may use before reservations: wallet less the margin of open positions and less open losses.
 

@@ -81,6 +81,8 @@ def plan_options(
     options = [ref for ref in refs if specs[ref.key].option is not None]
     if not options:
         return OptionPlan()
+    if config.account.leverage > 1 or any(leverage > 1 for leverage in config.account.leverage_by_symbol.values()):
+        raise ConfigError(f"{options[0].key}: a run with options takes no leverage; leave account.leverage at 1 in all symbols")
     underlyings: dict[str, Underlying] = {}
     expiries: list[Expiry] = []
     notes: list[str] = []

@@ -18,6 +18,7 @@ from backtester.account.hedged_margins import HedgedLiquidations, HedgedMargins
 from backtester.account.liquidations import Liquidations
 from backtester.account.margins import Margins
 from backtester.account.mark_prices import SeriesMarks
+from backtester.account.option_liquidations import OptionLiquidations
 from backtester.account.option_margins import OptionMargins
 from backtester.app.latency import run_latency
 from backtester.app.margin import MarginPlan
@@ -183,8 +184,9 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
     account = _account(plan, books, positions=positions, clock=clock, routes=routes)
     index = plan.options.open_index(clock)
     books.options = _option_margins(plan, books, marks=margin_marks, index=index)
-    if plan.options.terms:
+    if books.options is not None:
         account.deliveries = Deliveries(specs=specs, terms=plan.options.terms)
+        account.option_liquidations = OptionLiquidations(margins=books.options, books=books, clock=clock, routes=routes)
     working = WorkingOrders(specs=specs)
     trigger_prices = plan.open_trigger_prices()
     risk = _gate(plan, books=books, orders=working, marks=marks, clock=clock, trigger_prices=trigger_prices)

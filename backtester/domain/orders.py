@@ -126,7 +126,8 @@ class LiquidationOrder(Message, frozen=True, gc=False, tag="liquidation_order"):
 
     `mark` is the price that has reached `liquidation_price` (None: no price of this symbol alone liquidates). `gap_loss` is what
     closing where the bar began would have cost beyond `price_ticks`: the insurance fund bears it. The symbol's orders end; with
-    `is_cross` the entries of all symbols do.
+    `is_cross` the entries of all symbols do. `price_ticks` 0 (of options): at the mark, with a taker's costs and the venue's
+    liquidation fee.
     """
 
     order: SanitizedOrder

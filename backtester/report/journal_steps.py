@@ -219,7 +219,8 @@ def _liquidation_text(event: LiquidationOrder) -> str:
     order, price = event.order, event.liquidation_price
     reached = f"has reached the liquidation price {_plain(price)}" if price is not None else "leaves the account short of margin"
     lost = f"; the insurance fund bears {_plain(event.gap_loss)}" if event.gap_loss else ""
-    size = f"{order.side.value} {order.qty_lots:,} lots of {order.symbol} at {event.price_ticks:,} ticks"
+    at = f"{event.price_ticks:,} ticks" if event.price_ticks else "the market"
+    size = f"{order.side.value} {order.qty_lots:,} lots of {order.symbol} at {at}"
     return f"{order.order_id}: {size}; the mark {_plain(event.mark)} {reached} ({'cross' if event.is_cross else 'isolated'}){lost}"
 
 

@@ -41,3 +41,18 @@ class OptionPricing(FillPricing):
             cap_frac=terms.fee_cap_frac,
         )
         return e8_from_decimal(charged_fee(fee))
+
+    def liquidation_fee_e8(self, *, symbol: str, ticks: int, lots: int) -> int:
+        """min(rate x index, cap x option price) x size, rounded up. Source: exchange_semantics.md, section 3."""
+        terms = self._terms.get(symbol)
+        if terms is None:
+            return super().liquidation_fee_e8(symbol=symbol, ticks=ticks, lots=lots)
+        spec = self._specs[symbol]
+        fee = options.liquidation_fee(
+            index=decimal_from_e8(self._index.index_e8(symbol)),
+            price=decimal_from_e8(ticks * spec.tick_e8),
+            qty=size_from_e8(lots * spec.lot_e8),
+            rate_frac=terms.liquidation_fee_frac,
+            cap_frac=terms.liquidation_cap_frac,
+        )
+        return e8_from_decimal(charged_fee(fee))

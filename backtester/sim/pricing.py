@@ -87,6 +87,10 @@ class FillPricing:
             return -(-lots * spec.lot_e8 * spec.face * numerator // (ticks * spec.tick_e8 * denominator))
         return -(-ticks * spec.tick_e8 * lots * spec.lot_e8 * numerator // denominator)
 
+    def liquidation_fee_e8(self, *, symbol: str, ticks: int, lots: int) -> int:
+        """What a liquidation costs beside the trading fee: nothing where its price takes what is left of the margin."""
+        return 0
+
     def _ask_rates(self, symbol: str) -> tuple[tuple[int, int], tuple[int, int]]:
         """The fee model's (maker, taker) rates of a symbol, asked once, as fractions of money units to fees in 1e-8."""
         maker, taker = (

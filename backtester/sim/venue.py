@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from backtester.domain.candle import Candle
 from backtester.domain.delivery import ContractSettled, Delivery
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.money import PRICE_ONE
+from backtester.domain.money import PRICE_ONE, decimal_from_e8
 from backtester.domain.orders import (
+    Fill,
     LiquidationOrder,
     OrderAck,
     SanitizedAmend,
@@ -21,7 +24,7 @@ from backtester.domain.vocabulary import FillNote, Liquidity, OrderStatus, Order
 from backtester.engine.clock import Clock
 from backtester.engine.routes import Routes
 from backtester.engine.schedule import Schedule
-from backtester.engine.topics import T_ORDERS_ACK, Published, on
+from backtester.engine.topics import T_FILLS, T_ORDERS_ACK, Published, on
 from backtester.sim.amending import MayAmend
 from backtester.sim.arrivals import CLASS_CANCEL, CLASS_LIMIT, CLASS_MARKET, CLASS_STOP, Arrivals, BarSource
 from backtester.sim.bar_matching import BarMatching, MayTrigger
@@ -37,6 +40,15 @@ from backtester.sim.trigger_prices import LastPricesOnly, TriggerPrices
 from backtester.sim.working_order import WorkingOrder
 
 _CLASSES = {OrderType.MARKET: CLASS_MARKET, OrderType.STOP_MARKET: CLASS_STOP, OrderType.STOP_LIMIT: CLASS_STOP}
+
+
+def with_more_fee(report: Published, more_e8: int) -> Published:
+    """A fill with so much more of a fee; any other report as it is."""
+    fill = report[1]
+    if not isinstance(fill, Fill):
+        return report
+    fee_e8 = fill.fee_e8 + more_e8
+    return on(T_FILLS, replace(fill, fee=decimal_from_e8(fee_e8), fee_e8=fee_e8))
 
 
 class SimulatedVenue:
@@ -172,11 +184,15 @@ class SimulatedVenue:
         working.arrived_ms = now_ms = self._clock.now_ms
         working.note = FillNote.GAP_LOSS if liquidation.gap_loss else FillNote.NONE
         self._standing.by_id[order.order_id] = working
-        price = liquidation.price_ticks * working.tick_e8 / PRICE_ONE
+        price = liquidation.price_ticks * working.tick_e8 / PRICE_ONE or float(liquidation.mark)
         bar = Candle(order.symbol, "", now_ms, now_ms, price, price, price, price, 0.0)
-        taker, ticks, inside = Liquidity.TAKER, liquidation.price_ticks, liquidation.inside_bar
-        self._standing.trade(working, bar, order.qty_lots, ticks, taker, reports, over_share=False, bar_fill=inside)
-        return reports
+        taker, inside, lots = Liquidity.TAKER, liquidation.inside_bar, order.qty_lots
+        ticks = liquidation.price_ticks or self._pricing.taker_ticks(
+            symbol=order.symbol, side=order.side, lots=lots, bar=bar, reference=price, over_share=False
+        )
+        self._standing.trade(working, bar, lots, ticks, taker, reports, over_share=False, bar_fill=inside)
+        more_e8 = self._pricing.liquidation_fee_e8(symbol=order.symbol, ticks=ticks, lots=lots)
+        return [with_more_fee(report, more_e8) for report in reports] if more_e8 else reports
 
     def on_delivery(self, ended: ContractSettled | Delivery) -> list[Published]:
         """The contract's orders end, those on their way are rejected, and nothing is held in it any more."""

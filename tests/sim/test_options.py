@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from backtester.domain.delivery import ContractSettled, Delivery
 from backtester.domain.errors import ConfigError, DataUnavailableError
-from backtester.domain.orders import OrderCanceled, OrderRefused
+from backtester.domain.orders import LiquidationOrder, OrderCanceled, OrderRefused
 from backtester.domain.vocabulary import RejectReason
 from tests.sim.small_run import SmallRun, expect, flat, option, small_run, spec
 
@@ -192,3 +192,73 @@ def test_money_is_conserved_whatever_is_bought_and_sold_before_the_expiry(
     assert found.snapshots[-1].equity == 1_000_000 - held * premium + held * worth - fees
     assert len(found.fills) == len(sizes)
     assert found.snapshots[-1].positions == ()
+
+
+def sold_call(*closes: float, index: float = 33000, cash: str = "3850", orders: str = "", **kwargs: Any) -> SmallRun:
+    """A call at 31,000 sold for 320 at 07:25 while its coin stands at 30,000; from 07:27 on it closes as given, its coin at `index`."""
+    name = "BTC-250106-31000-C"
+    later = "\n".join(flat(f"07:{27 + place}", 1, price=close) for place, close in enumerate(closes))
+    bars = {
+        name: flat("07:20", 7, price=320) + "\n" + later,
+        UNDERLYING: flat("07:20", 7, price=30000) + "\n" + flat("07:27", 20, price=index),
+    }
+    lines = f"07:25 o:{name} sell 1\n{orders}"
+    return small_run(
+        bars, lines, specs=[option(name), spec(UNDERLYING)], cash=cash, fee_bps=("2", "3"), **({"option_spread_bps": 0} | kwargs)
+    )
+
+
+def test_a_short_is_closed_at_the_first_close_at_which_cash_does_not_cover_its_maintenance_margin() -> None:
+    # 3,850 + 320 - 9 = 4,161; margin at 33,000 is 990 + 66 + the mark
+    safe, short = sold_call(3105), sold_call(3105, 3105.1, 100)
+    assert safe.told() == expect("07:25 o sell 1 @ 320 taker")
+    assert short.told() == expect("07:25 o sell 1 @ 320 taker\n07:29 liq-1 buy 1 @ 3105.1 taker bar")
+    (order,) = short.messages(LiquidationOrder)
+    assert (order.order.reason, order.is_cross) == ("LIQUIDATION", True)
+
+
+def test_a_liquidation_costs_the_trading_fee_the_venues_fee_and_half_the_spread() -> None:
+    found = sold_call(3200)
+    assert found.fills[-1].fee == Decimal("9.9") + Decimal(66)  # 3 bps and 20 bps of 33,000
+    assert found.snapshots[-1].cash == 4161 - 3200 - Decimal("75.9")
+    wide = sold_call(3200, option_spread_bps=300)
+    assert wide.fills[-1].price == 3248  # 1.5 % above 3,200
+
+
+def test_the_coin_alone_can_leave_a_short_without_margin_while_its_option_does_not_trade() -> None:
+    found = sold_call(320, index=130_000)
+    assert found.told()[-1] == "07:28 liq-1 buy 1 @ 320 taker bar"
+
+
+def test_orders_of_the_account_end_when_it_is_liquidated() -> None:
+    found = sold_call(3200, orders=f"07:26 b:{UNDERLYING} buy 0.01 at 20000")
+    assert "07:28 b ends LIQUIDATION 0.01" in found.told()
+
+
+def test_a_long_option_is_no_margin_for_a_short_one() -> None:
+    name, other = "BTC-250106-31000-C", "BTC-250106-32000-C"
+    bars = {
+        name: flat("07:20", 7, price=320) + "\n" + flat("07:27", 3, price=3200),
+        other: flat("07:20", 7, price=100) + "\n" + flat("07:27", 3, price=3000),
+        UNDERLYING: flat("07:20", 7, price=30000) + "\n" + flat("07:27", 20, price=33000),
+    }
+    found = small_run(
+        bars,
+        f"07:24 l:{other} buy 1\n07:25 o:{name} sell 1",
+        specs=[option(name), option(other), spec(UNDERLYING)],
+        cash="4000",
+        option_spread_bps=0,
+    )
+    assert found.told()[-1] == "07:28 liq-1 buy 1 @ 3200 taker bar"
+    assert [view.symbol for view in found.snapshots[-1].positions] == [other]
+
+
+@pytest.mark.parametrize("routing", ["interest", "broadcast"])
+def test_a_liquidation_is_the_same_however_bars_are_routed(routing: str) -> None:
+    found = sold_call(3000, 3105, 3105.1, 3200, routing=routing)
+    assert found.told() == expect("07:25 o sell 1 @ 320 taker\n07:30 liq-1 buy 1 @ 3105.1 taker bar")
+
+
+def test_a_run_with_options_takes_no_leverage() -> None:
+    with pytest.raises(ConfigError, match="takes no leverage"):
+        sold_call(320, account={"leverage": 2})
