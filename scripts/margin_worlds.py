@@ -12,14 +12,13 @@ from typing import Any
 from backtester.account.liquidations import REASON
 from backtester.app.margin import MarginPlan
 from backtester.data.columns import CandleColumns
+from backtester.domain.contract_value import book_fill, price_of
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.legs import split_leg
 from backtester.domain.liquidation import Reach, liquidation_value
 from backtester.domain.margin_terms import MarginMode, MarginTerms
-from backtester.domain.money import FEE_STEP, MONEY_ONE
+from backtester.domain.money import FEE_STEP, MONEY_ONE, PRICE_ONE
 from backtester.domain.orders import Fill, LiquidationOrder
-from backtester.domain.position import book_fill
-from backtester.domain.rounding import lots_decimal
 from backtester.domain.tiers import LeverageTier
 
 BAR_MS = 60_000
@@ -86,9 +85,10 @@ def broken_margin_rule(
 def _booked(books: dict[str, tuple[int, int]], fill: Fill, spec: SymbolSpec) -> int:
     """What the fill realised; the position is in `books`."""
     lots, cost = books[fill.leg]
-    lot_value = fill.price_ticks * spec.tick_e8 * spec.lot_e8
-    booked = book_fill(lots=lots, cost=cost, signed_lots=fill.qty_lots * fill.side.sign, lot_value=lot_value)
-    books[fill.leg] = booked.lots, booked.cost
+    signed_e8 = fill.qty_lots * fill.side.sign * spec.lot_e8
+    price = fill.price_ticks * spec.tick_e8
+    booked = book_fill(lots=lots * spec.lot_e8, cost=cost, signed_lots=signed_e8, price_e8=price, face=spec.face)
+    books[fill.leg] = booked.lots // spec.lot_e8, booked.cost
     return booked.realised
 
 
@@ -125,7 +125,7 @@ def _price(terms: MarginTerms, lots: int, cost: int, spec: SymbolSpec) -> float 
     reach, value, _ = liquidation_value(
         entry_value=Fraction(abs(cost), MONEY_ONE),
         margin=Fraction(terms.initial(abs(cost)), MONEY_ONE),
-        loses_as_value_falls=lots > 0,
+        loses_as_value_falls=cost > 0,
         tiers=terms.tiers,
     )
-    return float(value / Fraction(lots_decimal(abs(lots), spec))) if reach is Reach.AT_PRICE else None
+    return float(price_of(value * MONEY_ONE, abs(lots) * spec.lot_e8, spec.face) / PRICE_ONE) if reach is Reach.AT_PRICE else None

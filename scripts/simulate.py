@@ -215,10 +215,11 @@ def check_ledger(world: World, happened: Happened) -> None:
     """The ledger can be rebuilt from the messages alone, and every snapshot is what its postings say."""
     cash = money_from_decimal(world.config.account.starting_cash)
     replay = LedgerReplay(
-        asset="USDT",
+        asset=happened.engine.account.books.quote,
         starting_cash=cash,
         time_ms=START_MS,
         coins={symbol: spec.base for symbol, spec in world.specs.items() if spec.market is Market.SPOT},
+        faces={symbol: spec.face for symbol, spec in world.specs.items()},
     )
     for message in happened.messages:
         if isinstance(message, (Fill, FundingPaid)):

@@ -98,6 +98,8 @@ def world_of(seed: int) -> World:
     }
     if market is Market.SPOT:
         sim["spot_fee"] = random.Random(5 * seed + 3).choice(["quote", "received"])
+    if market is Market.LINEAR:
+        specs = {symbol: _inverse(seed, spec) for symbol, spec in specs.items()}
     leverage = leverage_of(seed, symbols) if market is Market.LINEAR else {}
     if market is Market.LINEAR and is_hedged(seed):
         leverage["position_mode"] = "hedge"
@@ -166,6 +168,15 @@ def _spec(symbol: str, market: Market, draw: random.Random) -> SymbolSpec:
         min_qty=Decimal("0.001"),
         min_notional=Decimal(draw.choice([0, 5])),
     )
+
+
+def _inverse(seed: int, spec: SymbolSpec) -> SymbolSpec:
+    """Inverse contracts, all settled in one coin, in a third of the worlds of derivatives."""
+    draw = random.Random(7 * seed + 5)
+    if draw.random() > 0.34:
+        return spec
+    contract_size = Decimal(draw.choice(["1", "100", "20000", "0.01"]))
+    return replace(spec, market=Market.INVERSE, settle="COIN", contract_size=contract_size)
 
 
 class _Anything(Strategy):
