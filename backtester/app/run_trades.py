@@ -20,10 +20,14 @@ from backtester.report.trade_facts import TradeFacts, trade_facts
 
 
 class RunTrades(NamedTuple):
-    """The trades in the order of trades.csv; `note` says why excursions and slippage are missing, and is empty otherwise."""
+    """The trades in the order of trades.csv; `note` says why excursions and slippage are missing, and is empty otherwise.
+
+    Amounts are in `asset`.
+    """
 
     facts: list[TradeFacts]
     note: str
+    asset: str
 
 
 def run_trades(run: Path, *, data: Path | None = None) -> RunTrades:
@@ -57,7 +61,7 @@ def run_trades(run: Path, *, data: Path | None = None) -> RunTrades:
     )
     if len(facts) != len(rows):
         raise StorageError(f"{path} has {len(rows)} trades, the journal {len(facts)}: see `bt verify {run}`")
-    return RunTrades(facts, note)
+    return RunTrades(facts, note, manifest.quote or "quote")
 
 
 def _leg(row: Mapping[str, str]) -> str:

@@ -45,6 +45,8 @@ class StressReport(NamedTuple):
     break_even_bps: float | None
     """The same at which the net result would be zero, the trades being the same."""
     verdict: str
+    asset: str = "quote"
+    """What net results are in."""
 
     def as_dict(self) -> dict[str, Any]:
         """For machines."""
@@ -78,7 +80,7 @@ def stress(run_dir: Path, *, data: Path | None = None, progress: OnProgress | No
         rows.append(_row(name, again))
     rows.append(_without_best(base))
     paid, break_even = _costs_bps(base)
-    return StressReport(tuple(rows), paid, break_even, _verdict(rows))
+    return StressReport(tuple(rows), paid, break_even, _verdict(rows), manifest.quote or "quote")
 
 
 def stressed(resolved: ResolvedRun) -> Mapping[str, SimSection]:

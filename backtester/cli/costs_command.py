@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from backtester.app.run_costs import run_costs
+from backtester.audit.run_store import RunDir
 from backtester.cli.run_argument import chosen_data, run_directory, runs_directory, whole_number
 from backtester.domain.errors import EXIT_DONE
-from backtester.domain.money import MONEY_ONE, format_money, format_scaled
+from backtester.domain.money import MONEY_ONE, amount_text, format_money, format_scaled
 from backtester.domain.timeframe import iso_text
 from backtester.report.listing import Column, print_listing
 from backtester.report.transaction_costs import FillCost, MissedCost, TransactionCosts
@@ -19,8 +20,8 @@ from backtester.report.transaction_costs import FillCost, MissedCost, Transactio
 _PARTS = ("delay", "spread", "slippage", "fee")
 _GROUPS = (
     Column("fills of"),
-    *(Column(title, right=True) for title in ("fills", "traded (quote)", "delay bps", "spread bps", "slippage bps", "fee bps")),
-    *(Column(title, right=True) for title in ("total bps", "total (quote)")),
+    *(Column(title, right=True) for title in ("fills", "traded", "delay bps", "spread bps", "slippage bps", "fee bps")),
+    *(Column(title, right=True) for title in ("total bps", "total")),
 )
 _FILLS = (
     *(Column(title) for title in ("filled (UTC)", "symbol", "side")),
@@ -35,25 +36,27 @@ def list_costs(options: Namespace) -> int:
     limit = whole_number(options.limit, "--limit", least=1)
     run = run_directory(options.run, runs_directory(options))
     found = run_costs(run, data=chosen_data(options, run))
+    asset = RunDir(run).read_manifest().quote or "quote"
     if options.json:
         print(json.dumps({"run": str(run), **_json(found)}))
         return EXIT_DONE
-    print_listing(_GROUPS, _group_rows(found.fills), sys.stdout)
-    _print_missed(found.missed)
+    print_listing(_GROUPS, _group_rows(found.fills, asset), sys.stdout)
+    print(f"amounts are in {asset}")
+    _print_missed(found.missed, asset)
     if options.fills:
         print()
         print_listing(_FILLS, [_fill_row(one) for one in found.fills[:limit]], sys.stdout)
     return EXIT_DONE
 
 
-def _group_rows(fills: Sequence[FillCost]) -> list[list[str]]:
+def _group_rows(fills: Sequence[FillCost], asset: str) -> list[list[str]]:
     """Everything, then by symbol, by side, by kind of order."""
-    rows = [_group_row("all", fills)]
+    rows = [_group_row("all", fills, asset)]
     for name_of in (_symbol, _side, _kind):
         groups: dict[str, list[FillCost]] = {}
         for one in fills:
             groups.setdefault(name_of(one), []).append(one)
-        rows += [_group_row(name, groups[name]) for name in sorted(groups)]
+        rows += [_group_row(name, groups[name], asset) for name in sorted(groups)]
     return rows
 
 
@@ -69,19 +72,20 @@ def _kind(one: FillCost) -> str:
     return f"{one.fill.order_type.value}, {one.fill.liquidity.value}"
 
 
-def _group_row(name: str, fills: Iterable[FillCost]) -> list[str]:
+def _group_row(name: str, fills: Iterable[FillCost], asset: str) -> list[str]:
     known = [one for one in fills if one.total is not None]
     value = sum(one.value for one in known)
     parts = [sum(getattr(one, part) for one in known) for part in _PARTS]
     bps = ["-" if not value else f"{part / value * 10_000:,.2f}" for part in (*parts, sum(parts))]
-    return [name, f"{len(known):,}", f"{value / MONEY_ONE:,.2f}", *bps, f"{sum(parts) / MONEY_ONE:,.2f}"]
+    traded, total = (amount_text(units / MONEY_ONE, asset) for units in (value, sum(parts)))
+    return [name, f"{len(known):,}", traded, *bps, total]
 
 
-def _print_missed(missed: Sequence[MissedCost]) -> None:
+def _print_missed(missed: Sequence[MissedCost], asset: str) -> None:
     known = [one.missed for one in missed if one.missed is not None]
     if known:
-        total = sum(known) / MONEY_ONE
-        print(f"\n{len(known):,} orders ended with something unfilled; that missed {total:,.2f} quote from decision to their end")
+        total = amount_text(sum(known) / MONEY_ONE, asset)
+        print(f"\n{len(known):,} orders ended with something unfilled; that missed {total} {asset} from decision to their end")
 
 
 def _fill_row(one: FillCost) -> list[str]:
@@ -140,7 +144,11 @@ def _exact(amount: int | None) -> str | None:
 
 
 def _amount(amount: int | None) -> str:
-    return "-" if amount is None else f"{amount / MONEY_ONE:,.4f}"
+    """Four decimals; all eight of what is less than a hundredth."""
+    if amount is None:
+        return "-"
+    decimals = 4 if abs(amount) >= MONEY_ONE // 100 or not amount else 8
+    return f"{amount / MONEY_ONE:,.{decimals}f}"
 
 
 def _bps(value: float | None) -> str:

@@ -9,6 +9,7 @@ from argparse import Namespace
 from backtester.app.stress import StressReport, stress
 from backtester.cli.run_argument import chosen_data, run_directory, runs_directory
 from backtester.domain.errors import EXIT_DONE
+from backtester.domain.money import amount_text
 from backtester.report.terminal import ProgressLine
 
 
@@ -29,11 +30,12 @@ def stress_run(options: Namespace) -> int:
 
 
 def _table(report: StressReport) -> list[str]:
-    head = f"{'':<26}{'net (quote)':>16}{'return':>10}{'drawdown':>10}{'trades':>8}"
+    net = f"net ({report.asset})"
+    head = f"{'':<26}{net:>16}{'return':>10}{'drawdown':>10}{'trades':>8}"
     lines = [head, "-" * len(head)]
     lines += [
-        f"{row.name:<26}{row.net_quote:>16,.2f}{_percent(row.total_return, sign=True):>10}{_percent(row.max_drawdown):>10}"
-        f"{row.trades:>8,}"
+        f"{row.name:<26}{amount_text(row.net_quote, report.asset):>16}{_percent(row.total_return, sign=True):>10}"
+        f"{_percent(row.max_drawdown):>10}{row.trades:>8,}"
         for row in report.rows
     ]
     if report.paid_bps is not None and report.break_even_bps is not None:

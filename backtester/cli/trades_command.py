@@ -11,7 +11,7 @@ from typing import Any
 from backtester.app.run_trades import run_trades
 from backtester.cli.run_argument import chosen_data, run_directory, runs_directory, whole_number
 from backtester.domain.errors import EXIT_DONE, ConfigError
-from backtester.domain.money import MONEY_DECIMALS, MONEY_ONE, PRICE_DECIMALS, format_money, format_scaled
+from backtester.domain.money import MONEY_DECIMALS, MONEY_ONE, PRICE_DECIMALS, amount_text, format_money, format_scaled
 from backtester.domain.timeframe import iso_text
 from backtester.report.listing import Cell, Column, print_listing
 from backtester.report.trade_facts import TradeFacts
@@ -57,13 +57,13 @@ def list_trades(options: Namespace) -> int:
     if shown:
         guarded = any(one.trade.stop_price is not None or one.trade.target_price is not None for one in shown)
         columns = (*_COLUMNS[:8], *_LEVELS, *_COLUMNS[8:]) if guarded else _COLUMNS
-        print_listing(columns, [_cells(one, guarded=guarded) for one in shown], sys.stdout)
+        print_listing(columns, [_cells(one, guarded=guarded, asset=found.asset) for one in shown], sys.stdout)
     if not options.quiet:
-        print(_totals(facts, shown=len(shown)))
+        print(_totals(facts, shown=len(shown), asset=found.asset))
     return EXIT_DONE
 
 
-def _cells(one: TradeFacts, *, guarded: bool) -> Sequence[Cell | str]:
+def _cells(one: TradeFacts, *, guarded: bool, asset: str) -> Sequence[Cell | str]:
     trade = one.trade
     levels = ["-" if price is None else _price(price) for price in (trade.stop_price, trade.target_price)] if guarded else []
     if guarded:
@@ -79,11 +79,11 @@ def _cells(one: TradeFacts, *, guarded: bool) -> Sequence[Cell | str]:
         _price(trade.entry_price),
         _price(trade.exit_price),
         *levels,
-        _amount(trade.gross),
-        _amount(trade.fees),
-        _amount(one.funding) if one.funding else "-",
-        Cell(_amount(net), "good" if net > 0 else "bad" if net < 0 else ""),
-        "-" if one.slippage is None else _amount(one.slippage),
+        _amount(asset, trade.gross),
+        _amount(asset, trade.fees),
+        _amount(asset, one.funding) if one.funding else "-",
+        Cell(_amount(asset, net), "good" if net > 0 else "bad" if net < 0 else ""),
+        "-" if one.slippage is None else _amount(asset, one.slippage),
         "-" if one.worst_bps is None else f"{one.worst_bps:,.1f}",
         "-" if one.best_bps is None else f"{one.best_bps:,.1f}",
         Cell("still open", "warn") if trade.is_open else f"{trade.close_reason} ({trade.order_type.replace('_', ' ')})",
@@ -125,19 +125,20 @@ def _json(one: TradeFacts) -> dict[str, Any]:
     }
 
 
-def _totals(facts: Sequence[TradeFacts], *, shown: int) -> str:
+def _totals(facts: Sequence[TradeFacts], *, shown: int, asset: str) -> str:
     of = f"{shown:,} of " if shown < len(facts) else ""
     gross, fees, funding = (
         (sum(amounts) for amounts in zip(*((one.trade.gross, one.trade.fees, one.funding) for one in facts), strict=True))
         if facts
         else (0, 0, 0)
     )
-    text = f"{of}{len(facts):,} trades; in quote: gross {_amount(gross)}, fees {_amount(fees)}, funding {_amount(funding)}"
-    return f"{text}, net {_amount(gross - fees + funding)} (funding: received +)"
+    parts = (("gross", gross), ("fees", fees), ("funding", funding), ("net", gross - fees + funding))
+    listed = ", ".join(f"{name} {_amount(asset, units)}" for name, units in parts)
+    return f"{of}{len(facts):,} trades; in {asset}: {listed} (funding: received +)"
 
 
-def _amount(units: int) -> str:
-    return f"{units / MONEY_ONE:,.2f}"
+def _amount(asset: str, units: int) -> str:
+    return amount_text(units / MONEY_ONE, asset)
 
 
 def _price(units: int) -> str:
