@@ -1,7 +1,7 @@
 """A deliberately naive venue: plain loops over all orders at every instant, in whole ticks and fractions.
 
 Written from docs/simulation.md, without any code of the package. Prices are in ticks (bars also in halves of one), sizes and
-volumes in lots, fees in 1e-8 of the quote asset. No trailing stops and no attached exits.
+volumes in lots, fees in 1e-8 of the quote asset. Trailing stops, exits, OCO and amendments: `naive_exits.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, floor
 
-from tests.sim.naive_words import BPS, CLASSES, CONDITIONAL, MINUTE, Bar, Cancel, Event, Order, Terms
+from tests.sim.naive_exits import amend_arrives, amend_refusal, begin_oco, begin_trail, end_other, protect, trail
+from tests.sim.naive_words import BPS, CLASSES, CONDITIONAL, MINUTE, Amend, Asked, Bar, Cancel, Event, Order, Terms
 
 
 @dataclass
@@ -20,12 +21,12 @@ class NaiveMatcher:
 
     symbols: list[str]
     bars: dict[str, list[Bar]]
-    script: Mapping[tuple[str, int], list[Order | Cancel]]
+    script: Mapping[tuple[str, int], list[Asked]]
     terms: Terms
     budgets: Mapping[str, Fraction]
     events: list[Event] = field(default_factory=list)
     orders: dict[str, Order] = field(default_factory=dict)
-    agenda: list[tuple[int, int, int, int, Order | Cancel]] = field(default_factory=list)
+    agenda: list[tuple[int, int, int, int, Asked]] = field(default_factory=list)
     held: dict[str, int] = field(default_factory=dict)
     paid: Fraction = Fraction(0)
     close: dict[str, Fraction] = field(default_factory=dict)
@@ -62,7 +63,7 @@ class NaiveMatcher:
 
     # -- what the trader sends -------------------------------------------------------------------------------------------
 
-    def decide(self, asked: Order | Cancel) -> None:
+    def decide(self, asked: Asked) -> None:
         """Risk refuses it, or it is on its way."""
         symbol_index = self.symbols.index(asked.symbol)
         self.count += 1
@@ -73,9 +74,13 @@ class NaiveMatcher:
             else:
                 self.agenda.append((self.now + self.terms.cancel_latency, symbol_index, 4, self.count, asked))
             return
-        reason = self.refusal(asked)
+        reason = amend_refusal(self, asked) if isinstance(asked, Amend) else self.refusal(asked)
         if reason:
-            self.events.append(("refused", self.now, asked.order_id, reason))
+            name = asked.target if isinstance(asked, Amend) else asked.order_id
+            self.events.append(("refused", self.now, name, reason))
+            return
+        if isinstance(asked, Amend):
+            self.agenda.append((self.now + self.terms.order_latency, symbol_index, 4, self.count, asked))
             return
         asked.state, asked.open, asked.sequence = "coming", asked.lots, self.count
         asked.budget = self.budgets.get(asked.order_id)
@@ -87,7 +92,11 @@ class NaiveMatcher:
         """Why Risk refuses an order of an account that has cash enough; empty when it does not."""
         if order.tif == "gtd" and order.good_till <= self.now + self.terms.good_till_least:
             return "INVALID"
-        if order.kind in CONDITIONAL and not self.terms.has_triggers:
+        if not self.terms.has_triggers and (
+            order.kind in CONDITIONAL or order.kind == "oco" or (order.take_profit or order.stop_loss) is not None
+        ):
+            return "INVALID"
+        if order.kind == "oco" and order.tif in {"ioc", "fok"}:
             return "INVALID"
         held = self.held[order.symbol]
         opposite = max(0, -held if order.buys else held)
@@ -106,6 +115,8 @@ class NaiveMatcher:
             for _, _, order_class, _, what in due:
                 if isinstance(what, Cancel):
                     self.cancel_arrives(self.orders[what.target])
+                elif isinstance(what, Amend):
+                    amend_arrives(self, what)
                 elif what.state == "over":
                     continue
                 elif order_class == 5:
@@ -131,17 +142,21 @@ class NaiveMatcher:
         elif order.kind not in CONDITIONAL and order.reduce_only and self.is_too_large(order):
             self.reject(order, "REDUCE_ONLY")
         elif order.kind in CONDITIONAL:
-            if order.is_triggered(price):
+            if order.kind != "trail" and order.is_triggered(price):
                 self.reject(order, "TRIGGER_SIDE")
                 return
+            if order.kind == "trail":
+                begin_trail(order, price)
             self.events.append(("ack", self.now, order.order_id, True))
             order.state = "waiting"
             if bar is None or not is_open or bar.start == self.now:
                 order.meets_from = self.now
             else:
-                order.meets_from = bar.start if order.kind.startswith("stop") else bar.end
+                order.meets_from = bar.start if order.is_stop else bar.end
             self.waiting.append(order)
             self.schedule_date(order)
+        elif order.kind == "oco":
+            begin_oco(self, order, bar, price, is_open=is_open)
         elif order.post_only and order.crosses(price):
             self.end_by_venue(order, "POST_ONLY", self.terms.post_only_crossing)
         elif order.tif == "fok" and not (bar and is_open and bar.volume and order.crosses(price) and self.fits_whole(order, bar)):
@@ -228,9 +243,9 @@ class NaiveMatcher:
 
     def cancel_arrives(self, order: Order) -> None:
         if order.state == "coming":
-            self.events.append(("rejected", self.now, order.order_id, "UNKNOWN_ORDER", True))
+            self.events.append(("rejected", self.now, order.order_id, "UNKNOWN_ORDER", "cancel"))
         elif order.state == "over" or self.is_through(order):
-            self.events.append(("rejected", self.now, order.order_id, "TOO_LATE", True))
+            self.events.append(("rejected", self.now, order.order_id, "TOO_LATE", "cancel"))
         else:
             self.end(order, "USER", "canceled")
 
@@ -246,10 +261,10 @@ class NaiveMatcher:
     # -- what a bar does -------------------------------------------------------------------------------------------------
 
     def bar_closed(self, bar: Bar) -> None:
-        """Stops, then resting limits, then take-profits, each in order of arrival."""
+        """Stops, then resting limits, the stops of what these filled, then take-profits, each in order of arrival."""
         if not bar.volume:
             return
-        self.trigger_all(bar, "stop")
+        self.trigger_all(bar, stops=True)
         for order in list(self.resting):
             if order.symbol != bar.symbol or order.state != "resting" or order.meets_from > bar.start:
                 continue
@@ -261,7 +276,8 @@ class NaiveMatcher:
                 if paid < lots:
                     self.end(order, "INSUFFICIENT", "expired")
                 self.end_if_pointless(order)
-        self.trigger_all(bar, "target")
+        self.trigger_all(bar, stops=True, only_new=True)
+        self.trigger_all(bar, stops=False)
 
     def is_reached(self, order: Order, price: Fraction) -> bool:
         """Whether a trade at this price fills the limit: through it by a tick, or at it (touch)."""
@@ -269,21 +285,31 @@ class NaiveMatcher:
         beyond = 0 if self.terms.touch else 1
         return price <= order.price - beyond if order.buys else price >= order.price + beyond
 
-    def trigger_all(self, bar: Bar, word: str) -> None:
+    def trigger_all(self, bar: Bar, *, stops: bool, only_new: bool = False) -> None:
         """Those that stand when the bar is met, and still stand when it is their turn."""
         for order in list(self.waiting):
             if order.symbol != bar.symbol or order.state != "waiting" or order.meets_from > bar.start:
                 continue
-            if order.kind.startswith(word) and order.is_triggered(bar.high if order.rises else bar.low):
-                self.trigger(order, bar)
+            if order.is_stop != stops or (only_new and order.arrived != bar.end):
+                continue
+            if order.kind == "trail":
+                thrown_out = trail(order, bar)
+                if thrown_out is not None:
+                    self.trigger(order, bar, thrown_out)
+            elif order.is_triggered(bar.high if order.rises else bar.low):
+                self.trigger(order, bar, self.reference(order, bar))
 
-    def trigger(self, order: Order, bar: Bar) -> None:
+    def reference(self, order: Order, bar: Bar) -> Fraction:
         """A stop trades at its trigger, or at an open beyond it; a take-profit at its trigger, or at the worst price beyond it."""
         assert order.trigger is not None
-        first = bar.open if order.kind.startswith("stop") else bar.low if order.rises else bar.high
-        reference = max(first, Fraction(order.trigger)) if order.rises else min(first, Fraction(order.trigger))
+        first = bar.open if order.is_stop else bar.low if order.rises else bar.high
+        return max(first, Fraction(order.trigger)) if order.rises else min(first, Fraction(order.trigger))
+
+    def trigger(self, order: Order, bar: Bar, reference: Fraction) -> None:
+        """What was to happen instead ends; then it is a market order at the reference, or a limit that the close confirms."""
         order.state = "working"
         self.waiting.remove(order)
+        end_other(self, order)
         self.events.append(("triggered", self.now, order.order_id))
         lots, over = self.allowed(order, bar)
         if order.price is None:
@@ -386,6 +412,9 @@ class NaiveMatcher:
         self.events.append(("fill", self.now, order.order_id, lots, ticks, fee, *said, order.open))
         if not order.open:
             self.forget(order)
+        if (order.take_profit, order.stop_loss) != (None, None):
+            protect(self, order, bar, lots)
+        end_other(self, order)
         if not self.held[order.symbol]:
             for other in [*self.resting, *self.waiting]:
                 if other.symbol == order.symbol:
@@ -407,12 +436,14 @@ class NaiveMatcher:
             self.end(order, reason, outcome)
 
     def reject(self, order: Order, reason: str) -> None:
-        self.events.append(("rejected", self.now, order.order_id, reason, False))
+        self.events.append(("rejected", self.now, order.order_id, reason, "order"))
         self.forget(order)
 
     def end(self, order: Order, reason: str, status: str) -> None:
         self.events.append(("ends", self.now, order.order_id, status, reason, order.open))
         self.forget(order)
+        if order.is_listed or order.kind == "oco":
+            end_other(self, order)
 
     def forget(self, order: Order) -> None:
         order.state = "over"

@@ -8,9 +8,9 @@ from typing import Any
 
 MINUTE = 60_000
 BPS = Fraction(1, 10_000)
-CONDITIONAL = {"stop", "stop_limit", "target", "target_limit"}
+CONDITIONAL = {"stop", "stop_limit", "target", "target_limit", "trail"}
 CLASSES = {"stop": 1, "stop_limit": 1, "market": 2}
-"""Who comes first at one instant on one symbol: stops, market orders, limits and take-profits (3), cancels (4), dates (5)."""
+"""Who comes first at one instant on one symbol: stops, market orders, all other orders (3), cancels and amendments (4), dates (5)."""
 
 Event = tuple[Any, ...]
 
@@ -55,15 +55,33 @@ class Order:
     bars_worked: int = 0
     note: str = ""
     budget: Fraction | None = None
+    distance: int = 0
+    trail_bps: int = 0
+    extreme: Fraction | None = None
+    stop: Fraction | None = None
+    take_profit: int | None = None
+    stop_loss: int | None = None
+    stop_price: int | None = None
+    fills: int = 0
+    other: Order | None = None
+    is_listed: bool = False
+
+    @property
+    def is_stop(self) -> bool:
+        """Whether it waits for the market to go against a position."""
+        return self.kind.startswith("stop") or self.kind == "trail"
 
     @property
     def rises(self) -> bool:
         """Whether it waits for a rise."""
-        return self.kind.startswith("stop") == self.buys
+        return self.is_stop == self.buys
 
     def is_triggered(self, price: Fraction) -> bool:
-        assert self.trigger is not None
-        return price >= self.trigger if self.rises else price <= self.trigger
+        """Whether a price reaches what it waits for; a trailing stop that does not follow yet waits for none."""
+        at = self.stop if self.kind == "trail" else self.trigger
+        if at is None:
+            return False
+        return price >= at if self.rises else price <= at
 
     def crosses(self, price: Fraction) -> bool:
         """Whether the limit is at the market or beyond it."""
@@ -76,6 +94,20 @@ class Cancel:
 
     target: str
     symbol: str
+
+
+@dataclass(frozen=True)
+class Amend:
+    """A request to change an order; what is None stays."""
+
+    target: str
+    symbol: str
+    lots: int | None = None
+    price: int | None = None
+    trigger: int | None = None
+
+
+Asked = Order | Cancel | Amend
 
 
 @dataclass(frozen=True)
@@ -99,5 +131,8 @@ class Terms:
     rejects_larger_reduce_only: bool = False
     stp: str = "none"
     has_triggers: bool = True
+    amends_waiting: bool = True
+    amend_keeps_place: bool = False
+    amend_below_filled: str = "rejected"
     tick: Fraction = Fraction(1, 10)
     lot: Fraction = Fraction(1, 1000)

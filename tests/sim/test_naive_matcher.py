@@ -20,31 +20,57 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from backtester import (
+    AmendOrderIntent,
     CancelOrderIntent,
     Candle,
     Fill,
     LimitOrderIntent,
     Market,
     MarketOrderIntent,
+    OcoOrderIntent,
     Side,
     StopOrderIntent,
     Strategy,
     TakeProfitOrderIntent,
     TimeInForce,
+    TrailingStopIntent,
 )
 from backtester.config.venue_rules import venue_table
 from backtester.domain.money import MONEY_ONE
-from backtester.domain.orders import OrderAck, OrderCanceled, OrderRefused, OrderRejected, OrderTriggered, SanitizedOrder
+from backtester.domain.orders import (
+    OrderAck,
+    OrderAmended,
+    OrderAttached,
+    OrderCanceled,
+    OrderRefused,
+    OrderRejected,
+    OrderTriggered,
+    SanitizedOrder,
+)
 from backtester.domain.venue_rules import GENERIC, VenueRules
 from backtester.domain.vocabulary import SelfTrade
 from tests.sim.naive_matcher import NaiveMatcher
-from tests.sim.naive_words import CONDITIONAL, MINUTE, Bar, Cancel, Event, Order, Terms
+from tests.sim.naive_words import CONDITIONAL, MINUTE, Amend, Asked, Bar, Cancel, Event, Order, Terms
 from tests.sim.small_run import MIDNIGHT, A, B, SmallRun, small_run
 
 NIGHTLY = os.environ.get("BT_NIGHTLY") == "1"
 CASH = 10**12
 BARS, ORDERS = 12, 12
-KINDS = ("market", "limit", "stop", "target", "stop_limit", "target_limit", "limit", "cancel")
+KINDS = (
+    "market",
+    "limit",
+    "stop",
+    "target",
+    "stop_limit",
+    "target_limit",
+    "limit",
+    "cancel",
+    "trail",
+    "oco",
+    "amend",
+    "limit",
+    "amend",
+)
 RULES = (GENERIC, *venue_table().values())
 MET: Counter[str] = Counter()
 """How often each kind of event was compared, over all sequences."""
@@ -75,7 +101,7 @@ class World(NamedTuple):
     terms: Terms
     rules: VenueRules
     bars: dict[str, list[Bar]]
-    script: dict[tuple[str, int], list[Order | Cancel]]
+    script: dict[tuple[str, int], list[Asked]]
 
 
 def bars_of(symbol: str, codes: list[int]) -> list[Bar]:
@@ -95,23 +121,24 @@ def bars_of(symbol: str, codes: list[int]) -> list[Bar]:
     return rows
 
 
-def script_of(codes: list[int], bars: dict[str, list[Bar]]) -> dict[tuple[str, int], list[Order | Cancel]]:
-    """Orders and cancels by symbol and the close at which they are sent."""
-    script: dict[tuple[str, int], list[Order | Cancel]] = {}
+def script_of(codes: list[int], bars: dict[str, list[Bar]], *, spot: bool) -> dict[tuple[str, int], list[Asked]]:
+    """Orders, cancels and (not on spot, where budgets would move) amendments by symbol and the close at which they are sent."""
+    script: dict[tuple[str, int], list[Asked]] = {}
     symbols = list(bars)
-    sent: list[Order] = []
+    sent: list[tuple[Order, int]] = []
     for number, pair in enumerate(zip(codes[::2], codes[1::2], strict=False)):
         digits = Digits(pair[0] + (pair[1] << BITS))
         symbol = symbols[digits.below(len(symbols))]
         bar = bars[symbol][digits.below(len(bars[symbol]))]
         kind = digits.one_of(*KINDS)
-        if kind == "cancel":
-            if not sent:
-                continue
-            target = sent[digits.below(len(sent))]
-            script.setdefault((target.symbol, max(bar.end, bars[target.symbol][0].end)), []).append(
-                Cancel(target.order_id, target.symbol)
-            )
+        if kind in {"cancel", "amend"}:
+            near = sent if kind == "cancel" else [pair for pair in sent if pair[0].kind not in {"market", "oco"}]
+            if near and not (spot and kind == "amend"):
+                target, since = near[-1 - digits.below(len(near))]
+                later = [row for row in bars[target.symbol] if row.end >= since + digits.one_of(1, 0, 2, 4) * MINUTE]
+                bar = later[0] if later else bars[target.symbol][-1]
+                asked = cancel_of(digits, target) if kind == "cancel" else amend_of(digits, target, bar)
+                script.setdefault((target.symbol, bar.end), []).append(asked)
             continue
         order = Order(
             f"o{number}",
@@ -119,22 +146,56 @@ def script_of(codes: list[int], bars: dict[str, list[Bar]]) -> dict[tuple[str, i
             kind,
             buys=digits.below(2) == 0,
             lots=digits.one_of(10, 1, 40, 250),
-            reduce_only=digits.below(3) == 2,
+            reduce_only=digits.below(5) == 4,
         )
-        if kind in CONDITIONAL:
-            away = digits.below(9) - 1  # mostly on the side that waits
-            order.trigger = int(bar.close) + (away if order.rises else -away)
-        if kind == "limit" or kind.endswith("limit"):
-            order.price = int(bar.close) + digits.around(8)
+        price_it(order, digits, int(bar.close))
         order.tif = digits.one_of("gtc", "gtc", "ioc", "fok", "gtd")
         if kind == "market" and order.tif == "gtd":
             order.tif = "gtc"
         if order.tif == "gtd":
             order.good_till = bar.end + digits.one_of(5, 12, 2, 1) * MINUTE + digits.one_of(0, 125, 20_000)
         order.post_only = kind == "limit" and order.tif in {"gtc", "gtd"} and digits.below(3) == 2
-        sent.append(order)
+        if kind == "oco" and order.tif in {"ioc", "fok"} and digits.below(8):
+            order.tif = "gtc"
+        sent.append((order, bar.end))
         script.setdefault((symbol, bar.end), []).append(order)
     return script
+
+
+def price_it(order: Order, digits: Digits, close: int) -> None:
+    """Trigger, limit, distance and exits around a close."""
+    kind, sign = order.kind, 1 if order.buys else -1
+    if kind == "trail":
+        order.distance = digits.one_of(3, 1, 8)
+        if digits.below(3) == 2:
+            order.distance, order.trail_bps = 0, 400
+        if digits.below(3) == 2:
+            order.trigger = close - sign * digits.around(5)
+    elif kind in CONDITIONAL:
+        away = digits.below(9) - 1  # mostly on the side that waits
+        order.trigger = close + (away if order.rises else -away)
+    if kind == "limit" or kind.endswith("limit"):
+        order.price = close + digits.around(8)
+    if kind == "oco":
+        order.price = close - sign * digits.one_of(2, 1, 5)
+        order.trigger = close + sign * digits.one_of(2, 1, 5)
+        order.stop_price = digits.one_of(None, None, order.trigger + sign)
+    if kind in {"market", "limit"} and not order.reduce_only and digits.below(3) == 2:
+        middle = order.price or close
+        order.take_profit = digits.one_of(middle + sign * 2, middle + sign * 4, None)
+        order.stop_loss = digits.one_of(middle - sign * 2, middle - sign * 4, None)
+
+
+def cancel_of(digits: Digits, target: Order) -> Cancel:
+    tail = digits.one_of("", "", "-stop") if target.kind == "oco" else digits.one_of("", "", "-sl1") if target.stop_loss else ""
+    return Cancel(target.order_id + tail, target.symbol)
+
+
+def amend_of(digits: Digits, target: Order, bar: Bar) -> Amend:
+    lots = digits.one_of(None, target.lots // 2 or 1, target.lots * 2, 3)
+    price = digits.one_of(None, int(bar.close) + digits.around(4)) if target.price else None
+    trigger = digits.one_of(None, int(bar.close) + digits.around(6)) if target.trigger else None
+    return Amend(target.order_id, target.symbol, lots, price, trigger)
 
 
 def terms_of(code: int) -> tuple[Terms, VenueRules]:
@@ -160,6 +221,9 @@ def terms_of(code: int) -> tuple[Terms, VenueRules]:
         rejects_larger_reduce_only=rules.rejects_larger_reduce_only,
         stp=rules.stp.value,
         has_triggers=bool(rules.triggers),
+        amends_waiting=rules.amends_waiting,
+        amend_keeps_place=rules.amend_keeps_place,
+        amend_below_filled=rules.amend_below_filled.value,
     )
     return terms, rules
 
@@ -173,7 +237,7 @@ def world_of(terms_code: int, bar_codes: list[list[int]], order_codes: list[int]
     """The world of some numbers: one or two symbols, their bars, orders, and the terms of the run."""
     terms, rules = terms_of(terms_code)
     bars = {symbol: bars_of(symbol, codes) for symbol, codes in zip((A, B), bar_codes, strict=False)}
-    return World(terms, rules, bars, script_of(order_codes, bars))
+    return World(terms, rules, bars, script_of(order_codes, bars, spot=terms.spot))
 
 
 WORLDS = st.builds(
@@ -184,10 +248,18 @@ WORLDS = st.builds(
 )
 
 
-def intent_of(order: Order | Cancel) -> Any:
+def price_of(ticks: int | None) -> Decimal | None:
+    return None if ticks is None else Decimal(ticks).scaleb(-1)
+
+
+def intent_of(order: Asked) -> Any:
     """The intent that asks for it."""
     if isinstance(order, Cancel):
         return CancelOrderIntent(symbol=order.symbol, order_id=order.target)
+    if isinstance(order, Amend):
+        qty = None if order.lots is None else Decimal(order.lots).scaleb(-3)
+        asked = {"qty": qty, "price": price_of(order.price), "trigger_price": price_of(order.trigger)}
+        return AmendOrderIntent(symbol=order.symbol, order_id=order.target, **asked)
     facts: dict[str, Any] = {
         "symbol": order.symbol,
         "order_id": order.order_id,
@@ -196,15 +268,21 @@ def intent_of(order: Order | Cancel) -> Any:
         "reduce_only": order.reduce_only,
         "tif": TimeInForce(order.tif),
     }
+    exits = {"take_profit": price_of(order.take_profit), "stop_loss": price_of(order.stop_loss)}
     if order.kind == "market":
-        return MarketOrderIntent(**facts)
-    price = None if order.price is None else Decimal(order.price).scaleb(-1)
-    facts |= {"price": price, "good_till_ms": order.good_till}
+        return MarketOrderIntent(**facts, **exits)
+    facts["good_till_ms"] = order.good_till
+    trigger = price_of(order.trigger)
+    if order.kind == "trail":
+        follows = {"trail_bps": order.trail_bps} if order.trail_bps else {"distance": price_of(order.distance)}
+        return TrailingStopIntent(activation_price=trigger, **follows, **facts)
+    facts["price"] = price_of(order.price)
+    if order.kind == "oco":
+        return OcoOrderIntent(trigger_price=trigger, stop_price=price_of(order.stop_price), **facts)
     if order.kind == "limit":
-        return LimitOrderIntent(post_only=order.post_only, **facts)
-    assert order.trigger is not None
+        return LimitOrderIntent(post_only=order.post_only, **facts, **exits)
     kind = StopOrderIntent if order.kind.startswith("stop") else TakeProfitOrderIntent
-    return kind(trigger_price=Decimal(order.trigger).scaleb(-1), **facts)
+    return kind(trigger_price=trigger, **facts)
 
 
 def engine_run(world: World) -> SmallRun:
@@ -242,7 +320,12 @@ def row_of(bar: Bar) -> str:
 
 def said_by(run: SmallRun) -> Iterator[Event]:
     """The messages of a run in the naive venue's words."""
-    for message in run.messages(Fill, OrderAck, OrderCanceled, OrderRefused, OrderRejected, OrderTriggered):
+    kinds = (Fill, OrderAck, OrderAmended, OrderAttached, OrderCanceled, OrderRefused, OrderRejected, OrderTriggered)
+    for message in run.messages(*kinds):
+        if isinstance(message, OrderAttached):
+            child = message.order
+            yield ("attached", message.time_ms, child.order_id, child.qty_lots, child.trigger_ticks)
+            continue
         head = (message.time_ms, message.order_id)
         if isinstance(message, Fill):
             assert message.price == Decimal(message.price_ticks).scaleb(-1)
@@ -257,7 +340,11 @@ def said_by(run: SmallRun) -> Iterator[Event]:
         elif isinstance(message, OrderRefused):
             yield ("refused", *head, message.reason.value)
         elif isinstance(message, OrderRejected):
-            yield ("rejected", *head, message.reason.value, message.is_cancel)
+            what = "cancel" if message.is_cancel else "amend" if message.is_amend else "order"
+            yield ("rejected", *head, message.reason.value, what)
+        elif isinstance(message, OrderAmended):
+            values = (message.qty_lots, message.open_lots, message.price_ticks, message.trigger_ticks, message.keeps_place)
+            yield ("amended", *head, *values)
         else:
             yield ("triggered", *head)
 
@@ -316,13 +403,14 @@ def test_the_venue_says_and_leaves_what_a_naive_one_does() -> None:
     search()
     print(f"\n{MET['sequences']:,} sequences agree: {dict(sorted(MET.items()))}")
     if not NIGHTLY:  # five hundred sequences may miss what is rare
-        assert {"fill maker", "fill taker", "triggered", "ends USER"} <= MET.keys()
+        assert {"fill maker", "fill taker", "triggered", "ends USER", "attached", "amended", "ends OCO"} <= MET.keys()
         return
     lacking = {
         *("fill maker", "fill taker", "triggered", "ends CAPACITY", "ends FOK", "ends GOOD_TILL", "ends INSUFFICIENT"),
         *("ends NO_LIQUIDITY", "ends POST_ONLY", "ends REDUCE_ONLY", "ends USER", "ends END_OF_RUN", "rejected FOK"),
         *("rejected POST_ONLY", "rejected TOO_LATE", "rejected UNKNOWN_ORDER", "rejected TRIGGER_SIDE", "rejected GOOD_TILL"),
         *("refused REDUCE_ONLY", "refused SHORT_SPOT", "refused UNKNOWN_ORDER", "refused INVALID"),
+        *("attached", "amended", "ends OCO", "ends SELF_TRADE", "ends AMEND_BELOW_FILLED", "rejected AMEND_BELOW_FILLED"),
     } - MET.keys()
     assert lacking == set(), "the flow met nothing of this kind"
 
@@ -338,16 +426,22 @@ def test_the_venue_says_and_leaves_what_a_naive_one_does() -> None:
         lambda terms: replace(terms, share_bps=500),
         lambda terms: replace(terms, carry=not terms.carry),
         lambda terms: replace(terms, fok_short="canceled" if terms.fok_short == "expired" else "expired"),
+        lambda terms: replace(terms, stp="none" if terms.stp != "none" else "cancel_both"),
+        lambda terms: replace(terms, amends_waiting=not terms.amends_waiting),
+        lambda terms: replace(terms, amend_keeps_place=not terms.amend_keeps_place),
     ],
-    ids=["touch", "latency", "cancel latency", "fee", "slippage", "share", "carry", "fill or kill"],
+    ids=[
+        *("touch", "latency", "cancel latency", "fee", "slippage", "share", "carry", "fill or kill"),
+        *("own orders", "amendments of what waits", "place after an amendment"),
+    ],
 )
 def test_a_venue_of_other_rules_is_found_out(wrong: Callable[[Terms], Terms]) -> None:
     draw = random.Random(1)
-    for _ in range(60):
+    for _ in range(200):
         codes = [[draw.getrandbits(BITS) for _ in range(count)] for count in (1, BARS, 2 * ORDERS)]
         world = world_of(codes[0][0], [codes[1]], codes[2])
         run = engine_run(world)
         assert list(said_by(run)) == naive_run(world, run).events
         if list(said_by(run)) != naive_run(world._replace(terms=wrong(world.terms)), run).events:
             return
-    raise AssertionError("sixty worlds, and nobody noticed")
+    raise AssertionError("two hundred worlds, and nobody noticed")
