@@ -98,6 +98,8 @@ _SHARED_RANDOM = frozenset(
 )
 _SEEDED = frozenset({"random.Random", "numpy.random.default_rng", "numpy.random.RandomState"})
 """Generators that are repeatable only if they are given a seed."""
+_TAKE_IN_ORDER = frozenset({"iter", "list", "tuple", "enumerate", "zip", "map", "filter", "sum"})
+"""Functions that take what they are given in its order."""
 _READING_METHODS = frozenset({"read_text", "read_bytes", "iterdir", "rglob"})
 
 
@@ -111,11 +113,11 @@ def scan_source(path: Path, *, without: Collection[str] = ()) -> list[Suspect]:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return []
-    names = _imported_names(tree)
+    names, sets = _imported_names(tree), _names_of_sets(tree)
     found = [
         Suspect(what, subject, str(path), place.lineno, place.end_lineno or place.lineno)
         for node in _runnable(tree, without)
-        for what, subject, place in _judged(node, names)
+        for what, subject, place in (*_judged(node, names), *_in_order_of_a_set(node, sets))
     ]
     return sorted(dict.fromkeys(found), key=lambda one: (one.line, one.what, one.subject))
 
@@ -163,9 +165,6 @@ def _judged(node: ast.AST, names: dict[str, str]) -> Iterator[tuple[Suspicion, s
             yield what, f"{dotted}()", node
     elif isinstance(node, ast.Attribute) and _reaches_into_context(node):
         yield "engine", f"ctx.{node.attr}", node
-    iterated = node.iter if isinstance(node, (ast.For, ast.comprehension)) else None
-    if iterated is not None and _is_set(iterated):
-        yield "order", "the order of a set", iterated
 
 
 def _dotted(node: ast.expr, names: dict[str, str]) -> str:
@@ -195,6 +194,34 @@ def _reaches_into_context(node: ast.Attribute) -> bool:
     of = node.value
     is_context = (isinstance(of, ast.Attribute) and of.attr == "ctx") or (isinstance(of, ast.Name) and of.id == "ctx")
     return is_context and node.attr.startswith("_")
+
+
+def _names_of_sets(tree: ast.Module) -> frozenset[str]:
+    """Variables and attributes to which a set is given somewhere."""
+    found = set()
+    for node in ast.walk(tree):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        if targets and isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None and _is_set(node.value):
+            found |= {_last_name(target) for target in targets}
+    return frozenset(found - {""})
+
+
+def _in_order_of_a_set(node: ast.AST, sets: Collection[str]) -> Iterator[tuple[Suspicion, str, ast.expr]]:
+    taken: list[ast.expr] = []
+    if isinstance(node, (ast.For, ast.comprehension)):
+        taken = [node.iter]
+    elif isinstance(node, ast.Call):
+        if isinstance(node.func, ast.Name) and node.func.id in _TAKE_IN_ORDER:
+            taken = node.args
+        elif isinstance(node.func, ast.Attribute) and node.func.attr == "pop" and not node.args:
+            taken = [node.func.value]
+    for one in taken:
+        if _is_set(one) or _last_name(one) in sets:
+            yield "order", "the order of a set", one
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
 def _is_set(node: ast.expr) -> bool:

@@ -140,6 +140,18 @@ class Cheat(Strategy):
         return follow(self, candle, uuid.uuid4().int % 2 == 0)  # here
 """,
 )
+HASH_ORDER_OF_ONE_CHOICE = (
+    "",
+    """
+class Cheat(Strategy):
+    def on_start(self):
+        self.words = {{"buy", "sell", "none", "x"}}  # the first two hash seeds agree on the first one
+        self.buys = next(iter(self.words)) == "buy"  # here
+
+    def on_candle(self, candle):
+        return follow(self, candle, self.buys and candle.close > candle.open)
+""",
+)
 HASH_ORDER = (
     "",
     """
@@ -261,6 +273,7 @@ def marked_line(place: Path, case: str) -> int:
         ("uuid", "error", "determinism", "entropy"),
         ("uuid", "error", "determinism", "not-repeatable"),
         ("hash_order", "error", "determinism", "depends-on-hash-order"),
+        ("hash_order_of_one_choice", "error", "determinism", "depends-on-hash-order"),
         ("threads", "warning", "determinism", "threads"),
     ],
 )
@@ -295,7 +308,7 @@ def test_a_warm_up_that_is_too_short_is_a_warning_and_the_depth_needed_is_named(
     assert report.exit_code == 0
 
 
-@pytest.mark.parametrize("case", ["clock", "shared_random", "uuid", "hash_order"])
+@pytest.mark.parametrize("case", ["clock", "shared_random", "uuid", "hash_order", "hash_order_of_one_choice"])
 def test_what_cannot_be_repeated_is_not_judged_by_repeating_it(reports, case):
     """Decisions that differ by chance would look like a leak."""
     report = reports[case]
