@@ -12,6 +12,8 @@ from backtester.audit.compare import first_difference
 from backtester.audit.journal import read_journal, unsealed_lines
 from backtester.audit.run_store import CONFIG_NAME, MANIFEST_NAME, METRICS_NAME, Manifest, RunDir
 from backtester.config.loading import RunRequest, load_run_config
+from backtester.config.run_config import RunConfig
+from backtester.config.writing import config_hash, unnamed_settings
 from backtester.domain.errors import BacktesterError, ConfigError, JournalError, StorageError
 from backtester.proof.recomputation import Recomputed, recompute
 from backtester.report.csv_files import FILLS_NAME, TRADES_NAME
@@ -60,7 +62,7 @@ def verify(run_dir: Path, *, data: Path | None = None, progress: OnProgress | No
         if not lines:
             raise
         return VerifyReport(False, f"run {manifest.run_id} does not repeat", (*lines, f"executed again it ends with: {error}"))
-    lines += _differences(manifest, run, again)
+    lines += _differences(manifest, run, again, resolved.config)
     if lines:
         return VerifyReport(False, f"run {manifest.run_id} does not repeat", tuple(lines))
     counts = manifest.counts
@@ -109,10 +111,16 @@ def _changed_sources(manifest: Manifest, resolved: ResolvedRun) -> list[str]:
     return lines
 
 
-def _differences(manifest: Manifest, run: RunDir, again: RunResult) -> list[str]:
+def _is_only_older(manifest: Manifest, run: RunDir, config: RunConfig) -> bool:
+    """The configuration is the one that was run, by a version that had fewer settings; the rest of `config` is new."""
+    new = unnamed_settings(config, (run.path / CONFIG_NAME).read_text(encoding="utf-8"))
+    return bool(new) and config_hash(config, without=new) == manifest.config_sha256
+
+
+def _differences(manifest: Manifest, run: RunDir, again: RunResult, config: RunConfig) -> list[str]:
     """What the second execution has otherwise than the run recorded; the cause before the symptom."""
     lines = []
-    if manifest.config_sha256 != again.manifest.config_sha256:
+    if manifest.config_sha256 != again.manifest.config_sha256 and not _is_only_older(manifest, run, config):
         lines.append("configuration: config.toml is not the one that was run")
     if manifest.data_fingerprint != again.manifest.data_fingerprint:
         was, now = manifest.data_fingerprint[:16], again.manifest.data_fingerprint[:16]

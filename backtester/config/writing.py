@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from pathlib import PurePath
 from types import NoneType
@@ -35,17 +36,30 @@ def dump_toml(config: RunConfig) -> str:
     return tomli_w.dumps(tables)
 
 
-def config_hash(config: RunConfig) -> str:
-    """sha256 of everything in `config` that decides the result: neither paths, nor the output, nor how messages travel."""
+def config_hash(config: RunConfig, *, without: Collection[tuple[str, str]] = ()) -> str:
+    """sha256 of everything in `config` that decides the result: neither paths, nor the output, nor how messages travel.
+
+    `without` names more that is left out, as (section, key).
+    """
     tables: dict[str, Any] = {name: msgspec.structs.asdict(getattr(config, name)) for name in SECTIONS}
-    for section, key in _NO_RESULT:
-        del tables[section][key]
+    for section, key in (*_NO_RESULT, *without):
+        tables[section].pop(key, None)
     tables["strategies"] = [
         {"name": _without_directory(section.name), "strategy_id": section.strategy_id, "timeframe": section.timeframe}
         | {"params": section.params}
         for section in config.strategies
     ]
     return hashlib.sha256(msgspec.json.encode(_canonical(tables), order="deterministic")).hexdigest()
+
+
+def unnamed_settings(config: RunConfig, text: str) -> list[tuple[str, str]]:
+    """(section, key) of the settings of `config` that a dumped configuration does not name though they are set.
+
+    A run dumps all that are: they are settings that the version which ran it did not know.
+    """
+    named = tomllib.loads(text)
+    tables = {name: _table(getattr(config, name)) for name in SECTIONS}
+    return [(name, key) for name, table in tables.items() for key in table if key not in named.get(name, {})]
 
 
 def _table(section: Section) -> dict[str, Any]:

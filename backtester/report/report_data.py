@@ -48,6 +48,7 @@ class ClosedTrades(NamedTuple):
     """
 
     symbols: list[str]
+    ended_ms: Ints
     percents: Floats
     mae: Floats | None
     mfe: Floats | None
@@ -138,8 +139,9 @@ def _closed(run: RecordedRun, market: Market) -> ClosedTrades | None:
     if not len(closed):
         return None
     symbols, percents = closed["symbol"].to_list(), closed["pnl_frac"].to_numpy() * 100
+    ended_ms = closed["exit_time_ms"].to_numpy()
     if market.bars_of is None or run.journal.problem:
-        return ClosedTrades(symbols, percents, None, None)
+        return ClosedTrades(symbols, ended_ms, percents, None, None)
     facts = trade_facts(
         read_journal(run.path / JOURNAL_NAME),
         bars_of=market.bars_of,
@@ -153,5 +155,5 @@ def _closed(run: RecordedRun, market: Market) -> ClosedTrades | None:
         np.array([one.best_bps for one in over], dtype=np.float64),
     )
     if len(over) != len(closed):
-        return ClosedTrades(symbols, percents, None, None)
-    return ClosedTrades(symbols, percents, worst / 100, best / 100)
+        return ClosedTrades(symbols, ended_ms, percents, None, None)
+    return ClosedTrades(symbols, ended_ms, percents, worst / 100, best / 100)

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from backtester.app import runner
 from backtester.app.resolve import resolve
 from backtester.app.runner import execute
 from backtester.app.verify import VerifyReport, verify
 from backtester.config.loading import RunRequest, load_run_config
+from backtester.config.run_config import RunConfig
+from backtester.config.writing import config_hash, dump_toml, unnamed_settings
 
 NOISY = """
 from backtester import MarketOrderIntent, Side, Strategy
@@ -44,6 +47,24 @@ def spoiled(whole_run: Path, at: Path, change: tuple[int, bytes, bytes] | None =
         lines[number - 1] = lines[number - 1].replace(old, new)
     (copy / "journal.jsonl").write_bytes(b"".join(lines[:cut]))
     return verify(copy)
+
+
+def test_a_run_of_a_version_that_had_fewer_settings_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def older(config: RunConfig) -> str:
+        lines = dump_toml(config).splitlines(keepends=True)
+        return "".join(line for line in lines if not line.startswith("touch_fill_frac"))
+
+    monkeypatch.setattr(runner, "dump_toml", older)
+    monkeypatch.setattr(runner, "config_hash", lambda config: config_hash(config, without=[("sim", "touch_fill_frac")]))
+    loaded = load_run_config(RunRequest(strategy="sma_extended", settings=("data.sample_days=3", 'run.symbols=["BTCUSDT"]')))
+    execute(resolve(loaded.config, data_explicit=False), output=tmp_path, run_id="old")
+    monkeypatch.undo()
+    text = (tmp_path / "old/config.toml").read_text()
+    assert "touch_fill_frac" not in text
+    assert unnamed_settings(loaded.config, text) == [("sim", "touch_fill_frac")]
+    assert verify(tmp_path / "old").ok
+    (tmp_path / "old/config.toml").write_text(text.replace("spread_bps = 1", "spread_bps = 2"))
+    assert "configuration: config.toml is not the one that was run" in verify(tmp_path / "old").lines
 
 
 def line_of(whole_run: Path, topic: bytes) -> int:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backtester.domain.money import amount_text, shown_decimals
-from backtester.report.curves import EquityDrawn, Floats, Ints, RollingSharpe, histogram, peaks_kept
+from backtester.report.curves import EquityDrawn, Floats, Ints, RollingSharpe, histogram, last_rows, peaks_kept
 from backtester.report.html.packing import packed
 from backtester.report.positions import Held
 
@@ -199,6 +199,28 @@ def distribution_chart(percents: Floats) -> Chart:
     label = f"Histogram of {len(percents):,} closed trades: mean {mean:+.2f} percent, median {median:+.2f} percent."
     note = f"Mean {mean:+.2f} % (dotted), median {median:+.2f} %, after fees, of {len(percents):,} closed trades."
     return Chart("distribution", "Distribution of trade results", label, note, [trace], layout, 320)
+
+
+def nominal_chart(ended_ms: Ints, percents: Floats) -> Chart:
+    """What one unit of money in every closed trade, none of it reinvested, has earned so far: independent of sizes."""
+    summed = np.cumsum(percents)
+    drawn = last_rows(len(summed))
+    trace = {
+        "type": "scatter",
+        "mode": "lines" if len(drawn) > 1 else "markers",
+        "x": packed(ended_ms[drawn]),
+        "y": packed(np.round(summed[drawn], 4), "f4"),
+        "line": {"shape": "hv", "color": "var(--accent)", "width": 1.6},
+        "hovertemplate": "%{y:+.2f} % of the nominal<extra></extra>",
+    }
+    layout: dict[str, Any] = {
+        "xaxis": _TIME,
+        "yaxis": {"title": {"text": "sum, % of the nominal"}, "zeroline": True, "tickformat": ",.5~r"},
+        "hovermode": "x unified",
+    }
+    label = f"Sum of the net results of {len(percents):,} closed trades at a fixed nominal: {float(summed[-1]):+.2f} percent."
+    note = "Net results in percent of the value entered, added up as the trades ended: the same money in each, nothing reinvested."
+    return Chart("nominal", "Equity at fixed nominal", label, note, [trace], layout, 280)
 
 
 def excursion_chart(mae: Floats, mfe: Floats, percents: Floats, symbols: Sequence[str]) -> Chart:

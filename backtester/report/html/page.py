@@ -17,6 +17,7 @@ from backtester.report.html.charts import (
     distribution_chart,
     equity_chart,
     excursion_chart,
+    nominal_chart,
     position_chart,
     sharpe_chart,
 )
@@ -210,11 +211,12 @@ def _trades(data: ReportData, charts: list[Chart]) -> str:
     closed = data.closed
     if closed is None:
         return "<p>No trade was closed.</p>"
+    nominal = _figure(nominal_chart(closed.ended_ms, closed.percents), charts)
     figures = [_figure(distribution_chart(closed.percents), charts)]
     if closed.mae is not None and closed.mfe is not None:
         figures.append(_figure(excursion_chart(closed.mae, closed.mfe, closed.percents, closed.symbols), charts))
-        return f'<div class="pair">{"".join(figures)}</div>'
-    return f'{figures[0]}<p class="muted">Excursions need the candles of the run. {escape(data.market.note)}</p>'
+        return f'{nominal}<div class="pair">{"".join(figures)}</div>'
+    return f'{nominal}{figures[0]}<p class="muted">Excursions need the candles of the run. {escape(data.market.note)}</p>'
 
 
 def _identity(data: ReportData) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from backtester.audit.run_store import CONFIG_NAME, Assumption, Manifest
 from backtester.domain.timeframe import DAY_MS, iso_text
-from backtester.report.html.tables import Cell, amount, facts, groups_table, listed, months_table, percent, table
+from backtester.report.html.tables import Cell, amount, facts, groups_table, listed, months_table, percent, regimes_table, table
 from backtester.report.report_data import GapLine, ReportData
 
 _GAPS_SHOWN = 20
@@ -129,9 +129,11 @@ def costs_table(data: ReportData, steps: Sequence[tuple[str, float, bool]]) -> s
 
 
 def months(data: ReportData) -> str:
-    """The monthly table."""
-    by_month = (data.run.metrics or {}).get("by_month") or {}
-    return months_table(by_month, quote=data.market.quote) if by_month else "<p>No month has passed.</p>"
+    """The monthly table, and the kinds of market where the run was long enough to tell."""
+    metrics = data.run.metrics or {}
+    by_month = metrics.get("by_month") or {}
+    found = months_table(by_month, quote=data.market.quote) if by_month else "<p>No month has passed.</p>"
+    return found + regimes_table(metrics.get("by_regime") or {})
 
 
 def symbols(data: ReportData) -> str:

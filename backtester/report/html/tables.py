@@ -119,6 +119,23 @@ def groups_table(caption: str, first: str, groups: Mapping[str, Mapping[str, Any
     return table(caption, header, rows)
 
 
+def regimes_table(regimes: Mapping[str, Mapping[str, Any]]) -> str:
+    """The run's and the benchmark's returns in each kind of market that there was."""
+    header = ("market", "days", "return, %", "mean of a day, %", "benchmark, %")
+    rows = [
+        (
+            name.replace("_", " "),
+            f"{found['days']:,}",
+            _return_cell(found["total_return"]),
+            percent(found["average_return"], sign=True),
+            percent(found["benchmark_return"], sign=True),
+        )
+        for name, found in regimes.items()
+        if found["days"]
+    ]
+    return table("Kinds of market, by the 30 days before each day", header, rows) if rows else ""
+
+
 def _return_cell(fraction: float | None) -> Cell:
     if fraction is None:
         return Cell("-")

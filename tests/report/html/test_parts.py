@@ -8,8 +8,9 @@ import json
 import numpy as np
 import pytest
 
+from backtester.report.html.charts import nominal_chart
 from backtester.report.html.packing import as_script, decimals_of, scaled
-from backtester.report.html.tables import Cell, facts, listed, months_table, table
+from backtester.report.html.tables import Cell, facts, listed, months_table, regimes_table, table
 
 EVIL = "<script>alert('x')</script>&\"'"
 
@@ -49,3 +50,21 @@ def test_a_few_months_have_a_row_each_and_many_a_row_a_year() -> None:
     many = months_table({f"{2024 + n // 12}-{n % 12 + 1:02d}": month(0.01) for n in range(13)}, quote="USDT")
     assert many.count("<tr>") == 3
     assert "+12.68%" in many  # 1.01 ** 12 - 1
+
+
+def test_equity_at_fixed_nominal_is_the_sum_of_the_results_in_percent() -> None:
+    chart = nominal_chart(np.array([10, 20, 30], dtype=np.int64), np.array([1.0, -0.25, 0.5]))
+    column = chart.traces[0]["y"]
+    assert np.frombuffer(base64.b64decode(column["bdata"]), dtype="<" + column["dtype"]).tolist() == pytest.approx(
+        [1.0, 0.75, 1.25]
+    )
+    assert "3 closed trades" in chart.label and "+1.25 percent" in chart.label
+    assert nominal_chart(np.array([10], dtype=np.int64), np.array([1.0])).traces[0]["mode"] == "markers"
+
+
+def test_kinds_of_market_that_there_were_are_listed_and_no_others() -> None:
+    found = {"days": 3, "total_return": -0.01, "average_return": -0.003, "benchmark_return": 0.02}
+    none = {"days": 0, "total_return": None, "average_return": None, "benchmark_return": None}
+    shown = regimes_table({"bull": found, "high_volatility": none})
+    assert "bull" in shown and "-1.00%" in shown and "+2.00%" in shown and "volatility" not in shown
+    assert regimes_table({"bull": none}) == ""
