@@ -85,6 +85,21 @@ def test_the_shipped_rules_are_those_of_the_venues(
     assert (spec.max_qty, spec.max_notional) == tuple(None if text is None else Decimal(text) for text in (max_qty, max_notional))
 
 
+@pytest.mark.parametrize(
+    ("exchange", "market", "base", "most"),
+    [
+        ("binance", "spot", "BTC", "128.52621715"),
+        ("binance", "spot", "ETH", "3277.54882761"),
+        ("binance", "linear", "BTC", "120"),
+        ("bybit", "spot", "BTC", "41.5"),
+        ("bybit", "linear", "BTC", "500"),
+        ("bybit", "linear", "ETH", "724"),
+    ],
+)
+def test_the_greatest_market_orders_of_shipped_instruments(exchange: str, market: str, base: str, most: str) -> None:
+    assert shipped(exchange, market, base).max_market_qty == Decimal(most)
+
+
 @needs_shared
 def test_the_shipped_steps_are_those_of_the_source() -> None:
     kinds = {"crypto": "spot", "cryptofuture": "linear"}
