@@ -6,17 +6,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from backtester.app.finer_data import finer_sources
 from backtester.config.run_config import RunConfig
 from backtester.data.catalog import Catalog
 from backtester.data.columns import CandleColumns, slice_columns
 from backtester.data.feed import CandleFeed
+from backtester.data.finer_bars import FinerBars, FinerSource
 from backtester.data.gaps import GapReport, GapScan, scan_candles, scan_files
 from backtester.data.months import month_files
 from backtester.data.resample import can_be_joined, coarser_columns
 from backtester.data.series import series_of
 from backtester.data.symbol_cursor import SymbolStream
 from backtester.domain.errors import DataQualityError
-from backtester.domain.timeframe import MINUTE_MS, parse_time_ms, timeframe_ms
+from backtester.domain.timeframe import MINUTE_MS, parse_time_ms, timeframe_ms, timeframe_text
 from backtester.domain.vocabulary import Market
 
 ColumnsReader = Callable[[int, int], Iterator[CandleColumns]]
@@ -44,19 +46,42 @@ class MarketData:
         config: RunConfig,
         sources: Mapping[str, str],
         gap_readers: Mapping[str, GapReader] | None = None,
+        finer: Mapping[str, Sequence[FinerSource]] | None = None,
     ) -> None:
-        """`sources` says of each symbol where its candles stand, for messages; without `gap_readers` gaps are found by reading."""
+        """`sources` says of each symbol where its candles stand, for messages; without `gap_readers` gaps are found by reading.
+
+        `finer` is what is stored of each symbol that is finer than the run's execution bars.
+        """
         self._readers = readers
         self._sources = sources
         self._gap_readers = gap_readers
+        self._finer = finer or {}
         self._config = config
         self._execution_ms = timeframe_ms(config.run.execution_timeframe)
         self._gap_policy = config.data.gap_policy
 
-    def through(self, change: Callable[[str, ColumnsReader], ColumnsReader]) -> MarketData:
-        """The same symbols, each read through what `change` makes of its reader."""
+    def through(self, change: Callable[[str, ColumnsReader], ColumnsReader], *, finer_too: bool = False) -> MarketData:
+        """The same symbols, each read through what `change` makes of its reader; with `finer_too` the finer data as well."""
         readers = {symbol: change(symbol, read) for symbol, read in self._readers.items()}
-        return MarketData(readers, config=self._config, sources=self._sources)
+        finer = self._finer
+        if finer_too:
+            finer = {key: [one._replace(read=change(key, one.read)) for one in held] for key, held in finer.items()}
+        return MarketData(readers, config=self._config, sources=self._sources, finer=finer)
+
+    @property
+    def finer_timeframes(self) -> dict[str, tuple[str, ...]]:
+        """By symbol, what ambiguous bars are resolved on: timeframes, and `trades`; symbols that have none are left out."""
+        if self._config.sim.resolve == "off":
+            return {}
+        return {
+            symbol: tuple(timeframe_text(one.length_ms) if one.length_ms else "trades" for one in held)
+            for symbol, held in self._finer.items()
+            if held
+        }
+
+    def open_finer(self) -> FinerBars | None:
+        """What the venue may ask of ambiguous bars, from the beginning; None where nothing finer is stored, or it is off."""
+        return FinerBars(self._finer) if self.finer_timeframes else None
 
     def open(self, *, signal_ms: Sequence[int], start_ms: int, end_ms: int) -> CandleFeed:
         """A feed over [start_ms, end_ms) from the beginning."""
@@ -142,7 +167,16 @@ def from_catalog(catalog: Catalog, refs: Sequence[SymbolRef], config: RunConfig)
 
     sources = {ref.key: f"{catalog.base}: {ref.exchange} {ref.market} {ref.name} {stored_as[ref.key]}" for ref in refs}
     readers = {ref.key: reader(ref) for ref in refs}
-    return MarketData(readers, config=config, sources=sources, gap_readers={ref.key: gap_reader(ref) for ref in refs})
+    finer = {} if config.sim.resolve == "off" else _finer(catalog, refs, below_ms=length_ms)
+    gap_readers = {ref.key: gap_reader(ref) for ref in refs}
+    return MarketData(readers, config=config, sources=sources, gap_readers=gap_readers, finer=finer)
+
+
+def _finer(catalog: Catalog, refs: Sequence[SymbolRef], *, below_ms: int) -> dict[str, list[FinerSource]]:
+    return {
+        ref.key: finer_sources(catalog, exchange=ref.exchange, market=ref.market, symbol=ref.name, below_ms=below_ms)
+        for ref in refs
+    }
 
 
 def _joined(read: ColumnsReader, symbol: str, *, bars_ms: int, length_ms: int) -> ColumnsReader:
@@ -174,11 +208,15 @@ def from_sample(refs: Sequence[SymbolRef], config: RunConfig) -> MarketData:
 
     length_ms = timeframe_ms(config.run.execution_timeframe)
 
-    def reader(ref: SymbolRef) -> ColumnsReader:
+    def minutes(ref: SymbolRef) -> ColumnsReader:
         def read(start_ms: int, end_ms: int) -> Iterator[CandleColumns]:
             contracts = ref.market == Market.INVERSE.value
             return sample_columns(ref.name, seed=seed, start_ms=max(start_ms, begin_ms), end_ms=end_ms, in_contracts=contracts)
 
+        return read
+
+    def reader(ref: SymbolRef) -> ColumnsReader:
+        read = minutes(ref)
         return read if length_ms == MINUTE_MS else _joined(read, ref.key, bars_ms=MINUTE_MS, length_ms=length_ms)
 
     def none(start_ms: int, end_ms: int) -> GapReport:
@@ -186,7 +224,8 @@ def from_sample(refs: Sequence[SymbolRef], config: RunConfig) -> MarketData:
 
     sources = {ref.key: f"synthetic sample {ref.name}" for ref in refs}
     readers = {ref.key: reader(ref) for ref in refs}
-    return MarketData(readers, config=config, sources=sources, gap_readers={ref.key: none for ref in refs})
+    finer = {ref.key: [FinerSource(MINUTE_MS, minutes(ref))] for ref in refs if length_ms > MINUTE_MS}
+    return MarketData(readers, config=config, sources=sources, gap_readers={ref.key: none for ref in refs}, finer=finer)
 
 
 def from_columns(columns: Mapping[str, CandleColumns], config: RunConfig, *, joined: Mapping[str, str] | None = None) -> MarketData:
@@ -203,9 +242,11 @@ def from_columns(columns: Mapping[str, CandleColumns], config: RunConfig, *, joi
 
     sources = {key: f"the frame of {key}" for key in columns}
     readers = {key: reader(held) for key, held in columns.items()}
+    finer: dict[str, list[FinerSource]] = {}
     for key, timeframe in (joined or {}).items():
+        finer[key] = [FinerSource(timeframe_ms(timeframe), readers[key])]
         readers[key] = _joined(readers[key], key, bars_ms=timeframe_ms(timeframe), length_ms=length_ms)
-    return MarketData(readers, config=config, sources=sources)
+    return MarketData(readers, config=config, sources=sources, finer=finer)
 
 
 def open_market_data(config: RunConfig, refs: Sequence[SymbolRef]) -> MarketData:

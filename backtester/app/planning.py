@@ -108,7 +108,10 @@ def plan_run(
     return PlannedRun(
         plan,
         tuple(lengths),
-        assumptions_in_force(config, (*_notes(resolved, rates, models), *funding.notes, *margin.notes, *options.notes, *notes)),
+        assumptions_in_force(
+            config,
+            (*_notes(resolved, rates, models), *_finer_notes(market), *funding.notes, *margin.notes, *options.notes, *notes),
+        ),
     )
 
 
@@ -210,6 +213,12 @@ def _notes(
     lines += [f"{key}: {own_costs_text(sim.symbols[key])}" for key in rates if key in sim.symbols]
     lines.append(latency_text(config))
     return tuple(lines)
+
+
+def _finer_notes(market: MarketData) -> list[str]:
+    """What is finer than the bars, by symbol."""
+    told = market.finer_timeframes.items()
+    return [f"{key}: ambiguous bars are resolved on what is stored below them: {', '.join(names)}" for key, names in told]
 
 
 def settings_text(config: RunConfig) -> dict[str, str]:

@@ -84,7 +84,14 @@ def execute(
         try:
             record.open(dump_toml(resolved.config), changes=uncommitted_changes() if record.manifest.git_dirty else "")
             _log_start(record.log, resolved, record.manifest, gaps)
-            engine = build(planned.plan, feed=feed, journal=record.journal, on_progress=_reporter(progress, resolved, kill_file))
+            finer = market.open_finer()
+            engine = build(
+                planned.plan,
+                feed=feed,
+                journal=record.journal,
+                finer=finer,
+                on_progress=_reporter(progress, resolved, kill_file),
+            )
             signals.finish(engine.loop)
             if kill_file is not None:
                 kill_file.guard(engine.loop)
@@ -94,6 +101,7 @@ def execute(
             ran_s = perf_counter()
             files, results = _written(record, resolved, planned, market=market, end_ms=engine.clock.now_ms)
             _complete(record.manifest, reason, engine, feed, results, digest=record.journal.digest())
+            record.manifest.finer_fingerprint = finer.fingerprint() if finer is not None else ""
             record.manifest.timings = Timings(load_s=loaded_s - started_s, run_s=ran_s - loaded_s, report_s=perf_counter() - ran_s)
             _log_end(record.log, record.manifest, engine)
             record.finish()
@@ -117,7 +125,7 @@ def execute(
 def event_stream(resolved: ResolvedRun, planned: PlannedRun, *, market: MarketData, journal: MemoryJournal) -> None:
     """`journal` holds the event stream of the run, up to where it raises; nothing is written and no figure is computed."""
     feed = _open(market, planned)
-    _run(resolved, build(planned.plan, feed=feed, journal=journal), feed)
+    _run(resolved, build(planned.plan, feed=feed, journal=journal, finer=market.open_finer()), feed)
     journal.close()
 
 
@@ -145,8 +153,11 @@ def _complete(manifest: Manifest, reason: str, engine: Engine, feed: CandleFeed,
     manifest.ledger_hash = engine.account.ledger.state_hash()
     manifest.data_fingerprint = feed.fingerprint()
     manifest.counts = _counts(feed, engine, results)
-    manifest.ambiguous_bars = engine.venue.intrabar.bars
-    manifest.ambiguous_quote = format(engine.venue.intrabar.amount_quote, "f")
+    intrabar = engine.venue.intrabar
+    manifest.ambiguous_bars = intrabar.bars
+    manifest.resolved_by_candles = intrabar.by_candles
+    manifest.resolved_by_trades = intrabar.by_trades
+    manifest.ambiguous_quote = format(intrabar.amount_quote, "f")
 
 
 def _open(market: MarketData, planned: PlannedRun) -> CandleFeed:

@@ -38,7 +38,7 @@ from backtester.engine.bus import Bus
 from backtester.engine.clock import Clock
 from backtester.engine.loop import Loop
 from backtester.engine.mailbox import Mailbox
-from backtester.engine.ports import IndexReader, Journal, MarketDataSource
+from backtester.engine.ports import FinerData, IndexReader, Journal, MarketDataSource
 from backtester.engine.rng import RandomStreams
 from backtester.engine.routes import Routes
 from backtester.engine.schedule import Schedule
@@ -67,6 +67,7 @@ from backtester.execution.working_orders import WorkingOrders
 from backtester.risk.gate import RiskGate
 from backtester.risk.limits import ExposureLimits, RiskLimits
 from backtester.sim.intrabar import Intrabar
+from backtester.sim.latency import LatencyModel
 from backtester.sim.limit_fill import TouchFill
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.option_pricing import OptionPricing
@@ -168,10 +169,16 @@ class Engine(NamedTuple):
     plan: Plan
 
 
-def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: Callable[[int, int], None] | None = None) -> Engine:
-    """Wire a run on the simulated venue. Subscription order is that of TOPOLOGY: audit, risk, execution, account, strategy."""
+def build(
+    plan: Plan,
+    *,
+    feed: MarketDataSource,
+    journal: Journal,
+    finer: FinerData | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Engine:
+    """Wire a run on the simulated venue, which asks `finer` about ambiguous bars. Subscription order is that of TOPOLOGY."""
     config, specs = plan.config, plan.specs
-    sim = config.sim
     bus = Bus()
     clock = Clock(plan.feed_start_ms)
     schedule = Schedule(bus=bus, clock=clock)
@@ -191,28 +198,19 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
     trigger_prices = plan.open_trigger_prices()
     risk = _gate(plan, books=books, orders=working, marks=marks, clock=clock, trigger_prices=trigger_prices)
     latency = run_latency(config, clock)
-    venue = SimulatedVenue(
-        specs=specs,
-        bars=feed,
-        pricing=_pricing(plan, index),
-        liquidity=BarLiquidity(sim.participation_bps),
+    venue = _venue(
+        plan,
+        feed=feed,
+        finer=finer,
+        index=index,
+        books=books,
+        risk=risk,
         latency=latency,
         schedule=schedule,
         routes=routes,
         clock=clock,
         marks=marks,
-        quote=books.quote,
-        intrabar=Intrabar(specs=specs, path=sim.path, seed=config.run.seed),
-        touch=sim.limit_fill == "touch",
-        touch_fill=_touch_fill(plan),
-        carry=sim.remainder == "carry",
-        work_bars=sim.work_bars,
-        rules=plan.rules,
         trigger_prices=trigger_prices,
-        may_trigger=risk.hold_at_trigger,
-        may_amend=risk.amendments.hold,
-        covers_fill=risk.covers_fill if plan.margin.terms or plan.options.terms else None,
-        received=ReceivedFees(specs=specs, fees=plan.fees) if books.exact else None,
     )
     _put_on_margin(
         plan=plan, books=books, account=account, venue=venue, clock=clock, routes=routes, stored=stored, marks=margin_marks
@@ -239,6 +237,47 @@ def build(plan: Plan, *, feed: MarketDataSource, journal: Journal, on_progress: 
         on_progress=on_progress,
     )
     return Engine(loop, bus, clock, account, orders, risk, venue, plan)
+
+
+def _venue(
+    plan: Plan,
+    *,
+    feed: MarketDataSource,
+    finer: FinerData | None,
+    index: IndexReader,
+    books: Books,
+    risk: RiskGate,
+    latency: LatencyModel,
+    schedule: Schedule,
+    routes: Routes,
+    clock: Clock,
+    marks: Mapping[str, float],
+    trigger_prices: TriggerPrices,
+) -> SimulatedVenue:
+    specs, sim = plan.specs, plan.config.sim
+    return SimulatedVenue(
+        specs=specs,
+        bars=feed,
+        pricing=_pricing(plan, index),
+        liquidity=BarLiquidity(sim.participation_bps),
+        latency=latency,
+        schedule=schedule,
+        routes=routes,
+        clock=clock,
+        marks=marks,
+        quote=books.quote,
+        intrabar=Intrabar(specs=specs, path=sim.path, seed=plan.config.run.seed, finer=finer),
+        touch=sim.limit_fill == "touch",
+        touch_fill=_touch_fill(plan),
+        carry=sim.remainder == "carry",
+        work_bars=sim.work_bars,
+        rules=plan.rules,
+        trigger_prices=trigger_prices,
+        may_trigger=risk.hold_at_trigger,
+        may_amend=risk.amendments.hold,
+        covers_fill=risk.covers_fill if plan.margin.terms or plan.options.terms else None,
+        received=ReceivedFees(specs=specs, fees=plan.fees) if books.exact else None,
+    )
 
 
 def _gate(

@@ -85,10 +85,11 @@ class Manifest(msgspec.Struct, kw_only=True):
 
     Paths and times of day stand here only; every other file but `config.toml` and `run.log` is a function of configuration,
     data and seed. `error` is the message that ended a failed run. `handed_over` names what was given in Python and is not stored,
-    without which the run cannot be executed again. `ambiguous_bars` are those whose order of events decided an outcome, and
-    `ambiguous_quote` what hung on it: the distance between the outcomes times the size, summed up. `quote` is the asset that the
-    run's money is in, `bases` has the base asset of each spot symbol, `contracts` how much of its quote currency each inverse
-    contract stands for.
+    without which the run cannot be executed again. `ambiguous_bars` are those whose order of events decided an outcome;
+    `resolved_by_candles` and `resolved_by_trades` count those of them in which finer data told it, and `ambiguous_quote` is what
+    hung on the others: the distance between the outcomes times the size, summed up. `finer_fingerprint` is over that finer data.
+    `quote` is the asset that the run's money is in, `bases` has the base asset of each spot symbol, `contracts` how much of its
+    quote currency each inverse contract stands for.
     """
 
     run_id: str
@@ -125,6 +126,9 @@ class Manifest(msgspec.Struct, kw_only=True):
     counts: Counts = msgspec.field(default_factory=Counts)
     ambiguous_bars: int = 0
     ambiguous_quote: str = "0"
+    resolved_by_candles: int = 0
+    resolved_by_trades: int = 0
+    finer_fingerprint: str = ""
     files: dict[str, str] = {}
     manifest_sha256: str = ""
     """That of the manifest's own text with this left empty; empty while the run runs."""

@@ -14,6 +14,7 @@ from backtester.app.result import RunResult, percent
 from backtester.app.scenarios import ScenarioBand, run_scenarios
 from backtester.cli.run_command import quote_of, resolved_run, summary_of
 from backtester.domain.money import amount_text
+from backtester.report.ambiguous_bars import ambiguity_text
 from backtester.report.terminal import ProgressLine, Row, Section, print_sections
 
 _WIDTH = 18
@@ -66,11 +67,17 @@ def band_sections(band: ScenarioBand) -> list[Section]:
     sections = [Section("Scenarios", tuple(rows))]
     base = results.get("base")
     if base is not None:
-        manifest, quote = base.manifest, quote_of(base)
-        at_stake = f"{amount_text(Decimal(manifest.ambiguous_quote), quote)} {quote}"
-        bars = "1 bar" if manifest.ambiguous_bars == 1 else f"{manifest.ambiguous_bars:,} bars"
-        told = f"{bars} in which the order of events decided an outcome; {at_stake} of profit hang on them"
-        sections.append(Section("Unknown in the base run", (Row("order inside bars", told),)))
+        told = ambiguity_text(base.manifest, quote_of(base))
+        rows = [Row("order inside bars", told)]
+        if {"harsh", "lenient"} <= results.keys():
+            low, high = (Decimal(str(results[name].summary["end_equity"])) for name in ("harsh", "lenient"))
+            rows.append(
+                Row(
+                    "assumptions",
+                    f"{amount_text(high - low, quote_of(base))} {quote_of(base)} lie between the harsh and the lenient run",
+                )
+            )
+        sections.append(Section("Unknown in the base run", tuple(rows)))
     where = tuple(Row(name, str(result.path)) for name, result in results.items())
     sections.append(Section("Written to", where))
     return sections
@@ -94,5 +101,6 @@ _FIGURES: tuple[tuple[str, Callable[[RunResult], str]], ...] = (
     ("win rate", lambda result: percent(result.metrics["win_rate"])),
     ("fees", lambda result: amount_text(result.metrics["fees"], result.manifest.quote)),
     ("ambiguous bars", lambda result: f"{result.manifest.ambiguous_bars:,}"),
-    ("hangs on them", lambda result: amount_text(Decimal(result.manifest.ambiguous_quote), result.manifest.quote)),
+    ("  of them resolved", lambda result: f"{result.manifest.resolved_by_candles + result.manifest.resolved_by_trades:,}"),
+    ("hangs on the rest", lambda result: amount_text(Decimal(result.manifest.ambiguous_quote), result.manifest.quote)),
 )

@@ -170,6 +170,7 @@ class SimSection(Section, frozen=True, kw_only=True):
     touch_fill_frac: Decimal = Decimal("0.5")
     queue_ahead_frac: Decimal = Decimal(1)
     path: Literal["worst", "ohlc", "olhc", "adaptive", "seeded", "best"] = "worst"
+    resolve: Literal["finer", "off"] = "finer"
     cost_factor: Decimal = Decimal(1)
     latency_factor: Decimal = Decimal(1)
     participation_bps: Decimal = Decimal(1000)

@@ -205,10 +205,13 @@ class CloseReason(Word):
 
 
 class FillNote(Word):
-    """Why a fill did not happen at the bar in which its order arrived; of a liquidation, that the market was beyond its price."""
+    """Why a fill did not happen at the bar in which its order arrived; of a liquidation, that the market was beyond its price;
+    of a fill inside a bar, that finer data told the order of events.
+    """
 
     NONE = ""
     GAP = "gap"
     ZERO_VOLUME = "zero_volume"
     CARRIED = "carried"
     GAP_LOSS = "gap_loss"
+    RESOLVED = "resolved"

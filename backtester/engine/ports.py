@@ -48,6 +48,20 @@ class IndexReader(Protocol):
         """The price of an option's underlying known now, in 1e-8 quote."""
 
 
+TRADE_MS = 1
+"""A trade is handed over as a candle of its price that lasts this long."""
+
+
+class FinerData(Protocol):
+    """What happened inside a bar, from data that is finer than it. Asked only about bars that have ended."""
+
+    def finer(self, bar: Candle) -> Sequence[Candle] | None:
+        """The shorter candles, or the trades, that make up this bar, in order; None where they are not all stored.
+
+        They open, reach and close where the bar does. Of each of them the same can be asked.
+        """
+
+
 class Journal(Protocol):
     """Takes every message in order, once."""
 

@@ -64,6 +64,7 @@ _FILL_NOTES = {
     FillNote.ZERO_VOLUME: Rule(_MARKET, "bar without volume"),
     FillNote.CARRIED: Rule(_MARKET, "what is left"),
     FillNote.GAP_LOSS: Rule(_MARGIN, "gap beyond bankruptcy"),
+    FillNote.RESOLVED: Rule(_STOPS, "such bars, with finer data"),
 }
 _REASONS = {
     RejectReason.REDUCE_ONLY: Rule(_CASH, "reduce-only without a position"),

@@ -16,6 +16,7 @@ from backtester.audit.run_store import Manifest
 from backtester.config.run_config import RunConfig
 from backtester.domain.money import amount_text
 from backtester.domain.timeframe import DAY_MS, iso_text, parse_time_ms
+from backtester.report.ambiguous_bars import ambiguity_text
 from backtester.report.listing import in_colour
 
 QUIET_S = 2.0
@@ -210,6 +211,7 @@ def _result(facts: RunFacts) -> Section:
             Row("win rate", f"{_percent(summary['win_rate'])} of closed trades"),
             Row("exposure", f"{_percent(summary['exposure'])} of the time in a position"),
             Row("orders", f"{summary['orders']:,} sent, {summary['fills']:,} fills"),
+            *([Row("order inside bars", ambiguity_text(facts.manifest, quote))] if facts.manifest.ambiguous_bars else []),
         ),
     )
 

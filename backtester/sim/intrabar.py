@@ -10,6 +10,7 @@ from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import decimal_from_money, price_e8
 from backtester.domain.vocabulary import Side
+from backtester.engine.ports import FinerData
 from backtester.engine.rng import keyed_fraction
 
 if TYPE_CHECKING:
@@ -28,19 +29,45 @@ class Intrabar:
     Source: exchange_semantics.md, sections 5.1 (adaptive) and 5.11.
     """
 
-    def __init__(self, *, specs: Mapping[str, SymbolSpec], path: Path = "worst", seed: int = 0) -> None:
+    def __init__(
+        self, *, specs: Mapping[str, SymbolSpec], path: Path = "worst", seed: int = 0, finer: FinerData | None = None
+    ) -> None:
+        self.finer = finer
+        """What is asked about such bars first; None where nothing finer is stored."""
         self._specs = specs
         self._path = path
         self._seed = seed
         self._last_ms: dict[str, int] = {}
         self._money = 0
+        self._within = False
+        self._left_open = False
         self.bars = 0
         """Bars in which the order of events decided an outcome."""
+        self.by_candles = 0
+        """Those of them in which shorter candles told the order."""
+        self.by_trades = 0
+        """Those in which it took trades to tell it."""
 
     @property
     def amount_quote(self) -> Decimal:
-        """Sum over those bars of |price of one outcome - price of the other| x size: what the unknown order may have moved."""
+        """|price of one outcome - price of the other| x size, summed up where no finer data told the order."""
         return decimal_from_money(self._money)
+
+    def enter(self, bar: Candle) -> None:
+        """The bar is ambiguous, and is gone through in finer data from now on."""
+        self._count_bar(bar)
+        self._within, self._left_open = True, False
+
+    def leave(self, *, with_trades: bool) -> None:
+        """It is gone through: resolved, unless something in it was still open in the finest data."""
+        self._within = False
+        if not self._left_open:
+            self.by_trades += with_trades
+            self.by_candles += not with_trades
+
+    def count_exit(self, bar: Candle, working: WorkingOrder, price: float) -> None:
+        """An exit at `price` may or may not have been made in this bar; the position stands at its close otherwise."""
+        self._count(bar, working, price, bar.close, working.open_lots)
 
     def is_stop_first(self, bar: Candle, stop: WorkingOrder, reference: float, rival: WorkingOrder) -> bool:
         """Whether the stop, which trades at `reference`, was reached before its rival; the bar reaches both."""
@@ -73,8 +100,14 @@ class Intrabar:
         return self._path == "ohlc"
 
     def _count(self, bar: Candle, working: WorkingOrder, one: float, other: float, lots: int) -> None:
+        if self._within:
+            self._left_open = True
+        else:
+            self._count_bar(bar)
+        spec = self._specs[working.order.symbol]
+        self._money += abs(spec.worth(lots, price_e8(one)) - spec.worth(lots, price_e8(other)))
+
+    def _count_bar(self, bar: Candle) -> None:
         if self._last_ms.get(bar.symbol) != bar.start_ms:
             self._last_ms[bar.symbol] = bar.start_ms
             self.bars += 1
-        spec = self._specs[working.order.symbol]
-        self._money += abs(spec.worth(lots, price_e8(one)) - spec.worth(lots, price_e8(other)))

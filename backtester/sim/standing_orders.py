@@ -101,14 +101,19 @@ class StandingOrders:
         *,
         over_share: bool,
         bar_fill: bool,
+        row: Candle | None = None,
     ) -> None:
-        """The trade is made and reported; what is filled whole, or has nothing left to close, is over."""
+        """The trade is made and reported; what is filled whole, or has nothing left to close, is over.
+
+        `row` is the part of the bar in which it was made, where finer data told.
+        """
         filling = self.filling
         reports.append((T_FILLS, filling.fill(working, bar, lots, ticks, liquidity, over_share=over_share, bar_fill=bar_fill)))
         if not working.open_lots:
             self.forget(working)
         if working.order.take_profit_ticks or working.order.stop_loss_ticks:
-            self.exits.protect(working, bar.start_ms, bar.end_ms, lots, reports)
+            inside = row or bar
+            self.exits.protect(working, inside.start_ms, inside.end_ms, lots, reports)
         if working.counterpart is not None:
             self.end_counterpart(working, reports)
         symbol, holding = working.order.symbol, working.holding

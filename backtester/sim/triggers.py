@@ -36,19 +36,21 @@ class Triggers:
         """What waits on a symbol."""
         return tuple(self._waiting[symbol])
 
-    def reached(self, bar: Candle, *, stops: bool, fresh_ms: int | None = None) -> list[tuple[WorkingOrder, float]]:
+    def reached(
+        self, bar: Candle, *, stops: bool, fresh_ms: int | None = None, whole: Candle | None = None
+    ) -> list[tuple[WorkingOrder, float]]:
         """(order, reference price) of the stops, or of the take-profits, that this bar has triggered.
 
         A stop that stood before the bar and is passed by its open trades at the open, any other at its trigger
-        (exchange_semantics.md, sections 5.10 and 5.11; golden H04). With `fresh_ms`, only
-        those that came at that time. A take-profit trades at its trigger,
-        or at the worst price of a bar that lies beyond it. Orders that wait for mark or index: `_met_by_other_price`.
+        (exchange_semantics.md, sections 5.10 and 5.11; golden H04). With `fresh_ms`, only those that came at that time with this
+        bar. A take-profit trades at its trigger, or at the worst price of a bar that lies beyond it: of `whole`, where the bar is
+        a part of one. Orders that wait for mark or index: `_met_by_other_price`.
         """
         found: list[tuple[WorkingOrder, float]] = []
         for working in self._waiting[bar.symbol]:
             if working.order.order_type.is_stop is not stops or working.meets_from_ms > bar.start_ms:
                 continue
-            if fresh_ms is not None and working.arrived_ms != fresh_ms:
+            if fresh_ms is not None and (working.arrived_ms, working.meets_from_ms) != (fresh_ms, bar.start_ms):
                 continue
             if working.order.trigger_by is not TriggerBy.LAST:
                 reference = self._met_by_other_price(working, bar)
@@ -63,9 +65,9 @@ class Triggers:
             price = working.trigger_price
             if working.rises:
                 if bar.high >= price:
-                    found.append((working, max(bar.open if stops else bar.low, price)))
+                    found.append((working, max(bar.open if stops else (whole or bar).low, price)))
             elif bar.low <= price:
-                found.append((working, min(bar.open if stops else bar.high, price)))
+                found.append((working, min(bar.open if stops else (whole or bar).high, price)))
         return found
 
     def _met_by_trail(self, working: WorkingOrder, trail: Trail, bar: Candle) -> float | None:

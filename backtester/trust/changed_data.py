@@ -55,7 +55,7 @@ def held(market: MarketData, *, start_ms: int, end_ms: int) -> MarketData:
 
 
 def shifted(market: MarketData, *, by_ms: int) -> MarketData:
-    """Every bar starts `by_ms` later."""
+    """Every bar, and what is finer than bars, starts `by_ms` later."""
 
     def change(symbol: str, read: ColumnsReader) -> ColumnsReader:
         def moved(start_ms: int, end_ms: int) -> Iterator[CandleColumns]:
@@ -64,7 +64,7 @@ def shifted(market: MarketData, *, by_ms: int) -> MarketData:
 
         return moved
 
-    return market.through(change)
+    return market.through(change, finer_too=True)
 
 
 def _scramble(

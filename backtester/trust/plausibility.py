@@ -167,10 +167,13 @@ def _ambiguity_findings(result: RunResult) -> Iterator[Finding]:
     profit = result.summary["end_equity"] - result.summary["start_equity"]
     at_stake = float(result.manifest.ambiguous_quote)
     if profit > 0 and at_stake > _ONE_SHARE * profit:
+        manifest = result.manifest
+        resolved = manifest.resolved_by_candles + manifest.resolved_by_trades
+        of_them = f" ({resolved} of them resolved on finer data)" if resolved else ""
         yield _found(
             "profit-rests-on-ambiguous-bars",
-            f"in {result.manifest.ambiguous_bars} bars the order of events decided an outcome, and {at_stake / profit:.0%} of the "
-            "profit hang on them: compare `--scenarios`, or run on shorter bars",
+            f"in {manifest.ambiguous_bars} bars{of_them} the order of events decided an outcome, and {at_stake / profit:.0%} of "
+            "the profit hang on what is open: compare `--scenarios`, run on shorter bars, or store finer data (sim.resolve)",
         )
 
 

@@ -12,7 +12,7 @@ A qty of `$100` is a value, `all` is none. Unless a scenario says otherwise: no 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
@@ -27,8 +27,9 @@ from backtester.app.option_plan import plan_options
 from backtester.app.wiring import Engine, Plan, build
 from backtester.config.option_terms import with_contract
 from backtester.config.run_config import AccountSection, EngineSection, RiskSection, RunConfig, RunSection, SimSection
-from backtester.data.columns import CandleColumns
+from backtester.data.columns import CandleColumns, slice_columns
 from backtester.data.feed import CandleFeed, SymbolStream
+from backtester.data.finer_bars import FinerBars, FinerSource
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.errors import DataUnavailableError
 from backtester.domain.instruments import SymbolSpec
@@ -88,6 +89,21 @@ def columns(text: str) -> CandleColumns:
 def option(name: str, *, exchange: str = "bybit", **rules: Any) -> SymbolSpec:
     """Trading rules of the option of this name: ticks of 0.1, lots of 0.001, no minimums."""
     return with_contract(replace(spec(name, market=Market.OPTION, **rules), exchange=exchange, base=name.partition("-")[0]), name)
+
+
+def finer_bars(texts: Mapping[int, str]) -> FinerBars:
+    """Finer data of the symbol A, by the length of its rows."""
+
+    def source(length_ms: int, text: str) -> FinerSource:
+        lines = [" ".join([row[0], *[row[1]] * 4, row[2]]) for row in rows(text)] if not length_ms else [text]
+        held = columns("\n".join(lines))
+
+        def read(start_ms: int, end_ms: int) -> Iterator[CandleColumns]:
+            yield slice_columns(held, *held.start_ms.searchsorted((start_ms, end_ms)).tolist())
+
+        return FinerSource(length_ms, read)
+
+    return FinerBars({A: [source(length_ms, text) for length_ms, text in texts.items()]})
 
 
 def flat(first: str, count: int, *, price: float = 100, volume: float = 1000) -> str:
@@ -305,12 +321,14 @@ def small_run(
     settlements: Sequence[Settlement] = (),
     seed: int = 42,
     prices: Mapping[TriggerBy, str] | None = None,
+    finer: Mapping[int, str] | None = None,
     account: Mapping[str, Any] | None = None,
     **sim: Any,
 ) -> SmallRun:
     """Run orders (or strategies) on bars; `fee_bps` is (maker, taker), `sim` are keys of [sim], `start` ends a warm-up.
 
-    `prices` are bars of mark or index, of every symbol.
+    `prices` are bars of mark or index, of every symbol. `finer` are rows below the minute by their
+    length in ms, as bars with seconds; of length 0 they are trades: time, price, qty.
     """
     tables = {symbol: columns(text) for symbol, text in ({A: bars} if isinstance(bars, str) else bars).items()}
     rules = {rule.symbol: rule for rule in specs or [spec(symbol, market=market) for symbol in tables]}
@@ -354,10 +372,10 @@ def small_run(
             end_ms=end_ms,
         ),
     )
-    return _played(plan, tables)
+    return _played(plan, tables, finer or {})
 
 
-def _played(plan: Plan, tables: Mapping[str, CandleColumns]) -> SmallRun:
+def _played(plan: Plan, tables: Mapping[str, CandleColumns], finer: Mapping[int, str]) -> SmallRun:
     """The run of a plan on these bars, to its end."""
     lengths = {timeframe_ms(name) for _, _, names in plan.strategies for name in names}
     feed = CandleFeed(
@@ -368,7 +386,7 @@ def _played(plan: Plan, tables: Mapping[str, CandleColumns]) -> SmallRun:
         end_ms=plan.end_ms,
     )
     recorder = Recorder()
-    engine = build(plan, feed=feed, journal=recorder)
+    engine = build(plan, feed=feed, journal=recorder, finer=finer_bars(finer) if finer else None)
     reason = asyncio.run(engine.loop.run())
     engine.loop.expire_orders(RejectReason.BANKRUPT if reason == "bankrupt" else RejectReason.END_OF_RUN)
     engine.loop.end_strategies()

@@ -35,7 +35,9 @@ def names_of(*, fills=(), trades=(), daily=(), volume=10.0, metrics=None, sim=No
         file_text=files.__getitem__,
         metrics={**METRICS, **(metrics or {})},
         summary={"start_equity": 1000.0, "end_equity": 1000.0 + profit},
-        manifest=SimpleNamespace(ambiguous_bars=ambiguous[0], ambiguous_quote=ambiguous[1]),
+        manifest=SimpleNamespace(
+            ambiguous_bars=ambiguous[0], ambiguous_quote=ambiguous[1], resolved_by_candles=1, resolved_by_trades=0
+        ),
         resolved=SimpleNamespace(start_ms=0, end_ms=10 * MINUTE_MS, refs=[ref], config=RunConfig(sim=SimSection(**(sim or {})))),
     )
     bars = CandleColumns(np.arange(10) * MINUTE_MS, *(np.full(10, value) for value in (105.0, 110.0, 100.0, 105.0, volume)))
@@ -90,7 +92,8 @@ def test_profit_that_rests_on_little():
     assert "profit-rests-on-one-trade" not in names_of(trades=trades[:4])
     assert "60%" in names_of(daily=[1000, 1060, 1050, 1060, 1080, 1100])["profit-rests-on-one-day"].evidence
     assert "profit-rests-on-one-day" not in names_of(daily=[1000, 1050, 1060, 1070, 1080, 1100])
-    assert "60%" in names_of(ambiguous=(3, "60"), profit=100.0)["profit-rests-on-ambiguous-bars"].evidence
+    evidence = names_of(ambiguous=(3, "60"), profit=100.0)["profit-rests-on-ambiguous-bars"].evidence
+    assert "60%" in evidence and "1 of them resolved" in evidence
     assert "profit-rests-on-ambiguous-bars" not in names_of(ambiguous=(3, "60"), profit=-100.0)
 
 
