@@ -42,7 +42,7 @@ class BarMatching:
         self._filling = filling
         self._clock = clock
         self._may_trigger = may_trigger
-        self._intrabar = intrabar
+        self._intrabar = standing.triggers.intrabar = intrabar
         self._touched: set[str] = set()
 
     def on_bar(self, bar: Candle) -> Sequence[Published]:

@@ -120,13 +120,8 @@ class SimulatedVenue:
             work_bars=work_bars,
             may_amend=may_amend,
         )
-        self._standing.triggers.intrabar = self.intrabar
         matching = BarMatching(
-            standing=self._standing,
-            filling=filling,
-            clock=clock,
-            may_trigger=may_trigger,
-            intrabar=self.intrabar,
+            standing=self._standing, filling=filling, clock=clock, may_trigger=may_trigger, intrabar=self.intrabar
         )
         self._standing.meet = matching.on_bar
         self.on_arrival = arrivals.on_arrival
