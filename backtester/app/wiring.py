@@ -190,10 +190,7 @@ def build(
     positions = {strategy_id: _positions(plan) for strategy_id, _, _ in plan.strategies}
     account = _account(plan, books, positions=positions, clock=clock, routes=routes)
     index = plan.options.open_index(clock)
-    books.options = _option_margins(plan, books, marks=margin_marks, index=index)
-    if books.options is not None:
-        account.deliveries = Deliveries(specs=specs, terms=plan.options.terms)
-        account.option_liquidations = OptionLiquidations(margins=books.options, books=books, clock=clock, routes=routes)
+    _put_on_options(plan=plan, books=books, account=account, clock=clock, routes=routes, marks=margin_marks, index=index)
     working = WorkingOrders(specs=specs)
     trigger_prices = plan.open_trigger_prices()
     risk = _gate(plan, books=books, orders=working, marks=marks, clock=clock, trigger_prices=trigger_prices)
@@ -417,12 +414,24 @@ def _touch_fill(plan: Plan) -> TouchFill | None:
     )
 
 
-def _option_margins(plan: Plan, books: Books, *, marks: Mapping[str, float], index: IndexReader) -> OptionMargins | None:
-    """What short options need; nothing in a run without options."""
-    terms = plan.options.terms
+def _put_on_options(
+    *,
+    plan: Plan,
+    books: Books,
+    account: Account,
+    clock: Clock,
+    routes: Routes,
+    marks: Mapping[str, float],
+    index: IndexReader,
+) -> None:
+    """In a run with options the account delivers them, and margins and liquidates what is sold; any other knows nothing of it."""
+    specs, terms = plan.specs, plan.options.terms
     if not terms:
-        return None
-    return OptionMargins(specs=plan.specs, terms=terms, lots=books.lots, cost=books.cost, marks=marks, index=index)
+        return
+    margins = OptionMargins(specs=specs, terms=terms, lots=books.lots, cost=books.cost, marks=marks, index=index)
+    books.options = margins
+    account.deliveries = Deliveries(specs=specs, terms=terms)
+    account.option_liquidations = OptionLiquidations(margins=margins, books=books, clock=clock, routes=routes)
 
 
 def _pricing(plan: Plan, index: IndexReader) -> FillPricing:

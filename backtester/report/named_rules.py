@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from backtester.domain.delivery import ContractSettled, Delivery
 from backtester.domain.orders import (
     Fill,
     LiquidationOrder,
@@ -22,7 +23,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs/simulation.md"
 """Where the page stands in a checkout; an installed package does not bring it."""
 
 _TIME, _MARKET, _LIMIT, _STOPS = "Time", "Market orders", "Limit orders", "Stops and take-profits"
-_FEES, _CASH, _MARGIN, _END = "Fees", "Positions and cash", "Margin", "The end"
+_FEES, _CASH, _MARGIN, _OPTIONS, _END = "Fees", "Positions and cash", "Margin", "Options", "The end"
 
 
 class Rule(NamedTuple):
@@ -85,6 +86,7 @@ _REASONS = {
     RejectReason.TRIGGER_SIDE: Rule(_STOPS, "wrong side of the market at arrival"),
     RejectReason.OCO: Rule(_STOPS, "`take_profit`, `stop_loss` of an entry"),
     RejectReason.LIQUIDATION: Rule(_MARGIN, "orders"),
+    RejectReason.DELIVERY: Rule(_OPTIONS, "delivery"),
     RejectReason.END_OF_RUN: Rule(_END),
 }
 _TRIGGERED_FILLS = {
@@ -98,6 +100,8 @@ _TAKES, _RESTS, _AT_OPEN = Rule(_LIMIT, "marketable on arrival"), Rule(_LIMIT, "
 _OVER_SHARE, _SHARE = Rule(_MARKET, "reduce-only"), Rule(_MARKET, "size")
 _TRIGGER, _PAIR = Rule(_STOPS, "trigger"), Rule(_STOPS, "`take_profit`, `stop_loss` of an entry")
 _FUNDING = Rule(_FEES, "funding")
+_SETTLED, _DELIVERED = Rule(_OPTIONS, "settlement price at the expiry"), Rule(_OPTIONS, "delivery")
+_SHORT_OPTION = Rule(_OPTIONS, "a short option whose margin is not covered at a close")
 _LIQUIDATION_FEE, _SHORT_OF_MARGIN = Rule(_MARGIN, "liquidation fee"), Rule(_MARGIN, "when")
 _CROSS = (Rule(_MARGIN, "cross"), Rule(_MARGIN, "lower tier"), Rule(_MARGIN, "else, cross"))
 _ISOLATED = (Rule(_MARGIN, "isolated"), Rule(_MARGIN, "lower tier"), Rule(_MARGIN, "else, isolated"))
@@ -114,6 +118,12 @@ def rules_of(event: object) -> tuple[Rule, ...]:
         return (ORDER_ON_ITS_WAY,)
     if isinstance(event, OrderTriggered):
         return (_TRIGGER,)
+    if isinstance(event, ContractSettled):
+        return (_SETTLED,)
+    if isinstance(event, Delivery):
+        return (_DELIVERED,)
+    if isinstance(event, LiquidationOrder) and not event.price_ticks:
+        return (_SHORT_OPTION,)
     if isinstance(event, LiquidationOrder):
         return (_SHORT_OF_MARGIN, *(_CROSS if event.is_cross else _ISOLATED))
     if isinstance(event, OrderAttached):
@@ -124,7 +134,7 @@ def rules_of(event: object) -> tuple[Rule, ...]:
 def every_rule() -> tuple[Rule, ...]:
     """All rules that can be named, so that the page can be held to them."""
     single = (_STOP_IN_BAR, _STOP_OVER_GAP, _TAKES, _RESTS, _AT_OPEN, _OVER_SHARE, _SHARE, _TRIGGER, _PAIR, _FUNDING)
-    liquidated = (_LIQUIDATION_FEE, _SHORT_OF_MARGIN, *_CROSS, *_ISOLATED)
+    liquidated = (_LIQUIDATION_FEE, _SHORT_OF_MARGIN, *_CROSS, *_ISOLATED, _SHORT_OPTION, _SETTLED, _DELIVERED)
     decided = (ORDER_ON_ITS_WAY, CANCEL_ON_ITS_WAY, DECIDED_AT_A_CLOSE)
     return tuple(
         dict.fromkeys((*single, *liquidated, *decided, *_FILL_NOTES.values(), *_REASONS.values(), *_TRIGGERED_FILLS.values()))

@@ -91,13 +91,7 @@ class SimulatedVenue:
         self._touch = touch or touch_fill is not None
         self.intrabar = intrabar or Intrabar(specs=specs)
         filling = Filling(
-            specs=specs,
-            pricing=pricing,
-            liquidity=liquidity,
-            clock=clock,
-            quote=quote,
-            covers=covers_fill,
-            received=received,
+            specs=specs, pricing=pricing, liquidity=liquidity, clock=clock, quote=quote, covers=covers_fill, received=received
         )
         self._standing = StandingOrders(
             specs=specs,

@@ -41,7 +41,7 @@ NAMED = """
     AMEND_BELOW_FILLED 110064 | | |
 """
 """exchange_semantics.md, section 1.4 (and 1.2, 1.3): Bybit derivatives | Bybit spot | Binance spot | USD-M; the last word of a text."""
-OURS = {"GOOD_TILL", "CAPACITY", "OCO", "REPLACED", "USER", "LIQUIDATION", "UNKNOWN_ORDER", "END_OF_RUN", "BANKRUPT"}
+OURS = {"GOOD_TILL", "CAPACITY", "OCO", "REPLACED", "USER", "LIQUIDATION", "DELIVERY", "UNKNOWN_ORDER", "END_OF_RUN", "BANKRUPT"}
 """What the simulated venue also says, and no document there has a code for in one word."""
 
 

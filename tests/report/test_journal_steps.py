@@ -10,6 +10,7 @@ import pytest
 
 from backtester.audit import events
 from backtester.audit.journal import MemoryJournal
+from backtester.domain.delivery import ContractSettled, Delivery
 from backtester.domain.intents import (
     AmendOrderIntent,
     MarketOrderIntent,
@@ -50,8 +51,13 @@ LIQUIDATED = SanitizedOrder(
 LIQUIDATION = LiquidationOrder(
     2, LIQUIDATED, 916966, Decimal(93500), Decimal("93567.9"), Decimal(0), is_cross=False, inside_bar=True
 )
+SETTLED = ContractSettled(2, "BTC-250106-45000-C", Decimal(46050))
+DELIVERED = Delivery(
+    2, "BTC-250106-45000-C", Side.SELL, Decimal("0.3"), Decimal(1050), Decimal("2.07"), "USDC", "delivery-1", "s", Decimal(46050), 300,
+    207_000_000,
+)  # fmt: skip
 REST = (
-    EXITS, LIQUIDATION, OrderAttached(2, LIQUIDATED), OrderTriggered(time_ms=2, **ORDER),
+    SETTLED, DELIVERED, EXITS, LIQUIDATION, OrderAttached(2, LIQUIDATED), OrderTriggered(time_ms=2, **ORDER),
     FundingPaid(time_ms=2, symbol="BTCUSDT", rate=Decimal("0.0001"), mark=Decimal(100), qty=Decimal(1), amount=Decimal("-0.01")),
     PositionExitsIntent(time_ms=1, stop_loss=95, **ORDER), PositionExitsIntent(time_ms=1, **ORDER),
     StopOrderIntent(time_ms=1, side=Side.SELL, qty=1, trigger_price=95, **ORDER),
@@ -85,13 +91,23 @@ def test_no_kind_of_message_is_left_untold():
 
 
 def test_a_liquidation_and_exits_of_a_position_are_told_with_their_prices():
-    liquidated, asked, passed = (step_of(written(one)[0]) for one in (LIQUIDATION, REST[5], EXITS))
+    liquidated, asked, passed = (step_of(written(one)[0]) for one in (LIQUIDATION, REST[7], EXITS))
     assert liquidated.text == (
         "liq-1: sell 2,000 lots of BTCUSDT at 916,966 ticks; the mark 93500 has reached the liquidation price 93567.9 (isolated)"
     )
     assert [rule.row for rule in liquidated.rules] == ["when", "isolated", "lower tier", "else, isolated"]
     assert asked.text == "cross-1: these exits for the position in BTCUSDT, and no others (stop_loss=95)"
     assert passed.text == "cross-1: sell exits for the position in BTCUSDT (take_profit_ticks=1100, stop_loss_ticks=900)"
+
+
+def test_the_end_of_a_contract_is_told_with_its_prices_and_rules():
+    settled, delivered = (step_of(written(one)[0]) for one in (SETTLED, DELIVERED))
+    assert (settled.kind, settled.text) == ("expired", "BTC-250106-45000-C is settled at 46050")
+    assert delivered.text == "delivery-1: sell 0.3 BTC-250106-45000-C at 1050, fee 2.07 USDC"
+    assert [rule.row for step in (settled, delivered) for rule in step.rules] == ["settlement price at the expiry", "delivery"]
+    short = step_of(written(msgspec.structs.replace(LIQUIDATION, price_ticks=0, liquidation_price=None, is_cross=True))[0])
+    assert "at the market; the mark 93500 leaves the account short of margin (cross)" in short.text
+    assert [rule.row for rule in short.rules] == ["a short option whose margin is not covered at a close"]
 
 
 def test_the_story_of_a_liquidation_is_found_by_its_order():

@@ -131,7 +131,7 @@ def test_every_reason_of_the_vocabulary_is_one_of_these_scenarios() -> None:
         for *_, cases in mark.args[1]
         for case in cases
     )
-    missing = {reason.value for reason in CloseReason} - set(shown.split()) - {"TIME_EXIT", "LIQUIDATION"}
+    missing = {reason.value for reason in CloseReason} - set(shown.split()) - {"TIME_EXIT", "LIQUIDATION", "DELIVERY"}
     assert not missing
 
 
@@ -185,7 +185,7 @@ def random_bars(seed: int) -> str:
 @pytest.mark.parametrize("seed", range(25))
 def test_the_program_that_verifies_finds_the_same_by_itself(seed: int) -> None:
     run = small_run(random_bars(seed), random_orders(seed))
-    account, levels = Accounting(Fraction(1), spot=frozenset()), Levels()
+    account, levels = Accounting(Fraction(1), outright=frozenset()), Levels()
     for line in journaled(run).lines():
         fields: dict[str, Any] = json.loads(line.raw, parse_float=str)
         levels.see(line.topic, fields)
