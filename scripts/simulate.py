@@ -32,6 +32,7 @@ from backtester import (
 from backtester.account.replay import LedgerReplay
 from backtester.data.columns import CandleColumns
 from backtester.domain.account import AccountSnapshot
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import BacktesterError
 from backtester.domain.legs import split_leg
 from backtester.domain.money import money_from_decimal
@@ -101,7 +102,10 @@ def check_halts(world: World, happened: Happened) -> None:
     halted = flattened = False
     closing: set[str] = set()
     for message in happened.messages:
-        if isinstance(message, Fill):
+        if isinstance(message, CoinsDeposited):
+            sizes[message.symbol] += message.size_e8
+            held[message.symbol] = whole_lots(sizes[message.symbol], world.specs[message.symbol].lot_e8)
+        elif isinstance(message, Fill):
             sizes[message.leg] += message.net_e8
             held[message.leg] = whole_lots(sizes[message.leg], world.specs[message.symbol].lot_e8)
         elif isinstance(message, ControlEvent):
@@ -176,9 +180,14 @@ def check_positions(world: World, happened: Happened, orders: dict[str, Sanitize
     held: dict[str, int] = defaultdict(int)
     coins: dict[str, int] = defaultdict(int)
     for fill in happened.messages:
-        if not isinstance(fill, Fill):
+        if not isinstance(fill, (Fill, CoinsDeposited)):
             continue
-        lot_e8, position = world.specs[fill.symbol].lot_e8, fill.leg
+        lot_e8 = world.specs[fill.symbol].lot_e8
+        if isinstance(fill, CoinsDeposited):
+            coins[fill.symbol] = fill.size_e8
+            held[fill.symbol] = whole_lots(fill.size_e8, lot_e8)
+            continue
+        position = fill.leg
         before = held[position]
         coins[position] += fill.net_e8
         after = held[position] = whole_lots(coins[position], lot_e8)
@@ -222,7 +231,7 @@ def check_ledger(world: World, happened: Happened) -> None:
         faces={symbol: spec.face for symbol, spec in world.specs.items()},
     )
     for message in happened.messages:
-        if isinstance(message, (Fill, FundingPaid)):
+        if isinstance(message, (Fill, FundingPaid, CoinsDeposited)):
             replay.book(message)
         elif isinstance(message, AccountSnapshot):
             require(not replay.differences(message), "equity is the sum of postings and unrealised", replay.differences(message))

@@ -37,17 +37,20 @@ from backtester import (
 )
 from backtester.app.margin import plan_margin
 from backtester.app.market_data import SymbolRef
+from backtester.app.opening import opening_coins
 from backtester.app.wiring import Engine, Plan, build
 from backtester.audit.journal import MemoryJournal
 from backtester.config.run_config import AccountSection, EngineSection, RiskSection, RunConfig, RunSection, SimSection
 from backtester.config.venue_rules import venue_table
 from backtester.data.columns import CandleColumns
 from backtester.data.feed import CandleFeed, SymbolStream
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.orders import (
     Fill,
 )
 from backtester.domain.timeframe import iso_text
 from backtester.domain.venue_rules import GENERIC, VenueRules
+from backtester.engine.topics import T_BALANCES
 from backtester.sim.sim_models import FixedSlippage, SymbolFees
 
 MINUTE_MS = 60_000
@@ -100,13 +103,15 @@ def world_of(seed: int) -> World:
         sim["spot_fee"] = random.Random(5 * seed + 3).choice(["quote", "received"])
     if market is Market.LINEAR:
         specs = {symbol: _inverse(seed, spec) for symbol, spec in specs.items()}
+    coins = {"AAA": Decimal("1.23456789")} if market is Market.SPOT and random.Random(7 * seed + 1).random() < 0.4 else {}
     leverage = leverage_of(seed, symbols) if market is Market.LINEAR else {}
     if market is Market.LINEAR and is_hedged(seed):
         leverage["position_mode"] = "hedge"
+    cash = Decimal(draw.choice(["300", "10000", "1000000"]))
     config = RunConfig(
         run=RunSection(seed=seed, execution_timeframe="1m"),
         sim=SimSection(**sim),
-        account=AccountSection(starting_cash=Decimal(draw.choice(["300", "10000", "1000000"])), snapshot_every="10m", **leverage),
+        account=AccountSection(starting_cash=cash, snapshot_every="10m", balances=coins, **leverage),
         risk=_risk(seed, symbols, count),
     )
     rules = draw.choice([GENERIC, *venue_table().values()])
@@ -293,6 +298,10 @@ def run(world: World, *, bars: dict[str, CandleColumns] | None = None, routing: 
     end_ms = max(int(table.start_ms[-1]) for table in tables.values()) + MINUTE_MS
     fees = SymbolFees(dict.fromkeys(tables, world.fees))
     refs = [SymbolRef(symbol, spec.exchange, spec.market.value, symbol) for symbol, spec in world.specs.items()]
+    opening: tuple[CoinsDeposited, ...] = ()
+    if config.account.balances:
+        first = CandleFeed(_streams(tables), execution_ms=MINUTE_MS, signal_ms=(), start_ms=first_ms, end_ms=end_ms)
+        opening = opening_coins(config.account.balances, world.specs, feed=first, start_ms=first_ms, strategy_id="s")
     plan = Plan(
         config=config,
         specs=world.specs,
@@ -304,11 +313,14 @@ def run(world: World, *, bars: dict[str, CandleColumns] | None = None, routing: 
         fees=fees,
         rules=dict.fromkeys(tables, world.rules),
         margin=plan_margin(config, refs, world.specs, fees, start_ms=first_ms, end_ms=end_ms),
+        opening=opening,
     )
-    streams = [SymbolStream(symbol, iter([table]), symbol) for symbol, table in tables.items()]
-    feed = CandleFeed(streams, execution_ms=MINUTE_MS, signal_ms=(MINUTE_MS,), start_ms=first_ms, end_ms=end_ms)
+    feed = CandleFeed(_streams(tables), execution_ms=MINUTE_MS, signal_ms=(MINUTE_MS,), start_ms=first_ms, end_ms=end_ms)
     journal = MemoryJournal()
     engine = build(plan, feed=feed, journal=journal)
+    for deposit in opening:
+        engine.bus.publish(T_BALANCES, deposit)
+    engine.bus.drain()
     reason = asyncio.run(engine.loop.run())
     engine.loop.expire_orders(RejectReason.BANKRUPT if reason == "bankrupt" else RejectReason.END_OF_RUN)
     engine.loop.end_strategies()
@@ -318,3 +330,7 @@ def run(world: World, *, bars: dict[str, CandleColumns] | None = None, routing: 
     messages = [line.event() for line in lines]
     stamped = [(message.time_ms, line.raw) for line, message in zip(lines, messages, strict=True)]
     return Happened(engine, messages, stamped, journal.digest())
+
+
+def _streams(tables: dict[str, CandleColumns]) -> list[SymbolStream]:
+    return [SymbolStream(symbol, iter([table]), symbol) for symbol, table in tables.items()]

@@ -12,10 +12,19 @@ from backtester.account.guard import equity_bands
 from backtester.account.ledger import FEES, FUNDING, TRADING, WALLET, Ledger
 from backtester.account.liquidations import Liquidations
 from backtester.account.option_liquidations import OptionLiquidations
-from backtester.account.postings import coin_postings, fill_postings, funding_cause, funding_postings, start_postings
+from backtester.account.postings import (
+    coin_postings,
+    deposit_cause,
+    deposit_postings,
+    fill_postings,
+    funding_cause,
+    funding_postings,
+    start_postings,
+)
 from backtester.domain import contract_value
 from backtester.domain.candle import Candle
 from backtester.domain.delivery import Expiry
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import LedgerImbalanceError, require
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import FEE_STEP, decimal_from_e8, decimal_from_money, price_e8, size_from_e8
@@ -52,6 +61,7 @@ class Account:
         drawdown_flatten: bool = False,
         kill_flatten: bool = False,
         uses_last: bool = True,
+        opening: Sequence[CoinsDeposited] = (),
     ) -> None:
         self.books = books
         self.ledger = Ledger()
@@ -68,9 +78,11 @@ class Account:
         self._clock = clock
         self._routes = routes
         self._traded: dict[str, int] = dict.fromkeys(specs, 0)
+        for deposit in opening:
+            self._bring(deposit)
         self._daily_loss = daily_loss.as_integer_ratio() if daily_loss is not None else None
         self._flatten = flatten
-        self._drawdown = DrawdownRail(drawdown, equity=books.starting_cash) if drawdown is not None else None
+        self._drawdown = DrawdownRail(drawdown, equity=books.starting_equity) if drawdown is not None else None
         self._drawdown_flatten = drawdown_flatten
         self._kill_flatten = kill_flatten
         self._killed = False
@@ -84,6 +96,18 @@ class Account:
         that, can use up equity."""
         self._day_floor = 0
         self._set_day_floor()
+        if self._drawdown is not None or self._day_floor:
+            for deposit in opening:
+                routes.enter_books(deposit.symbol, self.on_bar)
+
+    def _bring(self, deposit: CoinsDeposited) -> None:
+        """The coins are in the ledger, the position and that of their strategy."""
+        books, cause = self.books, deposit_cause(deposit.symbol)
+        books.bring(deposit)
+        for asset, postings in zip((books.quote, deposit.asset), deposit_postings(deposit), strict=True):
+            self.ledger.post(asset, postings, cause=cause)
+        self._traded[deposit.symbol] += deposit.size_e8
+        self._book_strategy(deposit.strategy_id, deposit.symbol, deposit.size_e8)
 
     # -- handlers ----------------------------------------------------------------------------------------------------
 
@@ -312,7 +336,7 @@ class Account:
             held = ledger.balance(WALLET, asset)
             require(held == amount * FEE_STEP, "%s held is not what the ledger says", asset, error=LedgerImbalanceError)
         earned = ledger.balance(TRADING, quote) + ledger.balance(FEES, quote) + ledger.balance(FUNDING, quote)
-        expected = books.starting_cash - earned + books.unrealised()
+        expected = books.starting_equity - earned + books.unrealised()
         equity = books.equity()
         require(
             equity == expected,

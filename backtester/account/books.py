@@ -9,9 +9,10 @@ from backtester.account.margins import Margins
 from backtester.account.option_margins import OptionMargins
 from backtester.domain.account import AccountSnapshot, CoinBalance, PositionView
 from backtester.domain.contract_value import average_entry_e8, worth
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import StrategyError
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.money import decimal_from_e8, decimal_from_money, price_e8, size_from_e8
+from backtester.domain.money import decimal_from_e8, decimal_from_money, e8_from_decimal, price_e8, size_from_e8
 from backtester.domain.position import whole_lots
 from backtester.domain.vocabulary import Market, PositionSide
 
@@ -41,6 +42,10 @@ class Books:
     ) -> None:
         self.quote = quote
         self.starting_cash = starting_cash
+        self.starting_equity = starting_cash
+        """With the coins that it began with."""
+        self._first_e8: dict[str, int] = {}
+        """Prices of those, which count until there is a close."""
         self.cash = starting_cash
         self.realised = 0
         self.fees = 0
@@ -63,9 +68,20 @@ class Books:
         """Set in a run with options."""
 
     def worth(self, symbol: str, size: int) -> int:
-        """What a size in steps counts for at the mark, in money units; 0 before the first close."""
+        """What a size in steps counts for at the mark, in money units; 0 before the first price."""
+        mark_e8 = self._mark_e8(symbol)
+        return worth(size * self.step_e8[symbol], mark_e8, self.face[symbol]) if mark_e8 else 0
+
+    def _mark_e8(self, symbol: str) -> int:
         mark = self.marks.get(symbol)
-        return worth(size * self.step_e8[symbol], price_e8(mark), self.face[symbol]) if mark is not None else 0
+        return price_e8(mark) if mark is not None else self._first_e8.get(symbol, 0)
+
+    def bring(self, deposit: CoinsDeposited) -> None:
+        """The account holds coins that were not bought in the run; the symbol is one of `exact`."""
+        symbol = deposit.symbol
+        self.hold(symbol, self.sizes[symbol] + deposit.size_e8, self.cost[symbol] + deposit.value)
+        self.starting_equity += deposit.value
+        self._first_e8[symbol] = e8_from_decimal(deposit.price)
 
     def hold(self, symbol: str, size: int, cost: int) -> None:
         """The position is `size` steps from now on, at the signed entry value `cost`."""
@@ -147,7 +163,7 @@ class Books:
         views = []
         for symbol, size in self.sizes.items():
             if size:
-                mark_e8 = price_e8(self.marks.get(symbol, 0.0))
+                mark_e8 = self._mark_e8(symbol)
                 value = worth(size * self.step_e8[symbol], mark_e8, self.face[symbol])
                 profit = value - self.cost[symbol]
                 unrealised += profit

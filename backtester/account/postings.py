@@ -6,6 +6,8 @@ A posting that no function here makes cannot be rebuilt from the journal, and `b
 from __future__ import annotations
 
 from backtester.account.ledger import CAPITAL, FEES, FUNDING, INVENTORY, TRADING, WALLET, Posting
+from backtester.domain.deposits import CoinsDeposited
+from backtester.domain.money import FEE_STEP
 from backtester.domain.position import Booked
 
 START = "start"
@@ -14,6 +16,17 @@ START = "start"
 def start_postings(cash: int) -> tuple[Posting, ...]:
     """The money that the run begins with."""
     return (WALLET, cash), (CAPITAL, -cash)
+
+
+def deposit_postings(deposit: CoinsDeposited) -> tuple[tuple[Posting, ...], tuple[Posting, ...]]:
+    """Coins at the start: in quote what they are worth, as inventory; in their own ledger how many there are."""
+    value, qty = deposit.value, deposit.size_e8 * FEE_STEP
+    return ((f"{INVENTORY}:{deposit.symbol}", value), (CAPITAL, -value)), ((WALLET, qty), (CAPITAL, -qty))
+
+
+def deposit_cause(symbol: str) -> str:
+    """The name of a deposit as the cause of its postings."""
+    return f"{START} {symbol}"
 
 
 def fill_postings(booked: Booked, *, cost_before: int, fee: int, held_symbol: str = "") -> tuple[Posting, ...]:

@@ -7,13 +7,26 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from backtester.account.ledger import FEES, FUNDING, INVENTORY, TRADING, WALLET, Ledger, Posting
-from backtester.account.postings import START, coin_postings, fill_postings, funding_cause, funding_postings, start_postings
+from backtester.account.postings import (
+    START,
+    coin_postings,
+    deposit_cause,
+    deposit_postings,
+    fill_postings,
+    funding_cause,
+    funding_postings,
+    start_postings,
+)
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.contract_value import book_fill, worth
 from backtester.domain.delivery import DELIVERY_REASON, Delivery
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.money import FEE_STEP, decimal_from_e8, decimal_from_money, e8_from_decimal, format_money, money_from_decimal
 from backtester.domain.orders import Fill
 from backtester.domain.settlement import FundingPaid
+
+Source = Fill | FundingPaid | Delivery | CoinsDeposited
+"""What makes postings."""
 
 
 class BookedPosting(NamedTuple):
@@ -33,7 +46,7 @@ class BookedPosting(NamedTuple):
     account: str
     amount: int
     wallet: int
-    of: Fill | FundingPaid | Delivery | None
+    of: Source | None
     """The message that made it; None for the money at the start."""
 
     @property
@@ -67,9 +80,20 @@ class LedgerReplay:
         self._wallets: dict[str, int] = {}
         self.opening = self._post(start_postings(starting_cash), time_ms=time_ms, cause=START)
 
-    def book(self, message: Fill | FundingPaid | Delivery) -> list[BookedPosting]:
+    def book(self, message: Source) -> list[BookedPosting]:
         """The postings of a message, booked; those of nothing are left out."""
+        if isinstance(message, CoinsDeposited):
+            return self._deposit(message)
         return self._funding(message) if isinstance(message, FundingPaid) else self._trade(message)
+
+    def _deposit(self, deposit: CoinsDeposited) -> list[BookedPosting]:
+        size_e8, cost = self.positions.get(deposit.symbol, (0, 0))
+        self.positions[deposit.symbol] = (size_e8 + deposit.size_e8, cost + deposit.value)
+        rows: list[BookedPosting] = []
+        for asset, postings in zip((self.asset, deposit.asset), deposit_postings(deposit), strict=True):
+            cause = deposit_cause(deposit.symbol)
+            rows += self._post(postings, time_ms=deposit.time_ms, cause=cause, of=deposit, asset=asset)
+        return rows
 
     def _trade(self, fill: Fill | Delivery) -> list[BookedPosting]:
         leg = fill.leg
@@ -100,14 +124,14 @@ class LedgerReplay:
         *,
         time_ms: int,
         cause: str,
-        of: Fill | FundingPaid | Delivery | None = None,
+        of: Source | None = None,
         asset: str = "",
     ) -> list[BookedPosting]:
         asset = asset or self.asset
         self.ledger.post(asset, postings, cause=cause)
         booked = []
         symbol = of.leg if of is not None else ""
-        strategy_id = of.strategy_id if isinstance(of, Fill | Delivery) else ""
+        strategy_id = of.strategy_id if isinstance(of, Fill | Delivery | CoinsDeposited) else ""
         for account, amount in postings:
             if account != WALLET and amount:
                 wallet = self._wallets[asset] = self._wallets.get(asset, 0) - amount
@@ -151,12 +175,12 @@ class LedgerReplay:
         return found
 
 
-def _why(of: Fill | FundingPaid | Delivery | None, account: str) -> str:
+def _why(of: Source | None, account: str) -> str:
     if isinstance(of, Delivery):
         return "delivery" if account == FEES else DELIVERY_REASON
     if isinstance(of, Fill):
         return of.liquidity.value if account == FEES else of.reason
-    if account != FUNDING or of is None:
+    if account != FUNDING or not isinstance(of, FundingPaid):
         return START
     return "settlement, assumed" if of.is_assumed else "settlement at the last close" if of.is_last else "settlement"
 

@@ -189,4 +189,6 @@ def _text(value: object) -> object:
     """Numbers as text, so that a float means its shortest decimal form."""
     if value is None or isinstance(value, (bool, str, list, tuple)):
         return value
+    if isinstance(value, Mapping):
+        return {name: _text(inner) for name, inner in value.items()}
     return str(value)

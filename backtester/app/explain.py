@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backtester.account.replay import BookedPosting, LedgerReplay
-from backtester.audit.events import decode_delivery, decode_fill, decode_funding, decode_snapshot
+from backtester.audit.events import decode_delivery, decode_deposit, decode_fill, decode_funding, decode_snapshot
 from backtester.audit.journal import JournalLine, read_journal, unsealed_lines
 from backtester.audit.run_store import CONFIG_NAME, Manifest, RunDir, faces_of
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.delivery import ContractSettled, Delivery
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import ConfigError, JournalError, LedgerImbalanceError
 from backtester.domain.money import money_from_decimal
 from backtester.domain.orders import Fill
@@ -22,7 +23,7 @@ from backtester.domain.run_events import RunEnded, RunStarted
 from backtester.domain.settlement import FundingPaid
 from backtester.domain.timeframe import iso_text
 from backtester.domain.vocabulary import Market
-from backtester.engine.topics import T_ACCOUNT_SNAPSHOT, T_DELIVERIES, T_FILLS, T_FUNDING, T_RUN
+from backtester.engine.topics import T_ACCOUNT_SNAPSHOT, T_BALANCES, T_DELIVERIES, T_FILLS, T_FUNDING, T_RUN
 
 PROBLEMS_SHOWN = 10
 """More than these are counted, not told: one wrong posting makes every snapshot after it wrong."""
@@ -252,10 +253,11 @@ def _coins(manifest: Manifest) -> dict[str, str]:
     }
 
 
-_BOOKED: Mapping[str, Callable[[bytes], Fill | FundingPaid | Delivery | ContractSettled | AccountSnapshot]] = {
+_BOOKED: Mapping[str, Callable[[bytes], Fill | FundingPaid | Delivery | ContractSettled | CoinsDeposited | AccountSnapshot]] = {
     T_FILLS.name: decode_fill,
     T_FUNDING.name: decode_funding,
     T_DELIVERIES.name: decode_delivery,
+    T_BALANCES.name: decode_deposit,
     T_ACCOUNT_SNAPSHOT.name: decode_snapshot,
 }
 """The topics that change or state a balance."""

@@ -15,6 +15,7 @@ from backtester.app.funding import stored_funding
 from backtester.app.latency import latency_text, recorded_series
 from backtester.app.margin import plan_margin
 from backtester.app.market_data import MarketData
+from backtester.app.opening import coins_notes, opening_coins
 from backtester.app.option_plan import plan_options
 from backtester.app.position_mode import check_position_mode
 from backtester.app.resolve import ResolvedRun
@@ -27,6 +28,7 @@ from backtester.config.fees import bnb_discount_bps, entry_tier_bps, tier_bps
 from backtester.config.option_terms import with_contract
 from backtester.config.run_config import RunConfig, Section
 from backtester.config.venue_rules import venue_rules
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
 from backtester.domain.money import CALCULATION
@@ -89,6 +91,11 @@ def plan_run(
     fees = _scaled(models.fees or SymbolFees({key: rate[:2] for key, rate in rates.items()}), config.sim.cost_factor)
     margin = plan_margin(config, resolved.refs, chosen, fees, start_ms=resolved.start_ms, end_ms=resolved.end_ms)
     options = plan_options(config, resolved.refs, chosen, market=market, start_ms=resolved.start_ms, end_ms=resolved.end_ms)
+    opening: tuple[CoinsDeposited, ...] = ()
+    if config.account.balances:
+        first = market.open(signal_ms=(), start_ms=resolved.start_ms, end_ms=resolved.end_ms)
+        owner = strategies[0][0]
+        opening = opening_coins(config.account.balances, chosen, feed=first, start_ms=resolved.start_ms, strategy_id=owner)
     plan = Plan(
         config=config,
         specs=chosen,
@@ -103,15 +110,14 @@ def plan_run(
         margin=margin,
         open_trigger_prices=partial(StoredTriggerPrices, config, resolved.refs, start_ms=resolved.start_ms, end_ms=resolved.end_ms),
         options=options,
+        opening=opening,
     )
     lengths = sorted({timeframe_ms(name) for _, _, timeframes in strategies for name in timeframes})
+    said = (*_notes(resolved, rates, models), *_finer_notes(market), *funding.notes, *margin.notes)
     return PlannedRun(
         plan,
         tuple(lengths),
-        assumptions_in_force(
-            config,
-            (*_notes(resolved, rates, models), *_finer_notes(market), *funding.notes, *margin.notes, *options.notes, *notes),
-        ),
+        assumptions_in_force(config, (*said, *options.notes, *coins_notes(opening), *notes)),
     )
 
 
@@ -236,6 +242,8 @@ def settings_text(config: RunConfig) -> dict[str, str]:
     if config.account.leverage_by_symbol:
         rows = sorted(config.account.leverage_by_symbol.items())
         flat["account.leverage_by_symbol"] = ", ".join(f"{symbol} = {leverage}" for symbol, leverage in rows)
+    if config.account.balances:
+        flat["account.balances"] = ", ".join(f"{asset} = {amount}" for asset, amount in config.account.balances.items())
     if config.data.gap_policy == "flat":  # the others leave the candles as they are
         flat["data.gap_policy"] = config.data.gap_policy
     for index, section in enumerate(config.strategies):

@@ -56,14 +56,14 @@ def make_report(run_dir: Path, *, output: Path | None = None, png: bool = False,
 
 def _market(run: RecordedRun, data: Path | None) -> tuple[Market, RunConfig | None]:
     """What is still there of the run's market, and its configuration, None where that cannot be read."""
-    config = None
+    config, coins = None, float(run.manifest.coins_at_start)
     try:
         config = load_run_config(RunRequest(config_file=run.path / CONFIG_NAME)).config
         candles = run_candles(run.path, data=data)
-        cash = float(config.account.starting_cash)
+        cash = float(config.account.starting_cash) + coins
         return Market(candles.quote(), cash, candles.of, "", _gap_lines(candles.gaps())), config
     except BacktesterError as error:
-        cash = float(config.account.starting_cash) if config is not None else _first_cash(run)
+        cash = float(config.account.starting_cash) + coins if config is not None else _first_cash(run)
         return Market("quote", cash, None, f"The candles of the run are not there any more, so none are drawn: {error}"), config
 
 

@@ -34,12 +34,12 @@ from backtester.config.writing import config_hash, dump_toml
 from backtester.data.feed import CandleFeed
 from backtester.data.gaps import GapReport
 from backtester.domain.instruments import SymbolSpecs
-from backtester.domain.money import money_from_decimal
+from backtester.domain.money import format_money, money_from_decimal
 from backtester.domain.run_events import ControlAction, ControlEvent, RunEnded, RunStarted
 from backtester.domain.vocabulary import Market, RejectReason
 from backtester.engine.loop import Loop
 from backtester.engine.ports import MarketDataSource
-from backtester.engine.topics import T_CONTROL, T_RUN
+from backtester.engine.topics import T_BALANCES, T_CONTROL, T_RUN
 from backtester.report.marked_feed import MarkedFeed
 from backtester.report.results import MemoryFiles, Results, write_results
 
@@ -139,11 +139,16 @@ def _written(
         open_file=record.run_dir.whole_file if record.run_dir is not None else files.whole_file,
         feed=_open_marked(market, planned),
         specs=planned.plan.specs,
-        starting_cash=money_from_decimal(resolved.config.account.starting_cash),
+        starting_cash=money_from_decimal(resolved.config.account.starting_cash) + _coins_value(planned),
         start_ms=planned.plan.start_ms,
         end_ms=end_ms,
     )
     return files, results
+
+
+def _coins_value(planned: PlannedRun) -> int:
+    """Money units that the coins at the start are worth."""
+    return sum(deposit.value for deposit in planned.plan.opening)
 
 
 def _complete(manifest: Manifest, reason: str, engine: Engine, feed: CandleFeed, results: Results, *, digest: str) -> None:
@@ -189,6 +194,8 @@ def _run(resolved: ResolvedRun, engine: Engine, feed: CandleFeed) -> str:
             settings=settings_text(config),
         ),
     )
+    for deposit in engine.plan.opening:
+        bus.publish(T_BALANCES, deposit)
     bus.drain()
     reason = _to_the_end(loop)
     loop.expire_orders(RejectReason.BANKRUPT if reason == "bankrupt" else RejectReason.END_OF_RUN)
@@ -284,6 +291,7 @@ def _manifest(
         symbols=[ref.key for ref in resolved.refs],
         exchange=config.run.exchange,
         market=config.run.market,
+        coins_at_start=format_money(_coins_value(planned)) if planned.plan.opening else "0",
         quote=next(iter(planned.plan.specs.values())).money_asset,
         bases={symbol: spec.base for symbol, spec in planned.plan.specs.items() if spec.market is Market.SPOT},
         contracts={key: format(spec.contract_size, "f") for key, spec in planned.plan.specs.items() if spec.face},

@@ -26,6 +26,7 @@ from backtester.app.option_plan import OptionPlan
 from backtester.app.position_mode import is_hedged
 from backtester.config.run_config import RiskSection, RunConfig
 from backtester.data.mark_bars import MarkBars
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.legs import legs_of
@@ -44,6 +45,7 @@ from backtester.engine.routes import Routes
 from backtester.engine.schedule import Schedule
 from backtester.engine.topics import (
     T_ACCOUNT_SNAPSHOT,
+    T_BALANCES,
     T_CANDLES,
     T_CONTROL,
     T_DELIVERIES,
@@ -132,6 +134,7 @@ TOPOLOGY: tuple[TopologyRow, ...] = (
     TopologyRow(T_ORDERS_AMENDED.name, "OrderAmended", ("execution (venue)",), ("audit", "risk", "execution")),
     TopologyRow(T_LIQUIDATIONS.name, "LiquidationOrder", ("account",), ("audit", "execution", "execution (venue)")),
     TopologyRow(T_DELIVERIES.name, "ContractSettled | Delivery", ("account",), ("audit", "execution (venue)")),
+    TopologyRow(T_BALANCES.name, "CoinsDeposited", ("app",), ("audit",)),
 )
 
 
@@ -154,6 +157,8 @@ class Plan(NamedTuple):
     open_trigger_prices: Callable[[], TriggerPrices] = LastPricesOnly
     """The mark and index prices that orders may wait for, from the beginning."""
     options: OptionPlan = OptionPlan()
+    opening: Sequence[CoinsDeposited] = ()
+    """Coins that the account begins with."""
 
 
 class Engine(NamedTuple):
@@ -209,6 +214,7 @@ def build(
         marks=marks,
         trigger_prices=trigger_prices,
     )
+    venue.bring(books.lots)
     _put_on_margin(
         plan=plan, books=books, account=account, venue=venue, clock=clock, routes=routes, stored=stored, marks=margin_marks
     )
@@ -312,6 +318,7 @@ def _account(plan: Plan, books: Books, *, positions: dict[str, PositionTable], c
         drawdown_flatten=risk.max_drawdown_action == "flatten",
         kill_flatten=risk.kill_switch == "flatten",
         uses_last=not plan.margin.marks_equity,
+        opening=plan.opening,
     )
 
 
@@ -321,7 +328,12 @@ def _books(plan: Plan, marks: Mapping[str, float]) -> Books:
     if is_hedged(plan.config):
         specs, make, marks = specs_by_leg(specs), HedgedBooks, LegMarks(marks)
     quote = next(iter(specs.values())).money_asset
-    return make(specs=specs, starting_cash=cash, quote=quote, marks=marks, exact=_paying_in_base(plan))
+    return make(specs=specs, starting_cash=cash, quote=quote, marks=marks, exact=_paying_in_base(plan) | frozenset(_brought(plan)))
+
+
+def _brought(plan: Plan) -> dict[str, int]:
+    """By symbol the whole 1e-8 of the coin that the account begins with."""
+    return {deposit.symbol: deposit.size_e8 for deposit in plan.opening}
 
 
 def _paying_in_base(plan: Plan) -> frozenset[str]:
@@ -438,7 +450,7 @@ def _pricing(plan: Plan, index: IndexReader) -> FillPricing:
     sim = plan.config.sim
     options = plan.options
     pricing = partial(OptionPricing, terms=options.terms, index=index) if options.terms else FillPricing
-    return pricing(
+    made = pricing(
         specs=plan.specs,
         spread_bps=sim.spread_bps,
         spreads_bps=dict.fromkeys(options.terms, sim.option_spread_bps)
@@ -447,6 +459,9 @@ def _pricing(plan: Plan, index: IndexReader) -> FillPricing:
         fees=plan.fees,
         cost_factor=sim.cost_factor,
     )
+    if sim.spot_fee == "received":
+        made.received = ReceivedFees(specs=plan.specs, fees=plan.fees, held_e8=_brought(plan))
+    return made
 
 
 def _limits(plan: Plan, options: OptionMargins | None) -> RiskLimits:

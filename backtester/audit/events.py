@@ -9,6 +9,7 @@ import msgspec
 
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.delivery import ContractSettled, Delivery
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import JournalError
 from backtester.domain.intents import (
     AmendOrderIntent,
@@ -63,6 +64,7 @@ _Recorded = (
     | ContractSettled
     | ControlEvent
     | Delivery
+    | CoinsDeposited
     | FundingPaid
     | LiquidationOrder
     | LogEvent
@@ -137,6 +139,17 @@ def decode_delivery(raw: bytes) -> ContractSettled | Delivery:
         return _decode_delivery(raw)
     except (msgspec.DecodeError, ValueError) as error:
         raise JournalError(f"not a delivery: {error}: {raw[:120]!r}") from error
+
+
+_decode_deposit = msgspec.json.Decoder(CoinsDeposited).decode
+
+
+def decode_deposit(raw: bytes) -> CoinsDeposited:
+    """The deposit that `raw` records. Raises JournalError when it is none."""
+    try:
+        return _decode_deposit(raw)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise JournalError(f"not a deposit: {error}: {raw[:120]!r}") from error
 
 
 def decode_snapshot(raw: bytes) -> AccountSnapshot:

@@ -89,7 +89,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     `resolved_by_candles` and `resolved_by_trades` count those of them in which finer data told it, and `ambiguous_quote` is what
     hung on the others: the distance between the outcomes times the size, summed up. `finer_fingerprint` is over that finer data.
     `quote` is the asset that the run's money is in, `bases` has the base asset of each spot symbol, `contracts` how much of its
-    quote currency each inverse contract stands for.
+    quote currency each inverse contract stands for. `coins_at_start` is what the coins that it began with were worth in quote.
     """
 
     run_id: str
@@ -107,6 +107,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     quote: str = ""
     bases: dict[str, str] = {}
     contracts: dict[str, str] = {}
+    coins_at_start: str = "0"
     start: str = ""
     end: str = ""
     timeframe: str = ""

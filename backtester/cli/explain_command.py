@@ -12,6 +12,7 @@ from backtester.account.replay import BookedPosting
 from backtester.app.explain import EquityProof, Explanation, Line, RunLedger, explain
 from backtester.cli.run_argument import run_directory, runs_directory, whole_number
 from backtester.domain.delivery import Delivery
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import EXIT_DONE, EXIT_FOUND, ConfigError
 from backtester.domain.money import format_money
 from backtester.domain.orders import Fill
@@ -135,6 +136,8 @@ def _happened(posting: BookedPosting) -> str:
         return f"{of.side.value} {format(of.qty, 'f')} at {format(of.price, 'f')}"
     if isinstance(of, Delivery):
         return f"{of.side.value} {format(of.qty, 'f')} at {format(of.price, 'f')}, settled at {format(of.settlement_price, 'f')}"
+    if isinstance(of, CoinsDeposited):
+        return f"{format(of.qty, 'f')} {of.asset} at {format(of.price, 'f')}"
     if isinstance(of, FundingPaid):
         return f"{format(of.qty, 'f')} x {format(of.mark, 'f')} x {format(of.rate, 'f')}"
     return ""

@@ -170,7 +170,7 @@ def _settings(texts: Sequence[str]) -> tuple[dict[str, dict[str, Any]], dict[str
         if section == "params":
             params[key] = value
         else:
-            sections = merged(sections, {section: checked_section(section, {key: value}, origin=origin, strict=False)})
+            sections = _laid_on(sections, section, key, value, origin=origin)
     return sections, params
 
 
@@ -178,5 +178,13 @@ def _flags(flags: Sequence[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:
     sections: dict[str, dict[str, Any]] = {}
     for option, target, value in flags:
         section, _, key = target.partition(".")
-        sections = merged(sections, {section: checked_section(section, {key: value}, origin=option, strict=False)})
+        sections = _laid_on(sections, section, key, value, origin=option)
     return sections
+
+
+def _laid_on(sections: dict[str, dict[str, Any]], section: str, key: str, value: Any, *, origin: str) -> dict[str, dict[str, Any]]:
+    """`sections` with one more value; `key` may name one row of a table (`balances.BTC`), whose rows stand together."""
+    key, dot, row = key.partition(".")
+    if dot:
+        value = {**sections.get(section, {}).get(key, {}), row: value}
+    return merged(sections, {section: checked_section(section, {key: value}, origin=origin, strict=False)})

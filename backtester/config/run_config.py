@@ -225,6 +225,7 @@ class AccountSection(Section, frozen=True, kw_only=True):
     """[account]: money at the start, in the quote asset; leverage and margin of derivatives; the price that equity goes by."""
 
     starting_cash: Decimal = Decimal(10000)
+    balances: dict[str, Decimal] = {}
     leverage: Decimal = Decimal(1)
     leverage_by_symbol: dict[str, Decimal] = {}
     position_mode: Literal["one_way", "hedge"] = "one_way"
@@ -235,6 +236,10 @@ class AccountSection(Section, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         self._make_exact("starting_cash", "leverage")
         _check_amount("account.starting_cash", self.starting_cash)
+        balances = {asset: _exact(f"account.balances.{asset}", amount) for asset, amount in sorted(self.balances.items())}
+        for asset, amount in balances.items():
+            _check_amount(f"account.balances.{asset}", amount)
+        msgspec.structs.force_setattr(self, "balances", balances)
         by_symbol = {symbol: _exact(f"account.leverage_by_symbol.{symbol}", x) for symbol, x in self.leverage_by_symbol.items()}
         msgspec.structs.force_setattr(self, "leverage_by_symbol", by_symbol)
         named = [("leverage", self.leverage), *((f"leverage_by_symbol.{symbol}", x) for symbol, x in by_symbol.items())]

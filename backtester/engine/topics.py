@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.candle import Candle
 from backtester.domain.delivery import ContractSettled, Delivery
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.intents import AnyIntent
 from backtester.domain.orders import (
     Fill,
@@ -69,6 +70,7 @@ T_FUNDING: Topic[FundingPaid] = Topic("funding", 14)
 T_ORDERS_AMENDED: Topic[OrderAmended] = Topic("orders.amended", 15)
 T_LIQUIDATIONS: Topic[LiquidationOrder] = Topic("orders.liquidation", 16)
 T_DELIVERIES: Topic[ContractSettled | Delivery] = Topic("deliveries", 17)
+T_BALANCES: Topic[CoinsDeposited] = Topic("account.balances", 18)
 
 TOPICS: tuple[Topic[Any], ...] = (
     T_CANDLES,
@@ -89,4 +91,5 @@ TOPICS: tuple[Topic[Any], ...] = (
     T_ORDERS_AMENDED,
     T_LIQUIDATIONS,
     T_DELIVERIES,
+    T_BALANCES,
 )

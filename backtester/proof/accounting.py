@@ -72,7 +72,7 @@ class Accounting:
         """`contracts` are the sizes of inverse ones: a contract is worth size / price coins, and a long loses what that gains."""
         self.flows = starting_cash
         """Start, plus sales, less purchases, less fees, plus funding; a delivery is the sale or purchase that ends a position."""
-        self.fees = self.funding = Fraction(0)
+        self.fees = self.funding = self.deposited = Fraction(0)
         self.held: dict[Position, Fraction] = {}
         self.cost: dict[Position, Fraction] = {}
         self.trades: list[Trade] = []
@@ -106,6 +106,16 @@ class Accounting:
         self.cost[symbol] = cost + (signed - (closing if signed > 0 else -closing)) * worth
         self._trade(event, size, closing, worth, fee, lot)
         self._fills += 1
+
+    def deposit(self, event: dict[str, Any]) -> None:
+        """Coins that the account begins with are held, at the price that the journal values them at."""
+        symbol, size, price = position_of(event), Fraction(event["qty"]), Fraction(event["price"])
+        self.deposited += size * price
+        self.held[symbol] = self.held.get(symbol, Fraction(0)) + size
+        self.cost[symbol] = self.cost.get(symbol, Fraction(0)) + size * price
+        trade = self._open[symbol] = _Open(symbol, "buy", event["time_ms"], event["strategy_id"], -1)
+        trade.size = trade.entered = size
+        trade.entry_value = size * price
 
     def pay(self, event: dict[str, Any]) -> None:
         """A funding payment of the journal is in cash."""

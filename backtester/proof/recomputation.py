@@ -76,6 +76,8 @@ def recompute(run_dir: Path) -> Recomputed:
             elif event.topic == "funding":
                 account.pay(event.fields)
                 cash.append((event.fields["time_ms"], True, account.cash()))
+            elif event.topic == "account.balances":
+                account.deposit(event.fields)
             elif event.topic == "account.snapshot":
                 snapshots += 1
                 equity = Fraction(event.fields["equity"])
@@ -91,6 +93,7 @@ def recompute(run_dir: Path) -> Recomputed:
     trades = account.all_trades()
     _compare_trades(trade_rows, trades, levels.of(trades), account, told)
     _compare_equity(equity_rows, cash, start, told, has_outright=bool(outright), slack=account.reductions * UNIT)
+    start += account.deposited
     metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
     expected = figures(equity_rows, trade_rows, start_ms=start_ms, starting_cash=start)
     expected |= {"total_return": float(equity / start - 1), "fees": float(account.fees), "funding": float(-account.funding)}

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple, TextIO
 
 from backtester.domain.delivery import DELIVERY_REASON, Delivery
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.money import MONEY_DECIMALS, PRICE_DECIMALS, e8_from_decimal, format_money, format_scaled
 from backtester.domain.orders import Fill
 from backtester.domain.settlement import FundingPaid
@@ -26,7 +27,7 @@ TRADE_COLUMNS = (
 
 
 def write_fills(
-    file: TextIO, fills: Iterable[Fill | FundingPaid | Delivery], *, faces: Mapping[str, int] | None = None
+    file: TextIO, fills: Iterable[Fill | FundingPaid | Delivery | CoinsDeposited], *, faces: Mapping[str, int] | None = None
 ) -> FillBook:
     """The fills stand in `file`, one row each; they are returned packed for trades and equity, with the funding paid.
 
@@ -39,6 +40,9 @@ def write_fills(
     for fill in fills:
         if isinstance(fill, FundingPaid):
             book.add_payment(fill)
+            continue
+        if isinstance(fill, CoinsDeposited):
+            book.add_opening(fill)
             continue
         if isinstance(fill, Delivery):
             book.add_delivery(fill)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TextIO
 
 import msgspec
@@ -50,7 +51,7 @@ class Replay:
     """Cash and positions as the fills leave them, one instant after the other."""
 
     def __init__(self, book: FillBook, *, specs: Mapping[str, SymbolSpec], starting_cash: int) -> None:
-        self._fills = iter(book)
+        self._fills = chain(book.openings, book)
         self._next: BookedFill | None = next(self._fills, None)
         self._payments = iter(book.payments)
         self._payment = next(self._payments, None)

@@ -6,9 +6,10 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from backtester.audit.events import decode_delivery, decode_fill, decode_funding
+from backtester.audit.events import decode_delivery, decode_deposit, decode_fill, decode_funding
 from backtester.audit.journal import JournalLine
 from backtester.domain.delivery import DELIVERY_REASON, Delivery
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import JournalError, require
 from backtester.domain.legs import leg_of
 from backtester.domain.money import FEE_STEP, e8_from_decimal, money_from_decimal
@@ -21,6 +22,8 @@ FUNDING_TOPIC = "funding"
 DELIVERY_TOPIC = "deliveries"
 DELIVERY_TYPE = "delivery"
 """Stands for the order type where a position ended without an order."""
+BALANCES_TOPIC = "account.balances"
+START_REASON = "START"
 END_REASON = "END"
 """Reason of the fills that close positions when the data ends: they belong to the books of that last instant."""
 
@@ -69,6 +72,8 @@ class FillBook:
         self._at_close = bytearray()
         self.payments: list[tuple[int, int]] = []
         """(time_ms, money units) of every funding payment, received positive."""
+        self.openings: list[BookedFill] = []
+        """Coins that the account began with, as what they would have been bought for; they are no fills."""
         self._index: dict[_Words, int] = {}
         self._known: list[_Words] = []
         for fill in fills:
@@ -120,6 +125,11 @@ class FillBook:
         """Keep one more funding payment."""
         self.payments.append((paid.time_ms, money_from_decimal(paid.amount)))
 
+    def add_opening(self, deposit: CoinsDeposited) -> None:
+        """Keep coins that the account began with."""
+        price, facts = e8_from_decimal(deposit.price), (START_REASON, "", deposit.strategy_id)
+        self.openings.append(BookedFill(deposit.time_ms, deposit.symbol, deposit.size_e8, price, 0, *facts, at_close=True))
+
     def funding(self) -> int:
         """All funding received less paid, in money units."""
         return sum(amount for _, amount in self.payments)
@@ -131,8 +141,8 @@ class FillBook:
         return sum(fill.fee for fill in self)
 
 
-def fills_of(lines: Iterable[JournalLine]) -> Iterator[Fill | FundingPaid | Delivery]:
-    """The fills, funding payments and deliveries of positions among the lines of a journal, in order."""
+def fills_of(lines: Iterable[JournalLine]) -> Iterator[Fill | FundingPaid | Delivery | CoinsDeposited]:
+    """The fills, funding payments, deliveries of positions and deposits among the lines of a journal, in order."""
     for line in lines:
         if line.topic == FILLS_TOPIC:
             yield decode_fill(line.raw)
@@ -142,3 +152,5 @@ def fills_of(lines: Iterable[JournalLine]) -> Iterator[Fill | FundingPaid | Deli
             ended = decode_delivery(line.raw)
             if isinstance(ended, Delivery):
                 yield ended
+        elif line.topic == BALANCES_TOPIC:
+            yield decode_deposit(line.raw)

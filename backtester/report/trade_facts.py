@@ -18,6 +18,7 @@ import msgspec
 from backtester.audit.journal import JournalLine
 from backtester.domain.contract_value import worth
 from backtester.domain.delivery import Delivery
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.money import e8_from_decimal, money_from_decimal, price_e8
 from backtester.domain.orders import Fill
 from backtester.domain.vocabulary import OrderType, Side
@@ -116,6 +117,8 @@ class _History:
                 self.book.add(event)
                 if event.price_ticks:
                     self.tick_e8.setdefault(event.symbol, e8_from_decimal(event.price) // event.price_ticks)
+            elif isinstance(event, CoinsDeposited):
+                self.book.add_opening(event)
             elif isinstance(event, Delivery):
                 self.book.add_delivery(event)
             else:
@@ -181,8 +184,9 @@ def trade_facts(
 
 def _with_legs(history: _History) -> Iterator[tuple[Trade, list[_Leg]]]:
     """Each trade with its fills; one that crosses zero belongs to two, by size."""
-    pending: dict[str, list[_Leg]] = {}
-    held: dict[str, int] = {}
+    openings = history.book.openings
+    pending = {fill.symbol: [_Leg(-1, fill, fill.signed_e8)] for fill in openings}
+    held = {fill.symbol: fill.signed_e8 for fill in openings}
 
     def watched() -> Iterator[BookedFill]:
         for index, fill in enumerate(history.book):
@@ -195,7 +199,8 @@ def _with_legs(history: _History) -> Iterator[tuple[Trade, list[_Leg]]]:
             if crosses or 0 < abs(after) < min(abs(before), fill.lot_e8):  # what is left over is part of the next trade
                 pending.setdefault(position, []).append(_Leg(index, fill, after))
 
-    for trade in with_levels(trades_of(watched(), last_closes={}), history.waiting, tick_e8=history.tick_e8.__getitem__):
+    found = trades_of(watched(), last_closes={}, openings=openings)
+    for trade in with_levels(found, history.waiting, tick_e8=history.tick_e8.__getitem__):
         yield trade, pending.pop(trade.leg)
 
 

@@ -10,6 +10,7 @@ the entry value goes over to the symbol's next trade, or is an open trade in the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
@@ -174,15 +175,18 @@ class _Dust(NamedTuple):
         return trade
 
 
-def trades_of(fills: Iterable[BookedFill], *, last_closes: Mapping[str, float]) -> Iterator[Trade]:
+def trades_of(
+    fills: Iterable[BookedFill], *, last_closes: Mapping[str, float], openings: Iterable[BookedFill] = ()
+) -> Iterator[Trade]:
     """Closed trades as they end, then one open trade per position that is left, in the order they began, at `last_closes`.
 
     A symbol without a close is valued at its entry. A trade is closed for the reason of its last fill; where that has no more to
     say than SIGNAL and goes on to the other side, it is a REVERSE.
+    `openings` are what was held at the start: a trade of them has no first fill (-1).
     """
     running: dict[str, _Running] = {}
     dust: dict[str, _Dust] = {}
-    for place, fill in enumerate(fills):
+    for place, fill in chain(((-1, opening) for opening in openings), enumerate(fills)):
         position = fill.symbol if fill.position_side is None else fill.leg
         if position in dust:
             running[position] = dust.pop(position).again(fill, place)

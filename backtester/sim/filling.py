@@ -13,7 +13,6 @@ from backtester.domain.vocabulary import Liquidity, Side
 from backtester.engine.clock import Clock
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
-from backtester.sim.received_fees import ReceivedFees
 from backtester.sim.working_order import WorkingOrder
 
 CoversFill = Callable[[SanitizedOrder, int, int], bool]
@@ -35,7 +34,6 @@ class Filling:
         clock: Clock,
         quote: str,
         covers: CoversFill | None = None,
-        received: ReceivedFees | None = None,
     ) -> None:
         self.covers = covers
         self.lots: dict[str, int] = defaultdict(int, dict.fromkeys(specs, 0))
@@ -44,7 +42,7 @@ class Filling:
         self._liquidity = liquidity
         self._clock = clock
         self._quote = quote
-        self._received = received
+        self._received = pricing.received
 
     def allowed(self, working: WorkingOrder, bar: Candle) -> tuple[int, bool]:
         """(lots, over share): what may trade now. Reduce-only is never more than the position, and never held back."""

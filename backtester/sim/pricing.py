@@ -13,6 +13,7 @@ from backtester.domain.money import CALCULATION, price_e8, size_from_e8
 from backtester.domain.rounding import fill_price_ticks
 from backtester.domain.vocabulary import Liquidity, Side
 from backtester.sim.liquidity import volume_e8
+from backtester.sim.received_fees import ReceivedFees
 from backtester.sim.sim_models import FeeModel, FixedSlippage, SlippageModel, checked_rate_bps
 from backtester.sim.slippage_models import BarSlippage, SymbolSlippage, TickSlippage, slippage_bps
 
@@ -32,6 +33,8 @@ class FillPricing:
     ) -> None:
         """`cost_factor` multiplies spread and slippage; fees come as they are to be charged. `spreads_bps`: own ones."""
         self._specs = specs
+        self.received: ReceivedFees | None = None
+        """Set in a run whose spot fees are taken from the coin received."""
         self._factor = cost_factor
         self._fees = fees
         self._rates: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}

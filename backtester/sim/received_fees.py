@@ -18,12 +18,13 @@ class ReceivedFees:
     Any other fee is one of quote, as without it. `symbols` are those on spot.
     """
 
-    def __init__(self, *, specs: Mapping[str, SymbolSpec], fees: FeeModel) -> None:
+    def __init__(self, *, specs: Mapping[str, SymbolSpec], fees: FeeModel, held_e8: Mapping[str, int] | None = None) -> None:
+        """`held_e8` is what the account begins with."""
         self.symbols = frozenset(symbol for symbol, spec in specs.items() if spec.market is Market.SPOT)
         self._lot_e8 = {symbol: specs[symbol].lot_e8 for symbol in self.symbols}
         self._fees = fees
         self._ratios: dict[tuple[str, Side, Liquidity], tuple[int, int] | None] = {}
-        self.held_e8: dict[str, int] = dict.fromkeys(self.symbols, 0)
+        self.held_e8: dict[str, int] = dict.fromkeys(self.symbols, 0) | dict(held_e8 or {})
         """What is held of each coin, in 1e-8: with what is less than a lot."""
 
     def in_base(self, symbol: str, side: Side, liquidity: Liquidity) -> bool:

@@ -34,7 +34,6 @@ from backtester.sim.latency import LatencyModel
 from backtester.sim.limit_fill import TouchFill
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
-from backtester.sim.received_fees import ReceivedFees
 from backtester.sim.standing_orders import StandingOrders
 from backtester.sim.trigger_prices import LastPricesOnly, TriggerPrices
 from backtester.sim.working_order import WorkingOrder
@@ -79,7 +78,6 @@ class SimulatedVenue:
         carry: bool = True,
         work_bars: int = 60,
         rules: Mapping[str, VenueRules] | None = None,
-        received: ReceivedFees | None = None,
         trigger_prices: TriggerPrices | None = None,
     ) -> None:
         self._specs = specs
@@ -90,9 +88,7 @@ class SimulatedVenue:
         self._marks = marks
         self._touch = touch or touch_fill is not None
         self.intrabar = intrabar or Intrabar(specs=specs)
-        filling = Filling(
-            specs=specs, pricing=pricing, liquidity=liquidity, clock=clock, quote=quote, covers=covers_fill, received=received
-        )
+        filling = Filling(specs=specs, pricing=pricing, liquidity=liquidity, clock=clock, quote=quote, covers=covers_fill)
         self._standing = StandingOrders(
             specs=specs,
             filling=filling,
@@ -121,6 +117,10 @@ class SimulatedVenue:
         self.on_arrival = arrivals.on_arrival
         self.on_bar = matching.on_bar
         self.stops_before = matching.stops_before
+
+    def bring(self, lots: Mapping[str, int]) -> None:
+        """These lots are held, without a trade: what the account begins with."""
+        self._standing.filling.lots.update({name: held for name, held in lots.items() if held})
 
     def send(self, order: SanitizedOrder) -> None:
         """The order arrives after the order latency."""

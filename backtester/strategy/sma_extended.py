@@ -10,6 +10,7 @@ from typing import Any
 from backtester.domain.candle import Candle
 from backtester.domain.errors import ConfigError, DomainError
 from backtester.domain.intents import AnyIntent, CancelOrderIntent, MarketOrderIntent
+from backtester.domain.money import e8_from_decimal
 from backtester.domain.orders import Fill, OrderCanceled, OrderRefused, OrderRejected
 from backtester.domain.timeframe import DAY_MS, timeframe_ms
 from backtester.domain.vocabulary import CloseReason, Market, Side
@@ -111,6 +112,15 @@ class SMAExtendedStrategy(Strategy):
             if self.params.allow_short and self.ctx.spec(symbol).market is Market.SPOT:
                 raise ConfigError(f"sma_extended: parameter allow_short: {symbol} is a spot market, which cannot be sold short")
             self._positions[symbol] = TrendPosition(fast=self.params.fast, slow=self.params.slow)
+            if self.ctx.position(symbol):
+                self._begin_with(symbol)
+
+    def _begin_with(self, symbol: str) -> None:
+        """Coins that the account begins with are a position, entered at what they are valued at."""
+        trend, held = self._positions[symbol], self.ctx.closable(symbol)
+        trend.dust = NOTHING if held else self.ctx.position(symbol)
+        entry = next(view.avg_entry for view in self.ctx.account.snapshot().positions if view.symbol == symbol)
+        trend.book(signed_lots=e8_from_decimal(held) // self.ctx.spec(symbol).lot_e8, price=float(entry), time_ms=self.ctx.now_ms)
 
     def on_candle(self, candle: Candle) -> list[AnyIntent]:
         """Decides for the candle's symbol; for all of them when the day's loss limit is reached."""

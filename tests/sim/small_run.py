@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from backtester import Candle, Strategy
 from backtester.app.margin import plan_margin
 from backtester.app.market_data import SymbolRef, from_columns
+from backtester.app.opening import opening_coins
 from backtester.app.option_plan import plan_options
 from backtester.app.wiring import Engine, Plan, build
 from backtester.config.option_terms import with_contract
@@ -31,6 +32,7 @@ from backtester.data.columns import CandleColumns, slice_columns
 from backtester.data.feed import CandleFeed, SymbolStream
 from backtester.data.finer_bars import FinerBars, FinerSource
 from backtester.domain.account import AccountSnapshot
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import DataUnavailableError
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.intents import (
@@ -52,6 +54,7 @@ from backtester.domain.settlement import Settlement
 from backtester.domain.timeframe import timeframe_ms
 from backtester.domain.venue_rules import GENERIC, VenueRules
 from backtester.domain.vocabulary import ExitSize, Market, PositionSide, RejectReason, Side, TimeInForce, TriggerBy
+from backtester.engine.topics import T_BALANCES
 from backtester.sim.sim_models import FixedSlippage, SymbolFees
 
 MINUTE = 60_000
@@ -350,12 +353,13 @@ def small_run(
     end_ms = max(int(table.start_ms[-1]) for table in tables.values()) + MINUTE
     rates = {symbol: (Decimal(fee_bps[0]), Decimal(fee_bps[1])) for symbol in rules}
     fees = SymbolFees(rates)
+    start_ms = ms(start) if start else feed_start_ms
     plan = Plan(
         config=config,
         specs=rules,
         strategies=strategies,
         feed_start_ms=feed_start_ms,
-        start_ms=ms(start) if start else feed_start_ms,
+        start_ms=start_ms,
         end_ms=end_ms,
         slippage=FixedSlippage(config.sim.slippage_bps),
         fees=fees,
@@ -368,11 +372,23 @@ def small_run(
             _refs(rules),
             rules,
             market=from_columns(tables, config),
-            start_ms=ms(start) if start else feed_start_ms,
+            start_ms=start_ms,
             end_ms=end_ms,
         ),
+        opening=_opening(config, rules, tables, start_ms=start_ms, end_ms=end_ms),
     )
     return _played(plan, tables, finer or {})
+
+
+def _opening(
+    config: RunConfig, rules: Mapping[str, SymbolSpec], tables: Mapping[str, CandleColumns], *, start_ms: int, end_ms: int
+) -> tuple[CoinsDeposited, ...]:
+    """The coins at the start."""
+    if not config.account.balances:
+        return ()
+    streams = [SymbolStream(symbol, iter([table]), symbol) for symbol, table in tables.items()]
+    first = CandleFeed(streams, execution_ms=MINUTE, signal_ms=(), start_ms=start_ms, end_ms=end_ms)
+    return opening_coins(config.account.balances, rules, feed=first, start_ms=start_ms, strategy_id="s")
 
 
 def _played(plan: Plan, tables: Mapping[str, CandleColumns], finer: Mapping[int, str]) -> SmallRun:
@@ -387,6 +403,9 @@ def _played(plan: Plan, tables: Mapping[str, CandleColumns], finer: Mapping[int,
     )
     recorder = Recorder()
     engine = build(plan, feed=feed, journal=recorder, finer=finer_bars(finer) if finer else None)
+    for deposit in plan.opening:
+        engine.bus.publish(T_BALANCES, deposit)
+    engine.bus.drain()
     reason = asyncio.run(engine.loop.run())
     engine.loop.expire_orders(RejectReason.BANKRUPT if reason == "bankrupt" else RejectReason.END_OF_RUN)
     engine.loop.end_strategies()
