@@ -279,7 +279,6 @@ def _venue(
         may_trigger=risk.hold_at_trigger,
         may_amend=risk.amendments.hold,
         covers_fill=risk.covers_fill if plan.margin.terms or plan.options.terms else None,
-        received=ReceivedFees(specs=specs, fees=plan.fees) if books.exact else None,
     )
 
 
