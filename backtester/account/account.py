@@ -223,9 +223,12 @@ class Account:
         settled, parts = deliveries.of(expiry, self.books.holdings(), now_ms=self._clock.now_ms)
         for part in parts:
             message = part.message
-            symbol, signed, value = expiry.symbol, part.signed_lots, part.lot_value
+            symbol, signed, spec = expiry.symbol, part.signed_lots, self._specs[expiry.symbol]
             lots, cost = self.books.sizes[symbol], self.books.cost[symbol]
-            booked = book_fill(lots=lots, cost=cost, signed_lots=signed, lot_value=value)
+            unit, face = part.price_e8, spec.face * spec.lot_e8
+            value = 0 if face else unit * spec.lot_e8
+            price = unit if face else value
+            booked = contract_value.book_fill(lots=lots, cost=cost, signed_lots=signed, price_e8=price, face=face)
             names = {"cause": message.fill_id, "symbol": symbol, "strategy_id": message.strategy_id}
             self._book(booked, signed, value, fee=part.fee, **names)
         published = (on(T_DELIVERIES, settled), *(on(T_DELIVERIES, part.message) for part in parts))

@@ -7,26 +7,27 @@ from typing import NamedTuple
 
 from backtester.domain import options
 from backtester.domain.costs import charged_fee
-from backtester.domain.delivery import ContractSettled, Delivery, Expiry
+from backtester.domain.delivery import DELIVERY_FEE_FRAC, ContractSettled, Delivery, Expiry
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.money import FEE_STEP, decimal_from_e8, e8_from_decimal, size_from_e8
+from backtester.domain.money import FEE_STEP, ceil_div, decimal_from_e8, e8_from_decimal, size_from_e8
 from backtester.domain.option_terms import OptionTerms
 from backtester.domain.vocabulary import Side
 
 
 class DeliveredPart(NamedTuple):
-    """A strategy's position as it is closed: what the books need, in lots and money units, and what the journal is told."""
+    """A strategy's position as it is closed: what the books need, and what the journal is told. `fee` is in money units."""
 
     signed_lots: int
-    lot_value: int
+    price_e8: int
     fee: int
     message: Delivery
 
 
 class Deliveries:
-    """Positions of options at their expiry: cash-settled at the intrinsic value, with a capped fee where that is above 0.
+    """Positions in contracts that end, settled in cash. Options: at the intrinsic value, with a capped fee where that is above 0.
 
-    Source: exchange_semantics.md, sections 3 and 4.5; golden F05, F06, F07.
+    Dated futures: at the settlement price, with a fee of their value then.
+    Source: exchange_semantics.md, sections 3 and 4.5; golden B06, F05, F06, F07.
     """
 
     def __init__(self, *, specs: Mapping[str, SymbolSpec], terms: Mapping[str, OptionTerms]) -> None:
@@ -48,9 +49,43 @@ class Deliveries:
         ]
 
     def _part(self, expiry: Expiry, strategy_id: str, lots: int, *, now_ms: int) -> DeliveredPart:
+        """The end of a position of one strategy."""
+        if self._specs[expiry.symbol].option is None:
+            value_e8, fee_e8 = expiry.settlement_e8, self._future_fee_e8(expiry, abs(lots))
+        else:
+            value_e8, fee_e8 = self._option_outcome_e8(expiry, abs(lots))
+        spec, settlement = self._specs[expiry.symbol], decimal_from_e8(expiry.settlement_e8)
+        self._count += 1
+        message = Delivery(
+            now_ms,
+            expiry.symbol,
+            Side.SELL if lots > 0 else Side.BUY,
+            size_from_e8(abs(lots) * spec.lot_e8),
+            decimal_from_e8(value_e8),
+            decimal_from_e8(fee_e8),
+            spec.money_asset,
+            f"delivery-{self._count}",
+            strategy_id,
+            settlement,
+            abs(lots),
+            fee_e8,
+            expiry.is_last,
+        )
+        return DeliveredPart(-lots, value_e8, fee_e8 * FEE_STEP, message)
+
+    def _future_fee_e8(self, expiry: Expiry, lots: int) -> int:
+        """The fee on the value at the settlement price, rounded up once, in whole 1e-8."""
+        spec = self._specs[expiry.symbol]
+        numerator, denominator = DELIVERY_FEE_FRAC.as_integer_ratio()
+        if spec.face:
+            return ceil_div(lots * spec.lot_e8 * spec.face * numerator, expiry.settlement_e8 * denominator * FEE_STEP)
+        return ceil_div(lots * spec.lot_e8 * expiry.settlement_e8 * numerator, denominator * FEE_STEP)
+
+    def _option_outcome_e8(self, expiry: Expiry, lots: int) -> tuple[int, int]:
+        """(what one unit is worth, the fee on all), in whole 1e-8."""
         spec, terms = self._specs[expiry.symbol], self._terms[expiry.symbol]
         contract = self._contracts[expiry.symbol]
-        qty, settlement = size_from_e8(abs(lots) * spec.lot_e8), decimal_from_e8(expiry.settlement_e8)
+        qty, settlement = size_from_e8(lots * spec.lot_e8), decimal_from_e8(expiry.settlement_e8)
         value = options.intrinsic_value(kind=contract.kind, strike=contract.strike, price=settlement)
         outcome = options.expiry(
             kind=contract.kind,
@@ -61,21 +96,4 @@ class Deliveries:
             fee_frac=terms.delivery_fee_frac,
             cap_frac=terms.delivery_cap_frac,
         )
-        value_e8, fee_e8 = e8_from_decimal(value), e8_from_decimal(charged_fee(outcome.delivery_fee))
-        self._count += 1
-        message = Delivery(
-            now_ms,
-            expiry.symbol,
-            Side.SELL if lots > 0 else Side.BUY,
-            qty,
-            decimal_from_e8(value_e8),
-            decimal_from_e8(fee_e8),
-            spec.quote,
-            f"delivery-{self._count}",
-            strategy_id,
-            settlement,
-            abs(lots),
-            fee_e8,
-            expiry.is_last,
-        )
-        return DeliveredPart(-lots, value_e8 * spec.lot_e8, fee_e8 * FEE_STEP, message)
+        return e8_from_decimal(value), e8_from_decimal(charged_fee(outcome.delivery_fee))

@@ -15,6 +15,7 @@ from backtester.data.file_parts import numbers_of
 from backtester.data.series import Series, series_of
 from backtester.domain.errors import DataUnavailableError
 from backtester.domain.funding import ASSUMED_FRAC_PER_8H, nominal_time_ms
+from backtester.domain.future_names import delivers_ms
 from backtester.domain.money import price_e8
 from backtester.domain.settlement import Settlement
 from backtester.domain.timeframe import HOUR_MS, iso_text
@@ -37,7 +38,8 @@ def stored_funding(config: RunConfig, refs: Sequence[SymbolRef], *, start_ms: in
     Raises DataUnavailableError where a series has a hole in the range and `sim.funding_hole` is `fail`. Before its first row and
     after its last one nothing is charged, and a note says so: a contract that is not listed yet, or no more, settles nothing.
     """
-    derivatives = [ref for ref in refs if ref.market not in (Market.SPOT.value, Market.OPTION.value)]
+    funded = (Market.LINEAR.value, Market.INVERSE.value)
+    derivatives = [ref for ref in refs if ref.market in funded and delivers_ms(ref.name) is None]  # dated futures have none
     if not derivatives:
         return Funding((), ())
     if config.sim.funding == "off" or config.data.source != "catalog":

@@ -98,7 +98,7 @@ def plan_options(
         if expires_ms > end_ms:
             notes.append(f"{ref.key}: expires at {iso_text(expires_ms)} UTC, after the run's end: what is held stays open")
             continue
-        expiry = _settled(ref.key, found, expires_ms)
+        expiry = settled_at(ref.key, found, expires_ms)
         expiries.append(expiry)
         price = "the last close, for no average over half an hour is stored" if expiry.is_last else "the mean of the last half hour"
         notes.append(f"{ref.key}: settled at {price}, of {found.name}")
@@ -107,7 +107,7 @@ def plan_options(
     return OptionPlan(terms, underlyings, tuple(expiries), tuple(notes), start_ms, end_ms)
 
 
-def _settled(key: str, underlying: Underlying, expires_ms: int) -> Expiry:
+def settled_at(key: str, underlying: Underlying, expires_ms: int) -> Expiry:
     """The mean of the closes of the last half hour where all are stored, else the last close of the day before, flagged."""
     length_ms = underlying.length_ms
     closes = dict(_closes(underlying, expires_ms - DAY_MS, expires_ms))

@@ -12,6 +12,7 @@ import msgspec
 
 from backtester.app.assumptions import assumptions_in_force
 from backtester.app.funding import stored_funding
+from backtester.app.future_plan import plan_futures
 from backtester.app.latency import latency_text, recorded_series
 from backtester.app.margin import plan_margin
 from backtester.app.market_data import MarketData
@@ -96,6 +97,7 @@ def plan_run(
         first = market.open(signal_ms=(), start_ms=resolved.start_ms, end_ms=resolved.end_ms)
         owner = strategies[0][0]
         opening = opening_coins(config.account.balances, chosen, feed=first, start_ms=resolved.start_ms, strategy_id=owner)
+    futures = plan_futures(config, resolved.refs, chosen, market=market, start_ms=resolved.start_ms, end_ms=resolved.end_ms)
     plan = Plan(
         config=config,
         specs=chosen,
@@ -111,13 +113,14 @@ def plan_run(
         open_trigger_prices=partial(StoredTriggerPrices, config, resolved.refs, start_ms=resolved.start_ms, end_ms=resolved.end_ms),
         options=options,
         opening=opening,
+        futures=futures,
     )
     lengths = sorted({timeframe_ms(name) for _, _, timeframes in strategies for name in timeframes})
     said = (*_notes(resolved, rates, models), *_finer_notes(market), *funding.notes, *margin.notes)
     return PlannedRun(
         plan,
         tuple(lengths),
-        assumptions_in_force(config, (*said, *options.notes, *coins_notes(opening), *notes)),
+        assumptions_in_force(config, (*said, *options.notes, *futures.notes, *coins_notes(opening), *notes)),
     )
 
 

@@ -52,7 +52,7 @@ def find_underlying(
     for one in _reaching(index, start_ms, end_ms):
         return _of_catalog(config, one)
     for other in own:
-        return _of_run(config, other, market)
+        return of_run(config, other, market)
     for one in _reaching([one for one in stored if one.kind != "index"], start_ms, end_ms):
         return _of_catalog(config, one)
     held = "; ".join(
@@ -104,7 +104,8 @@ def _of_catalog(config: RunConfig, stored: StoredSeries) -> Underlying:
     )
 
 
-def _of_run(config: RunConfig, ref: SymbolRef, market: MarketData) -> Underlying:
+def of_run(config: RunConfig, ref: SymbolRef, market: MarketData) -> Underlying:
+    """The execution bars of a symbol of this run."""
     timeframe = config.run.execution_timeframe
 
     def read(start_ms: int, end_ms: int) -> Iterator[pa.Table]:

@@ -20,6 +20,7 @@ from backtester.account.margins import Margins
 from backtester.account.mark_prices import SeriesMarks
 from backtester.account.option_liquidations import OptionLiquidations
 from backtester.account.option_margins import OptionMargins
+from backtester.app.future_plan import FuturePlan
 from backtester.app.latency import run_latency
 from backtester.app.margin import MarginPlan
 from backtester.app.option_plan import OptionPlan
@@ -159,6 +160,7 @@ class Plan(NamedTuple):
     options: OptionPlan = OptionPlan()
     opening: Sequence[CoinsDeposited] = ()
     """Coins that the account begins with."""
+    futures: FuturePlan = FuturePlan()
 
 
 class Engine(NamedTuple):
@@ -235,7 +237,7 @@ def build(
         start_ms=plan.start_ms,
         end_ms=plan.end_ms,
         snapshot_every_ms=timeframe_ms(config.account.snapshot_every),
-        settlements=sorted((*plan.settlements, *plan.options.expiries), key=lambda one: one.time_ms),
+        settlements=sorted((*plan.settlements, *plan.options.expiries, *plan.futures.expiries), key=lambda one: one.time_ms),
         kill_at_ms=None if config.risk.kill_at is None else parse_time_ms(config.risk.kill_at, what="risk.kill_at"),
         on_progress=on_progress,
     )
@@ -435,13 +437,14 @@ def _put_on_options(
     marks: Mapping[str, float],
     index: IndexReader,
 ) -> None:
-    """In a run with options the account delivers them, and margins and liquidates what is sold; any other knows nothing of it."""
+    """The account delivers what ends in the run; in one with options it margins and liquidates what is sold."""
     specs, terms = plan.specs, plan.options.terms
+    if terms or plan.futures.expiries:
+        account.deliveries = Deliveries(specs=specs, terms=terms)
     if not terms:
         return
     margins = OptionMargins(specs=specs, terms=terms, lots=books.lots, cost=books.cost, marks=marks, index=index)
     books.options = margins
-    account.deliveries = Deliveries(specs=specs, terms=terms)
     account.option_liquidations = OptionLiquidations(margins=margins, books=books, clock=clock, routes=routes)
 
 

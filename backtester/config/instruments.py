@@ -18,6 +18,7 @@ from backtester.config.layers import plain
 from backtester.config.option_terms import named_option, with_contract
 from backtester.config.sample_symbols import SAMPLE_EXCHANGE, SAMPLE_LABEL, base_and_quote, sample_symbol
 from backtester.domain.errors import ConfigError
+from backtester.domain.future_names import delivers_ms
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs, unknown_symbol
 from backtester.domain.order_bounds import PriceBand
 from backtester.domain.timeframe import parse_time_ms
@@ -38,7 +39,8 @@ def _none_stored(exchange: str, market: str, name: str) -> tuple[SymbolSpec, ...
 class InstrumentRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One `[[instruments]]` table; prices and notionals in quote, sizes in base, times ISO (UTC), `valid_to` exclusive.
 
-    Sizes of inverse contracts are numbers of contracts, each of `contract_size` of the quote asset.
+    Sizes of inverse contracts are numbers of contracts, each of `contract_size` of the quote asset. `expires` is when a dated
+    future is delivered, where its name does not say it.
     """
 
     symbol: str
@@ -58,6 +60,7 @@ class InstrumentRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     price_band: PriceBand | None = None
     contract_size: Decimal = Decimal(1)
     settle: str | None = None
+    expires: str | None = None
     valid_from: str = "1970-01-01"
     valid_to: str | None = None
     tradable: bool = True
@@ -88,6 +91,7 @@ class InstrumentRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             max_notional=self.max_notional,
             contract_size=self.contract_size,
             settle=self.settle,
+            expires_ms=None if self.expires is None else parse_time_ms(self.expires, what="expires"),
             valid_from_ms=parse_time_ms(self.valid_from, what="valid_from"),
             valid_to_ms=None if self.valid_to is None else parse_time_ms(self.valid_to, what="valid_to"),
             tradable=self.tradable,
@@ -129,8 +133,12 @@ def load_specs(
 
 
 def _whole(spec: SymbolSpec, name: str) -> SymbolSpec:
-    """The spec as a run needs it: of an option with what its name at the exchange says."""
-    return with_contract(spec, name) if spec.market is Market.OPTION else spec
+    """The spec as a run needs it: of an option, or a dated future, with what its name at the exchange says."""
+    if spec.market is Market.OPTION:
+        return with_contract(spec, name)
+    if spec.market in {Market.LINEAR, Market.INVERSE} and spec.expires_ms is None and (end_ms := delivers_ms(name)) is not None:
+        return msgspec.structs.replace(spec, expires_ms=end_ms)
+    return spec
 
 
 def instrument_rows(path: Path) -> dict[InstrumentKey, tuple[InstrumentRow, ...]]:

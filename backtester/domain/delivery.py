@@ -13,6 +13,10 @@ DELIVERY_REASON = CloseReason.DELIVERY.value
 """Reason of the trades that a delivery ends."""
 
 
+DELIVERY_FEE_FRAC = Decimal("0.0005")
+"""Of the value at the settlement price, of dated futures (exchange_semantics.md, section 3; golden B06)."""
+
+
 class Expiry(NamedTuple):
     """A contract ends at `time_ms` and is settled at `settlement_e8`, a price of its underlying in 1e-8 quote.
 
@@ -38,8 +42,8 @@ class ContractSettled(Message, frozen=True, gc=False, tag="contract_settled", om
 class Delivery(Message, frozen=True, gc=False, tag="delivery", omit_defaults=True):
     """A strategy's position in a contract that has ended is closed by `side` at `price`, for a delivery fee.
 
-    `price` is what one unit is worth at the settlement price: of an option its intrinsic value, 0 out of the money. `fill_id`
-    names it in fills.csv and as the cause of its postings. `fee` is in `fee_asset`, in whole 1e-8 of it (`fee_e8`).
+    `price` is that of the settlement, of an option its intrinsic value at it. `fill_id` names it in fills.csv and as the cause of
+    its postings. `fee` is in `fee_asset`, in whole 1e-8 of it (`fee_e8`).
     """
 
     symbol: str

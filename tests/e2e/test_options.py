@@ -76,7 +76,9 @@ def test_a_delivery_that_is_not_what_the_option_was_worth_is_found(straddle):
     assert wrong_delivery(event) == ""
     assert "it is worth 50.0" in wrong_delivery(event | {"price": "51"})
     assert "it is worth 0.0" in wrong_delivery(event | {"symbol": PUT})
-    assert wrong_delivery(event | {"symbol": "ETHUSDT"}) == ""
+    future = event | {"symbol": "ETHUSDT_250530", "price": "2550"}
+    assert wrong_delivery(future) == ""
+    assert "delivered at 50" in wrong_delivery(future | {"price": "50"})
 
 
 def test_the_way_of_the_money_is_explained(straddle):

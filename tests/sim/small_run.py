@@ -21,6 +21,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from backtester import Candle, Strategy
+from backtester.app.future_plan import plan_futures
 from backtester.app.margin import plan_margin
 from backtester.app.market_data import SymbolRef, from_columns
 from backtester.app.opening import opening_coins
@@ -367,6 +368,14 @@ def small_run(
         settlements=tuple(settlements),
         open_trigger_prices=partial(OtherPrices, prices or {}),
         margin=plan_margin(config, _refs(rules), rules, fees, start_ms=feed_start_ms, end_ms=end_ms),
+        futures=plan_futures(
+            config,
+            _refs(rules),
+            rules,
+            market=from_columns(tables, config),
+            start_ms=ms(start) if start else feed_start_ms,
+            end_ms=end_ms,
+        ),
         options=plan_options(
             config,
             _refs(rules),
