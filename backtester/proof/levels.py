@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -57,8 +57,10 @@ class Levels:
             ticks = fields.get("trigger_ticks", 0) or fields.get("price_ticks", 0)
             self._orders[fields["order_id"]].prices.append((self._fills, ticks))
 
-    def of(self, trades: Iterable[Trade]) -> list[tuple[Fraction | None, Fraction | None]]:
-        """(stop, target) of each trade, None where there was none."""
+    def of(
+        self, trades: Iterable[Trade], *, entry_price: Callable[[Trade], Fraction]
+    ) -> list[tuple[Fraction | None, Fraction | None]]:
+        """(stop, target) of each trade, None where there was none. `entry_price` is asked for those with a trailing stop."""
         by_position: dict[Position, list[_Order]] = {}
         for order in self._orders.values():
             by_position.setdefault(position_of(order.fields), []).append(order)
@@ -76,7 +78,7 @@ class Levels:
             ours = [order for order in before if order.fields["side"] != trade.side]
             stop = next((order for order in ours if order.is_stop), None)
             target = next((order for order in ours if not order.is_stop), None)
-            found.append((self._price(stop, trade), self._price(target, trade)))
+            found.append((self._price(stop, trade, entry_price), self._price(target, trade, entry_price)))
         return found
 
     def _fill(self, fields: dict[str, Any]) -> None:
@@ -86,7 +88,7 @@ class Levels:
             self._orders[fields["order_id"]].gone = self._fills
         self._fills += 1
 
-    def _price(self, order: _Order | None, trade: Trade) -> Fraction | None:
+    def _price(self, order: _Order | None, trade: Trade, entry_price: Callable[[Trade], Fraction]) -> Fraction | None:
         if order is None:
             return None
         tick = self._tick[trade.symbol]
@@ -94,7 +96,7 @@ class Levels:
             return tick * order.price_at(trade.first_fill)
         if order.fields.get("trigger_ticks"):
             return None
-        entry = trade.entry_value / trade.qty
+        entry = entry_price(trade)
         trail_ticks, trail_e8 = int(order.fields.get("trail_ticks", 0)), int(order.fields.get("trail_e8", 0))
         away = tick * trail_ticks if trail_ticks else entry * trail_e8 / 10**8
         return entry - away if trade.side == "buy" else entry + away

@@ -91,7 +91,8 @@ def recompute(run_dir: Path) -> Recomputed:
     _compare_fills(_rows(run_dir / "fills.csv"), fills, told)
     trade_rows, equity_rows = _rows(run_dir / "trades.csv"), _rows(run_dir / "equity.csv")
     trades = account.all_trades()
-    _compare_trades(trade_rows, trades, levels.of(trades), account, told)
+    guards = levels.of(trades, entry_price=lambda trade: _price(account, trade, trade.entry_value)[0])
+    _compare_trades(trade_rows, trades, guards, account, told)
     _compare_equity(equity_rows, cash, start, told, has_outright=bool(outright), slack=account.reductions * UNIT)
     start += account.deposited
     metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
@@ -216,8 +217,9 @@ def _compare_trades(
         rounded = trade.rounded * UNIT / abs(trade.entry_value)
         checks.append(("pnl_frac", net / abs(trade.entry_value), UNIT + rounded * (1 + abs(net / trade.entry_value))))
         wrong += [name for name, value, allowed in checks if abs(Fraction(row[name]) - value) > allowed]
+        allowed = 2 * checks[0][2]  # a trailing stop begins its distance from the entry price
         for name, level in zip(("stop_price", "target_price"), guards, strict=True):
-            if (level is None) is not (row[name] == "") or (level is not None and abs(Fraction(row[name]) - level) > UNIT):
+            if (level is None) is not (row[name] == "") or (level is not None and abs(Fraction(row[name]) - level) > allowed):
                 wrong.append(name)
         if (row["is_open"] == "true") is not (trade.exit_value is None):
             wrong.append("is_open")

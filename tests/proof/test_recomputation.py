@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 import backtester
-from backtester import Candle, LimitOrderIntent, MarketOrderIntent, Side, Strategy
+from backtester import Candle, LimitOrderIntent, MarketOrderIntent, Side, Strategy, TrailingStopIntent
 from backtester.audit.events import decode_event
 from backtester.audit.journal import FileJournal, read_journal
 from backtester.cli.main import main
@@ -62,6 +62,26 @@ def test_a_whole_run_agrees_to_the_last_digit(whole_run):
     done = recompute(whole_run)
     assert done.differences == ()
     assert done.fills > 100 and done.snapshots > 100 and done.trades >= 2 and done.figures >= 14
+
+
+class Trailing(Strategy):
+    """Always long of a thousand contracts, behind a stop that follows at 77 bps."""
+
+    def on_candle(self, candle: Candle):
+        if self.ctx.position(candle.symbol) or self.ctx.open_orders(candle.symbol):
+            return None
+        follows = TrailingStopIntent(symbol=candle.symbol, side=Side.SELL, qty=1000, trail_bps=77, reduce_only=True)
+        return [MarketOrderIntent(symbol=candle.symbol, side=Side.BUY, qty=1000), follows]
+
+
+def test_stops_that_follow_an_entry_in_coins_agree(tmp_path):
+    run = backtester.run(
+        Trailing, symbols=["BTCUSD"], market="inverse", timeframe="1h", cash="0.5", output=tmp_path, settings={"data.sample_days": "4"}
+    )  # fmt: skip
+    assert recompute(run.path).differences == ()
+    assert run.trades["stop_price"].null_count() == 0 and len(run.trades) > 10
+    said = altered(run.path, tmp_path, "trades.csv", ",trailing_stop,", ",stop_market,")
+    assert any("order_type" in sentence for sentence in said)
 
 
 @needs_shared

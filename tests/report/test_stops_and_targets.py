@@ -194,7 +194,9 @@ def test_the_program_that_verifies_finds_the_same_by_itself(seed: int) -> None:
     proven = account.all_trades()
     found = trades(run)
     assert len(found) == len(proven)
-    for ours, theirs, (stop, target) in zip(found, proven, levels.of(proven), strict=True):
+    for ours, theirs, (stop, target) in zip(
+        found, proven, levels.of(proven, entry_price=lambda one: one.entry_value / one.qty), strict=True
+    ):
         assert (ours.close_reason, ours.order_type, ours.first_fill, ours.last_fill) == (
             theirs.close_reason, theirs.order_type, theirs.first_fill, theirs.last_fill,
         )  # fmt: skip
