@@ -43,7 +43,7 @@ def _deposit(
 ) -> CoinsDeposited:
     symbol = coins.get(asset)
     if symbol is None:
-        quote = next(iter(specs.values())).quote
+        quote = next(iter(specs.values())).money_asset
         hint = (
             "the quote asset is account.starting_cash"
             if asset == quote

@@ -75,6 +75,7 @@ class Accounting:
         self.fees = self.funding = self.deposited = Fraction(0)
         self.held: dict[Position, Fraction] = {}
         self.cost: dict[Position, Fraction] = {}
+        self._lots: dict[Position, Fraction] = {}
         self.trades: list[Trade] = []
         self.reductions = 0
         """How many amounts may have been rounded by a unit: profits of reductions, and values of inverse contracts."""
@@ -104,6 +105,7 @@ class Accounting:
         if closing:
             cost -= cost * closing / abs(held)
         self.cost[symbol] = cost + (signed - (closing if signed > 0 else -closing)) * worth
+        self._lots[symbol] = lot
         self._trade(event, size, closing, worth, fee, lot)
         self._fills += 1
 
@@ -116,6 +118,10 @@ class Accounting:
         trade = self._open[symbol] = _Open(symbol, "buy", event["time_ms"], event["strategy_id"], -1)
         trade.size = trade.entered = size
         trade.entry_value = size * price
+
+    def in_position(self) -> bool:
+        """Whether anything is held that can be closed: a lot at least, or coins that were never traded."""
+        return any(size and abs(size) >= self._lots.get(position, 0) for position, size in self.held.items())
 
     def pay(self, event: dict[str, Any]) -> None:
         """A funding payment of the journal is in cash."""

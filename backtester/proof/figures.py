@@ -17,7 +17,6 @@ def figures(rows: Sequence[Row], trades: Sequence[Row], *, start_ms: int, starti
     """
     found: dict[str, float | None] = {}
     if rows:
-        found["exposure"] = sum(1 for row in rows if Fraction(row["exposure"])) / len(rows)
         found.update(_of_days(rows, start_ms, starting_cash))
     closed = [Fraction(row["net_pnl"]) for row in trades if row["is_open"] == "false"]
     gross = [Fraction(row["gross_pnl"]) for row in trades if row["is_open"] == "false"]

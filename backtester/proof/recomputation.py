@@ -56,7 +56,7 @@ def recompute(run_dir: Path) -> Recomputed:
     account, levels = Accounting(start, outright=outright, contracts=contracts), Levels()
     coins = {symbol: asset for symbol, asset in manifest.get("bases", {}).items() if markets[symbol] == "spot"}
     fills: list[dict[str, Any]] = []
-    cash: list[tuple[int, bool, Fraction]] = []
+    cash: list[tuple[int, bool, Fraction, bool]] = []
     equity = start
     events = snapshots = 0
     try:
@@ -66,18 +66,19 @@ def recompute(run_dir: Path) -> Recomputed:
             if event.topic == "fills":
                 fills.append(event.fields)
                 account.fill(event.fields)
-                cash.append((event.fields["time_ms"], bool(event.fields["bar_fill"]), account.cash()))
+                cash.append((event.fields["time_ms"], bool(event.fields["bar_fill"]), account.cash(), account.in_position()))
             elif event.topic == "deliveries" and "fill_id" in event.fields:
                 fills.append(event.fields | _DELIVERED | {"order_id": event.fields["fill_id"]})
                 account.fill(fills[-1])
-                cash.append((event.fields["time_ms"], True, account.cash()))
+                cash.append((event.fields["time_ms"], True, account.cash(), account.in_position()))
                 if problem := wrong_delivery(event.fields):
                     told.add("journal", f"line {event.line}: {problem}")
             elif event.topic == "funding":
                 account.pay(event.fields)
-                cash.append((event.fields["time_ms"], True, account.cash()))
+                cash.append((event.fields["time_ms"], True, account.cash(), account.in_position()))
             elif event.topic == "account.balances":
                 account.deposit(event.fields)
+                cash.append((event.fields["time_ms"], True, account.cash(), account.in_position()))
             elif event.topic == "account.snapshot":
                 snapshots += 1
                 equity = Fraction(event.fields["equity"])
@@ -93,11 +94,12 @@ def recompute(run_dir: Path) -> Recomputed:
     trades = account.all_trades()
     guards = levels.of(trades, entry_price=lambda trade: _price(account, trade, trade.entry_value)[0])
     _compare_trades(trade_rows, trades, guards, account, told)
-    _compare_equity(equity_rows, cash, start, told, has_outright=bool(outright), slack=account.reductions * UNIT)
+    held_rows = _compare_equity(equity_rows, cash, start, told, has_outright=bool(outright), slack=account.reductions * UNIT)
     start += account.deposited
     metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
     expected = figures(equity_rows, trade_rows, start_ms=start_ms, starting_cash=start)
     expected |= {"total_return": float(equity / start - 1), "fees": float(account.fees), "funding": float(-account.funding)}
+    expected |= {"exposure": held_rows / len(equity_rows)} if equity_rows else {}
     compared = _compare_figures(metrics, expected, told)
     least, most = drawdown_bounds(equity_rows, start)
     if metrics["max_drawdown"] is not None and not least - TOLERANCE <= metrics["max_drawdown"] <= most + TOLERANCE:
@@ -237,20 +239,24 @@ def _price(account: Accounting, trade: Trade, value: Fraction) -> tuple[Fraction
 
 def _compare_equity(
     rows: Iterable[Row],
-    changes: list[tuple[int, bool, Fraction]],
+    changes: list[tuple[int, bool, Fraction, bool]],
     start: Fraction,
     told: _Differences,
     *,
     has_outright: bool,
     slack: Fraction,
-) -> None:
-    """Cash of each row is that after the fills and payments up to it; equity, cash, profit, minimum and maximum fit together."""
-    index, cash, before_ms = 0, start, -1
+) -> int:
+    """Cash of each row is that after the fills and payments up to it; equity, cash, profit, minimum and maximum fit together.
+
+    Returns how many rows had a position.
+    """
+    index, cash, before_ms, is_held, held_rows = 0, start, -1, False, 0
     for number, row in enumerate(rows, start=2):
         time_ms = int(row["time_ms"])
         while index < len(changes) and (changes[index][0] < time_ms or (changes[index][0] == time_ms and changes[index][1])):
-            cash = changes[index][2]
+            _, _, cash, is_held = changes[index]
             index += 1
+        held_rows += is_held
         equity, low, high = Fraction(row["equity"]), Fraction(row["equity_min"]), Fraction(row["equity_max"])
         problems = []
         if abs(Fraction(row["cash"]) - cash) > slack:
@@ -264,6 +270,7 @@ def _compare_equity(
         before_ms = time_ms
         for problem in problems:
             told.add("equity.csv", f"line {number}: {problem}")
+    return held_rows
 
 
 def _compare_figures(metrics: dict[str, Any], expected: dict[str, float | None], told: _Differences) -> int:

@@ -70,6 +70,9 @@ class Replay:
 
         In hedge mode a symbol may have two.
         """
+        self.is_in_position = False
+        """Whether anything is held but dust: less than a lot, which no order can close."""
+        self._lots_e8: dict[str, int] = {}
 
     def advance(self, time_ms: int) -> None:
         """The books hold what belongs to the instant `time_ms` and nothing later."""
@@ -84,6 +87,8 @@ class Replay:
         self.due_ms = self._due_ms()
         positions = ((split_leg(leg)[0], *held) for leg, held in self._positions.items())
         self.held = [(symbol, size, cost, self._faces[symbol]) for symbol, size, cost in positions if size]
+        lots_e8 = self._lots_e8
+        self.is_in_position = any(size and abs(size) >= lots_e8[leg] for leg, (size, _) in self._positions.items())
         self.cost = sum(cost for _, _, cost, _ in self.held)
         self.base = self.cash - sum(cost for symbol, _, cost, _ in self.held if not self._outright[symbol])
 
@@ -96,6 +101,7 @@ class Replay:
         size, cost = self._positions.get(position, (0, 0))
         booked = book_fill(lots=size, cost=cost, signed_lots=fill.signed_e8, price_e8=fill.price_e8, face=fill.face)
         self._positions[position] = (booked.lots, booked.cost)
+        self._lots_e8[position] = fill.lot_e8
         if self._outright[fill.symbol]:
             self.cash -= fill.signed_e8 * fill.price_e8
         else:
@@ -185,7 +191,7 @@ class _Curve:
                 highest = equity
             self._tick_ms = time_ms
             if signals is None or signals:
-                self._rows_held += bool(held)
+                self._rows_held += replay.is_in_position
                 rows.append(self._row(time_ms, equity, value - replay.cost, exposure, lowest, highest))
                 row_is_new = True
         self._equity, self._lowest, self._highest, self._row_is_new = equity, lowest, highest, row_is_new

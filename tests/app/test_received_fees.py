@@ -95,6 +95,12 @@ def test_metrics_have_the_fees_in_quote(made: Path) -> None:
     assert json.loads((made / "metrics.json").read_text())["fees"] == pytest.approx(float(fees))
 
 
+def test_dust_is_no_exposure(made: Path) -> None:
+    exposure = json.loads((made / "metrics.json").read_text())["exposure"]
+    held = [row for row in table(made, "equity.csv") if Fraction(row["exposure"])]
+    assert 0.3 < exposure < 0.7 < len(held) / len(table(made, "equity.csv"))
+
+
 def test_explain_tells_where_the_coins_came_from(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["explain", str(made), "--asset", "AAA", "--all", "--json"]) == 0
