@@ -6,11 +6,13 @@ import asyncio
 import random
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from margin_worlds import is_hedged, leverage_of, tiers_of
 from msgspec.structs import replace
+from other_prices import OtherPrices
 
 from backtester import (
     AmendOrderIntent,
@@ -34,6 +36,7 @@ from backtester import (
     TakeProfitOrderIntent,
     TimeInForce,
     TrailingStopIntent,
+    TriggerBy,
 )
 from backtester.app.margin import plan_margin
 from backtester.app.market_data import SymbolRef
@@ -227,7 +230,9 @@ class _Anything(Strategy):
             closing: dict[str, Any] = {"close_on_trigger": True} if draw.random() < 0.2 else {}
             if closing and draw.random() < 0.5:
                 closing["qty"] = None
-            waiting = {**facts, **closing}
+            by = random.Random(f"{self.seed} {self.ctx.now_ms} {qty}").choice([None, None, *TriggerBy])
+            waiting = {**facts, **closing, "trigger_by": by}
+            exits |= {"trigger_by": by} if exits else {}
             kind = draw.randint(0, 10)
             if exits:
                 exits["exit_size"] = draw.choice(list(ExitSize))
@@ -312,6 +317,7 @@ def run(world: World, *, bars: dict[str, CandleColumns] | None = None, routing: 
         slippage=FixedSlippage(config.sim.slippage_bps),
         fees=fees,
         rules=dict.fromkeys(tables, world.rules),
+        open_trigger_prices=partial(OtherPrices, world.seed, world.bars),
         margin=plan_margin(config, refs, world.specs, fees, start_ms=first_ms, end_ms=end_ms),
         opening=opening,
     )
