@@ -12,7 +12,7 @@ from backtester.strategy import execution, indicators
 from backtester.strategy.base import Strategy
 from backtester.strategy.context import StrategyContext
 from backtester.strategy.registry import load_strategy
-from tests.sim.small_run import small_run
+from tests.sim.small_run import flat, small_run
 from tests.support.fake_context import Driver
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -39,7 +39,7 @@ def test_the_example_runs_as_it_is_written(tmp_path):
 def test_every_code_block_executes(block):
     names = {"__name__": "example"}
     exec(compile(block, "docs/writing_a_strategy.md", "exec"), names)
-    assert {"Cross", "Patient", "average"} & set(names)
+    assert {"Cross", "Patient", "BothWays", "average"} & set(names)
 
 
 def test_the_example_of_executions_enters_patiently_and_leaves_by_its_rules(tmp_path):
@@ -49,6 +49,13 @@ def test_the_example_of_executions_enters_patiently_and_leaves_by_its_rules(tmp_
     )
     run = small_run(rising, load_strategy(str(tmp_path / "patient.py")).strategy)
     assert [(fill.side.value, fill.qty, fill.reason) for fill in run.fills] == [("buy", 2, "SIGNAL"), ("sell", 2, "SL_HIT")]
+
+
+def test_the_example_of_hedge_mode_holds_both_sides(tmp_path):
+    (tmp_path / "both.py").write_text(next(block for block in BLOCKS if "class BothWays" in block))
+    made = load_strategy(str(tmp_path / "both.py")).strategy
+    run = small_run(flat("00:00", 5), made, account={"position_mode": "hedge"})
+    assert {view.leg: float(view.qty) for view in run.snapshots[-1].positions} == {"AAAUSDT long": 0.01, "AAAUSDT short": -0.01}
 
 
 def test_every_execution_is_in_its_table():
