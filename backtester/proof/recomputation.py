@@ -186,6 +186,7 @@ def _compare_fills(rows: Iterable[Row], fills: Iterable[dict[str, Any]], told: _
         wrong = [name for name in amounts if Fraction(row[name]) != Fraction(event[name])]
         wrong += [name for name in texts if row[name] != str(event[name])]
         wrong += [name for name in ("bar_fill", "over_share") if row[name] != str(event[name]).lower()]
+        wrong += ["position_side"] if (row.get("position_side") or "") != (event.get("position_side") or "") else []
         if wrong:
             told.add("fills.csv", f"line {number}: {', '.join(wrong)} differ from the journal's fill {event['fill_id']}")
 

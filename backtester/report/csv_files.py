@@ -12,13 +12,15 @@ from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.money import MONEY_DECIMALS, PRICE_DECIMALS, e8_from_decimal, format_money, format_scaled
 from backtester.domain.orders import Fill
 from backtester.domain.settlement import FundingPaid
+from backtester.domain.vocabulary import PositionSide
 from backtester.report.fill_book import DELIVERY_TYPE, FillBook
 from backtester.report.trades import Trade
 
 FILLS_NAME = "fills.csv"
 TRADES_NAME = "trades.csv"
 FILL_COLUMNS = (
-    "time_ms,symbol,side,qty,price,fee,fee_asset,liquidity,order_id,fill_id,reason,order_type,bar_fill,strategy_id,note,over_share"
+    "time_ms,symbol,side,qty,price,fee,fee_asset,liquidity,order_id,fill_id,reason,order_type,bar_fill,strategy_id,note,over_share,"
+    "position_side"
 )
 TRADE_COLUMNS = (
     "symbol,side,qty,entry_time_ms,exit_time_ms,entry_price,exit_price,gross_pnl,fees,net_pnl,pnl_frac,close_reason,order_type,"
@@ -67,6 +69,7 @@ def write_fills(
                 fill.strategy_id,
                 fill.note.value,
                 _flag(fill.over_share),
+                _side(fill.position_side),
             )
         )
     return book
@@ -76,7 +79,7 @@ def _delivered(ended: Delivery) -> tuple[object, ...]:
     """The row of a position that ended without an order, in the columns of a fill."""
     amounts = (_amount(ended.qty), _amount(ended.price), format_scaled(ended.fee_e8, PRICE_DECIMALS))
     names = (ended.fee_asset, "", ended.fill_id, ended.fill_id, DELIVERY_REASON, DELIVERY_TYPE)
-    rest = (_flag(True), ended.strategy_id, "last" if ended.is_last else "", _flag(False))
+    rest = (_flag(True), ended.strategy_id, "last" if ended.is_last else "", _flag(False), _side(ended.position_side))
     return (ended.time_ms, ended.symbol, ended.side.value, *amounts, *names, *rest)
 
 
@@ -116,7 +119,7 @@ def write_trades(file: TextIO, trades: Iterable[Trade]) -> TradeCount:
                 trade.strategy_id,
                 _level(trade.stop_price),
                 _level(trade.target_price),
-                trade.position_side.value if trade.position_side is not None else "",
+                _side(trade.position_side),
             )
         )
     return TradeCount(closed, won, still_open)
@@ -128,6 +131,10 @@ def _amount(value: Decimal) -> str:
 
 def _level(price: int | None) -> str:
     return "" if price is None else format_money(price)
+
+
+def _side(side: PositionSide | None) -> str:
+    return side.value if side is not None else ""
 
 
 def _flag(value: bool) -> str:

@@ -43,20 +43,25 @@ def held_by_symbol(fills: pl.DataFrame, *, quote: str = "", contracts: Mapping[s
 
 
 def _held(fills: pl.DataFrame) -> Held:
-    size = cost = 0.0
+    """In hedge mode both sides together: what they are net, and the sum of their entry values."""
+    held: dict[str, tuple[float, float]] = {}
     sizes: list[float] = []
     costs: list[float] = []
-    for side, qty, price, taken in fills.select("side", "qty", "price", "taken").iter_rows():
+    positions = fills["position_side"].to_list() if "position_side" in fills.columns else [""] * len(fills)
+    rows = fills.select("side", "qty", "price", "taken").iter_rows()
+    for position, (side, qty, price, taken) in zip(positions, rows, strict=True):
         signed = (qty if side == "buy" else -qty) - taken
-        after = size + signed
-        if abs(after) <= _FLAT * qty:
-            size = cost = 0.0
-        elif size * signed >= 0:
-            size, cost = after, cost + signed * price
-        elif after * size > 0:
-            size, cost = after, cost * after / size
-        else:
-            size, cost = after, after * price
-        sizes.append(size)
-        costs.append(cost)
+        held[position] = _after(*held.get(position, (0.0, 0.0)), signed=signed, price=price, flat=_FLAT * qty)
+        sizes.append(sum(size for size, _ in held.values()))
+        costs.append(sum(cost for _, cost in held.values()))
     return Held(fills["time_ms"].to_numpy(), np.array(sizes), np.array(costs))
+
+
+def _after(size: float, cost: float, *, signed: float, price: float, flat: float) -> tuple[float, float]:
+    """(size, cost) after a fill; what is no more than `flat` is none."""
+    after = size + signed
+    if abs(after) <= flat:
+        return 0.0, 0.0
+    if size * signed >= 0:
+        return after, cost + signed * price
+    return after, cost * after / size if after * size > 0 else after * price

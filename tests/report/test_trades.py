@@ -121,7 +121,7 @@ def test_a_fill_row_has_plain_decimals_and_its_words_quoted_where_needed() -> No
         ",".join(header[:13]) == "time_ms,symbol,side,qty,price,fee,fee_asset,liquidity,order_id,fill_id,reason,order_type,bar_fill"
     )
     assert row[:8] == ["7", "AAAUSDT", "sell", "0.01200000", "100.00000000", "-0.00000005", "USDT", "taker"]
-    assert row[8:] == ["s-1", "s-1-1", 'a "b", c', "market", "false", "s", "", "false"]
+    assert row[8:] == ["s-1", "s-1-1", 'a "b", c', "market", "false", "s", "", "false", ""]
     assert len(book) == 1 and book.fees() == -5 * 10**8
 
 

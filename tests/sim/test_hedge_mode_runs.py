@@ -24,6 +24,8 @@ from backtester.domain.orders import Fill
 from backtester.domain.settlement import Settlement
 from backtester.proof.recomputation import recompute
 from backtester.report.fill_book import fills_of
+from backtester.report.positions import held_by_symbol
+from backtester.report.recorded_run import _rows
 from tests.sim.small_run import A, SmallRun, ms, small_run
 
 PRICES = st.sampled_from([94, 96, 98, 99, 100, 101, 102, 104, 106])
@@ -179,3 +181,13 @@ def test_a_side_that_is_changed_in_a_file_is_found(hedged_run: Any, tmp_path: Pa
 def test_spot_has_no_sides(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is for linear and inverse contracts"):
         backtester.run(Straddler, symbols=["BTCUSDT"], market="spot", output=tmp_path, settings={"account.position_mode": "hedge"})
+
+
+def test_fills_name_their_side_and_the_report_holds_both_together(hedged_run: Any) -> None:
+    fills = _rows((hedged_run.path / "fills.csv").read_bytes())
+    assert set(fills["position_side"]) == {"long", "short"}
+    held: dict[str, float] = defaultdict(float)
+    for fill in fills_of_run(hedged_run.path):
+        held[fill.symbol] += float(fill.qty) * fill.side.sign
+    drawn = {symbol: float(one.size[-1]) for symbol, one in held_by_symbol(fills, quote="USDT").items()}
+    assert drawn == pytest.approx(held, abs=1e-9)
