@@ -139,12 +139,13 @@ class LiquidationOrder(Message, frozen=True, gc=False, tag="liquidation_order"):
     inside_bar: bool
 
 
-class OrderTriggered(Message, frozen=True, gc=False, tag="order_triggered"):
+class OrderTriggered(Message, frozen=True, gc=False, tag="order_triggered", omit_defaults=True):
     """The price has reached the trigger of a waiting order: from `time_ms` on it is a market or a limit order."""
 
     order_id: str
     strategy_id: str
     symbol: str
+    trigger_by: TriggerBy = TriggerBy.LAST
 
 
 class OrderAmended(Message, frozen=True, gc=False, tag="order_amended", omit_defaults=True):
@@ -267,6 +268,7 @@ class OpenOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reduce_only: bool
     time_ms: int
     trigger_price: Decimal | None = None
+    trigger_by: TriggerBy = TriggerBy.LAST
     position_side: PositionSide | None = None
 
     @property

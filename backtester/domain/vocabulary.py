@@ -206,7 +206,7 @@ class CloseReason(Word):
 
 class FillNote(Word):
     """Why a fill did not happen at the bar in which its order arrived; of a liquidation, that the market was beyond its price;
-    of a fill inside a bar, that finer data told the order of events.
+    of a fill inside a bar, that finer data told the order of events; of an order that waited for mark or index, which.
     """
 
     NONE = ""
@@ -215,3 +215,5 @@ class FillNote(Word):
     CARRIED = "carried"
     GAP_LOSS = "gap_loss"
     RESOLVED = "resolved"
+    MARK = "mark"
+    INDEX = "index"

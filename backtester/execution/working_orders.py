@@ -102,6 +102,7 @@ class WorkingOrders:
             reduce_only=order.reduce_only,
             time_ms=order.time_ms,
             trigger_price=ticks_decimal(order.trigger_ticks, spec) if order.trigger_ticks else None,
+            trigger_by=order.trigger_by,
             position_side=order.position_side,
         )
 

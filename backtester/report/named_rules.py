@@ -17,7 +17,7 @@ from backtester.domain.orders import (
     OrderTriggered,
 )
 from backtester.domain.settlement import FundingPaid
-from backtester.domain.vocabulary import CloseReason, FillNote, OrderType, RejectReason
+from backtester.domain.vocabulary import CloseReason, FillNote, OrderType, RejectReason, TriggerBy
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/simulation.md"
 """Where the page stands in a checkout; an installed package does not bring it."""
@@ -66,6 +66,8 @@ _FILL_NOTES = {
     FillNote.CARRIED: Rule(_MARKET, "what is left"),
     FillNote.GAP_LOSS: Rule(_MARGIN, "gap beyond bankruptcy"),
     FillNote.RESOLVED: Rule(_STOPS, "such bars, with finer data"),
+    FillNote.MARK: Rule(_STOPS, "trigger by mark or index"),
+    FillNote.INDEX: Rule(_STOPS, "trigger by mark or index"),
 }
 _REASONS = {
     RejectReason.REDUCE_ONLY: Rule(_CASH, "reduce-only without a position"),
@@ -80,6 +82,8 @@ _REASONS = {
     RejectReason.CAPACITY: Rule(_MARKET, "what is left"),
     RejectReason.NO_LIQUIDITY: Rule(_MARKET, "IOC"),
     RejectReason.FOK: Rule(_LIMIT, "FOK"),
+    RejectReason.SELF_TRADE: Rule(_LIMIT, "own orders that cross (`stp`)"),
+    RejectReason.AMEND_BELOW_FILLED: Rule(_LIMIT, "amend against fill"),
     RejectReason.POST_ONLY: Rule(_LIMIT, "post-only"),
     RejectReason.GOOD_TILL: Rule(_LIMIT, "GTD"),
     RejectReason.TOO_LATE: Rule(_LIMIT, "cancel against fill"),
@@ -117,7 +121,7 @@ def rules_of(event: object) -> tuple[Rule, ...]:
     if isinstance(event, OrderAck):
         return (ORDER_ON_ITS_WAY,)
     if isinstance(event, OrderTriggered):
-        return (_TRIGGER,)
+        return (_TRIGGER,) if event.trigger_by is TriggerBy.LAST else (_FILL_NOTES[FillNote.MARK],)
     if isinstance(event, ContractSettled):
         return (_SETTLED,)
     if isinstance(event, Delivery):
@@ -146,6 +150,8 @@ def _fill_rules(fill: Fill) -> tuple[Rule, ...]:
         return (Rule(_END),)
     if fill.order_id.startswith("liq-") and fill.reason == CloseReason.LIQUIDATION.value:
         main = _LIQUIDATION_FEE
+    elif fill.note in (FillNote.MARK, FillNote.INDEX):
+        main = _FILL_NOTES[fill.note]
     elif fill.order_type is OrderType.STOP_MARKET:
         main = _STOP_IN_BAR if fill.bar_fill else _STOP_OVER_GAP
     elif fill.order_type in _TRIGGERED_FILLS:
@@ -154,7 +160,7 @@ def _fill_rules(fill: Fill) -> tuple[Rule, ...]:
         main = _RESTS if fill.bar_fill else _TAKES
     else:
         main = _AT_OPEN
-    more = [_FILL_NOTES[fill.note]] if fill.note in _FILL_NOTES else []
+    more = [_FILL_NOTES[fill.note]] if fill.note in _FILL_NOTES and _FILL_NOTES[fill.note] != main else []
     more += [_OVER_SHARE] if fill.over_share else []
     more += [_SHARE] if fill.open_lots and main in {_AT_OPEN, _TAKES} else []
     return (main, *more)

@@ -203,7 +203,11 @@ class BarMatching:
             self._standing.end(working, RejectReason.INSUFFICIENT, reports, status=OrderStatus.CANCELED)
             self._standing.watch(order.symbol)
             return
-        reports.append(on(T_ORDERS_TRIGGERED, OrderTriggered(self._clock.now_ms, order.order_id, order.strategy_id, order.symbol)))
+        by = order.trigger_by
+        if by is not TriggerBy.LAST:
+            working.note = FillNote(by.value)
+        triggered = OrderTriggered(self._clock.now_ms, order.order_id, order.strategy_id, order.symbol, by)
+        reports.append(on(T_ORDERS_TRIGGERED, triggered))
         lots, over = self._filling.allowed(working, whole)
         if not order.price_ticks:
             ticks = self._filling.taker_ticks(working, whole, lots, over_share=over, reference=reference) if lots else 0

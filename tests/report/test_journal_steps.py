@@ -132,6 +132,7 @@ def test_an_intent_of_any_kind_of_number_is_told(qty):
         ({}, ["price"]),
         ({"note": FillNote.GAP}, ["price", "arrival in a gap"]),
         ({"note": FillNote.ZERO_VOLUME}, ["price", "bar without volume"]),
+        ({"note": FillNote.MARK, "order_type": OrderType.STOP_MARKET, "bar_fill": True}, ["trigger by mark or index"]),
         ({"note": FillNote.CARRIED, "open_lots": 3}, ["price", "what is left", "size"]),
         ({"over_share": True}, ["price", "reduce-only"]),
         ({"order_type": OrderType.LIMIT}, ["marketable on arrival"]),
