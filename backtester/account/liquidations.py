@@ -284,7 +284,7 @@ class Liquidations:
                 qty_lots=qty,
                 price_ticks=0,
                 tif=TimeInForce.GTC,
-                reduce_only=lots == net or not whole,
+                reduce_only=lots == net or not whole or position_side is not None,
                 budget_e8=0,
                 reason=REASON,
                 position_side=position_side,

@@ -149,7 +149,7 @@ class Halting:
             qty_lots=abs(lots),
             price_ticks=0,
             tif=TimeInForce.GTC,
-            reduce_only=reduce_only,
+            reduce_only=reduce_only or position_side is not None,  # of a side, what the strategy holds itself
             budget_e8=0,
             reason=reason,
             position_side=position_side,

@@ -195,12 +195,12 @@ class StrategyContext:
         """What the account holds of an asset (`BTC`, `USDT`), over all strategies."""
         return self.account.balance(asset)
 
-    def closable(self, symbol: str) -> Decimal:
-        """What of `position(symbol)` an order can close: whole lots, signed; 0 where that is below the minimum quantity.
+    def closable(self, symbol: str, side: PositionSide | None = None) -> Decimal:
+        """What of `position(symbol)`, in hedge mode of that side, an order can close: whole lots, signed; 0 below the minimum.
 
         A fee that was taken from the coin leaves less than a lot behind: dust, which no order can sell.
         """
-        spec, position = self.spec(symbol), self.position(symbol)
+        spec, position = self.spec(symbol), self.position(symbol) if side is None else self.position(symbol, side)
         if not position:
             return position
         size_e8 = e8_from_decimal(position)

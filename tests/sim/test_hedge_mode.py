@@ -10,23 +10,11 @@ from msgspec.structs import replace
 
 from backtester import Candle, MarketOrderIntent, PositionSide, Side, Strategy
 from backtester.domain.errors import RunAbortedError
-from backtester.domain.orders import LiquidationOrder, OrderRefused
+from backtester.domain.orders import OrderRefused, SanitizedOrder
 from backtester.domain.settlement import FundingPaid, Settlement
 from backtester.domain.venue_rules import GENERIC
-from tests.sim.small_run import A, B, expect, flat, ms, small_run
-
-HEDGE = {"position_mode": "hedge"}
-
-
-def hedged(bars: Any, orders: Any, *, account: dict[str, Any] | None = None, **more: Any) -> Any:
-    """A small run in hedge mode."""
-    return small_run(bars, orders, account={**HEDGE, **(account or {})}, **more)
-
-
-def held(run: Any, symbol: str = A) -> tuple[str, ...]:
-    """(long, short) of the account in the end."""
-    books = run.engine.account.books
-    return tuple(str(books.position(symbol, side).normalize() + 0) for side in PositionSide)
+from tests.sim.hedged_run import hedged, held
+from tests.sim.small_run import A, expect, flat, ms, small_run
 
 
 class TestTwoPositions:
@@ -181,89 +169,6 @@ class TestExits:
         assert run.told() == expect("00:02 l ends USER 2\n00:02 s ends USER 3")
 
 
-class TestMargin:
-    def test_reservations_are_for_what_opens_and_margin_is_of_both_sides(self) -> None:
-        run = hedged(
-            flat("00:00", 6),
-            """
-            00:01 l buy 5 long
-            00:01 s sell 4 short
-            00:02 more buy 2 long
-            00:03 out sell 5 at 120 long
-            00:04 fits buy 1 at 90 long
-            """,
-            cash="1000",
-        )
-        assert [line for line in run.told() if "refused" in line] == ["00:02 more refused INSUFFICIENT"]
-        assert run.engine.account.books.free_cash() == 100 * 10**16
-
-    @pytest.mark.parametrize("margin", ["cross", "isolated"])
-    def test_snapshots_have_the_margins_of_both_sides(self, margin: str) -> None:
-        account = {"leverage": Decimal(10), "margin": margin}
-        run = hedged(flat("00:00", 4), "00:01 l buy 5 long\n00:01 s sell 4 short", cash="1000", account=account)
-        assert run.snapshots[-1].initial_margin == 90
-        assert run.snapshots[-1].maintenance_margin == Decimal("22.5")
-
-    def test_isolated_one_side_is_liquidated_and_the_other_stays_with_its_stop(self) -> None:
-        bars = flat("00:00", 3) + "\n00:03 100 100 89 95 1000\n" + flat("00:04", 3, price=95)
-        orders = "00:01 l buy 5 long\n00:01 s sell 4 short\n00:02 x buy 4 stop 120 short"
-        run = hedged(bars, orders, cash="1000", account={"leverage": Decimal(10), "margin": "isolated"})
-        (order,) = run.messages(LiquidationOrder)
-        assert (order.order.symbol, order.order.position_side, order.order.side) == (A, PositionSide.LONG, Side.SELL)
-        assert held(run) == ("0", "-4")
-        assert run.told()[-1] == "00:07 x ends END_OF_RUN 4"
-        assert run.snapshots[-1].equity == 1000 - 50 + 20
-
-    def test_cross_a_hedged_account_is_not_liquidated_by_a_bar_that_goes_both_ways(self) -> None:
-        bars = flat("00:00", 3) + "\n00:03 100 150 50 100 1000\n" + flat("00:04", 3)
-        run = hedged(bars, "00:01 l buy 20 long\n00:01 s sell 20 short", cash="1000", account={"leverage": Decimal(10)})
-        assert not run.messages(LiquidationOrder)
-        assert held(run) == ("20", "-20")
-
-    @pytest.mark.parametrize(
-        ("orders", "words", "sides"),
-        [
-            ("00:01 l buy 50 long\n00:01 s sell 10 short", "up", None),
-            ("00:01 l buy 50 long\n00:01 s sell 10 short", "down", ["long", "short"]),
-            ("00:01 l buy 10 long\n00:01 s sell 50 short", "up", ["long", "short"]),
-            ("00:01 l buy 10 long\n00:01 s sell 50 short", "down", None),
-        ],
-    )
-    def test_cross_the_liquidation_price_shown_is_the_one_that_liquidates_both_sides(
-        self, orders: str, words: str, sides: list[str] | None
-    ) -> None:
-        account = {"leverage": Decimal(10)}
-        first = hedged(flat("00:00", 3), orders, cash="1000", account=account).snapshots[-1]
-        (shown,) = {view.liquidation_price for view in first.positions}
-        assert shown is not None
-        assert (shown < 100) is orders.startswith("00:01 l buy 50")
-        for beyond, liquidated in ((Decimal("0.1"), False), (Decimal(0), True)):
-            reach = shown + beyond if shown < 100 else shown - beyond
-            reach = reach if (words == "down") is (shown < 100) else 200 - reach
-            low, high = min(reach, Decimal(100)), max(reach, Decimal(100))
-            bars = flat("00:00", 3) + f"\n00:03 100 {high} {low} 100 1000"
-            run = hedged(bars, orders, cash="1000", account=account)
-            found = [order.order.position_side.value for order in run.messages(LiquidationOrder)]
-            assert found == (sides if liquidated and sides else [])
-            if found:
-                assert held(run) == ("0", "0")
-                assert 0 <= run.snapshots[-1].equity < 10
-
-    def test_stops_of_a_side_come_before_its_liquidation(self) -> None:
-        bars = flat("00:00", 3) + "\n00:03 100 100 60 60 1000\n" + flat("00:04", 3, price=60)
-        orders = "00:01 l buy 50 long\n00:01 s sell 10 short\n00:02 x sell 50 stop 95 long"
-        run = hedged(bars, orders, cash="1000", account={"leverage": Decimal(10)})
-        assert run.told()[2:] == expect("00:04 x sell 50 @ 95 taker bar")
-        assert not run.messages(LiquidationOrder)
-
-    def test_the_liquidation_of_two_symbols_takes_every_side(self) -> None:
-        bars = {A: flat("00:00", 3) + "\n00:03 100 100 50 50 1000", B: flat("00:00", 4)}
-        orders = "00:01 l buy 60 long\n00:01 s sell 10 short\n00:01 b:BBBUSDT sell 5 short"
-        run = hedged(bars, orders, cash="1000", account={"leverage": Decimal(10)})
-        assert len(run.messages(LiquidationOrder)) == 3
-        assert (held(run), held(run, B)) == (("0", "0"), ("0", "0"))
-
-
 class TestStrategy:
     def test_positions_are_read_net_and_by_side(self) -> None:
         seen: list[tuple[Decimal, ...]] = []
@@ -316,6 +221,22 @@ class TestStrategy:
 
 
 class TestRails:
+    def test_flatten_closes_what_each_strategy_holds_of_a_side_and_no_more(self) -> None:
+        def buys(qty: int) -> type[Strategy]:
+            class Buyer(Strategy):
+                def on_candle(self, candle: Candle) -> list[Any] | None:
+                    if candle.end_ms != ms("00:01"):
+                        return None
+                    return [MarketOrderIntent(symbol=A, side=Side.BUY, qty=qty, position_side=PositionSide.LONG)]
+
+            return Buyer
+
+        risk = {"kill_at": "2025-01-06T00:03:00", "kill_switch": "flatten"}
+        run = hedged(flat("00:00", 6), [buys(2), buys(3)], risk=risk)
+        assert run.told()[2:] == expect("00:03 risk-1 sell 2 @ 100 taker\n00:03 risk-2 sell 3 @ 100 taker")
+        closing = [order for order in run.messages(SanitizedOrder) if order.order_id.startswith("risk-")]
+        assert all(order.reduce_only for order in closing)
+
     def test_flatten_closes_both_sides_with_orders_of_their_own(self) -> None:
         risk = {"kill_at": "2025-01-06T00:03:00", "kill_switch": "flatten"}
         run = hedged(flat("00:00", 6), "00:01 l buy 2 long\n00:01 s sell 3 short\n00:02 x buy 1 at 90 long", risk=risk)
