@@ -33,6 +33,9 @@ class MarketOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="market
     are prices: every fill gets a pair of orders that close it there; where one is triggered, the other ends. With
     `exit_size=ExitSize.WHOLE` the position has one such pair, of its own size, in place of any that it had. `stp` is what happens
     where it would trade with another order of the account; left out, as the venue has it. `trigger_by`: as for a stop.
+
+    `watched_stop` and `watched_target` order nothing: they are prices of rules that the strategy watched itself, and stand with the
+    trade that this order closes (trades.csv) where no order stood there; what is no positive number counts as none.
     """
 
     side: Side
@@ -46,6 +49,8 @@ class MarketOrderIntent(Intent, frozen=True, kw_only=True, gc=False, tag="market
     stp: SelfTrade | None = None
     tif: TimeInForce = TimeInForce.GTC
     reason: str = "SIGNAL"
+    watched_stop: Number | None = None
+    watched_target: Number | None = None
     position_side: PositionSide | None = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
 
@@ -37,11 +38,16 @@ class Levels:
         self._orders: dict[str, _Order] = {}
         self._tick: dict[str, Fraction] = {}
         self._fills = 0
+        self._asked: dict[str, tuple[Fraction | None, Fraction | None]] = {}
+        self._watched: dict[int, tuple[Fraction | None, Fraction | None]] = {}
 
     def see(self, topic: str, fields: dict[str, Any]) -> None:
         """The next event of the journal."""
         if topic == "fills":
             self._fill(fields)
+        elif topic == "orders.intent":
+            if "watched_stop" in fields or "watched_target" in fields:
+                self._asked[fields["order_id"]] = (_positive(fields.get("watched_stop")), _positive(fields.get("watched_target")))
         elif topic == "deliveries":
             self._fills += "fill_id" in fields
         elif topic == "orders.attached" or (topic == "orders.sanitized" and fields["type"] == "sanitized_order"):
@@ -78,19 +84,25 @@ class Levels:
             ours = [order for order in before if order.fields["side"] != trade.side]
             stop = next((order for order in ours if order.is_stop), None)
             target = next((order for order in ours if not order.is_stop), None)
-            found.append((self._price(stop, trade, entry_price), self._price(target, trade, entry_price)))
+            watched = self._watched.get(-1 if trade.last_fill is None else trade.last_fill, (None, None))
+            found.append(
+                (
+                    watched[0] if stop is None else self._price(stop, trade, entry_price),
+                    watched[1] if target is None else self._price(target, trade, entry_price),
+                )
+            )
         return found
 
     def _fill(self, fields: dict[str, Any]) -> None:
         if fields["price_ticks"]:
             self._tick.setdefault(fields["symbol"], Fraction(fields["price"]) / fields["price_ticks"])
+        if fields["order_id"] in self._asked:
+            self._watched[self._fills] = self._asked[fields["order_id"]]
         if fields["order_id"] in self._orders and not fields["open_lots"]:
             self._orders[fields["order_id"]].gone = self._fills
         self._fills += 1
 
-    def _price(self, order: _Order | None, trade: Trade, entry_price: Callable[[Trade], Fraction]) -> Fraction | None:
-        if order is None:
-            return None
+    def _price(self, order: _Order, trade: Trade, entry_price: Callable[[Trade], Fraction]) -> Fraction | None:
         tick = self._tick[trade.symbol]
         if order.fields["order_type"] != "trailing_stop":
             return tick * order.price_at(trade.first_fill)
@@ -100,3 +112,12 @@ class Levels:
         trail_ticks, trail_e8 = int(order.fields.get("trail_ticks", 0)), int(order.fields.get("trail_e8", 0))
         away = tick * trail_ticks if trail_ticks else entry * trail_e8 / 10**8
         return entry - away if trade.side == "buy" else entry + away
+
+
+def _positive(given: Any) -> Fraction | None:
+    """To the nearest 1e-8; None for what is no positive number."""
+    try:
+        price = Decimal(str(given))
+    except InvalidOperation:
+        return None
+    return Fraction(round(Fraction(price) * 10**8), 10**8) if price.is_finite() and price > 0 else None

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from decimal import Decimal, InvalidOperation
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,6 +23,7 @@ _STOPS = frozenset({OrderType.STOP_MARKET, OrderType.STOP_LIMIT, OrderType.TRAIL
 _TRAILS = b'"order_type":"trailing_stop"'
 _ORDER = b'{"type":"sanitized_order"'
 _TARGET = b'"reason":"TP_HIT"'
+_WATCHED = b'"watched_'
 _ENDS = frozenset({"orders.canceled", "orders.rejected"})
 
 
@@ -89,6 +91,12 @@ class _Attached(msgspec.Struct):
     order: WaitingOrder
 
 
+class _Watched(msgspec.Struct):
+    order_id: str = ""
+    watched_stop: Any = None
+    watched_target: Any = None
+
+
 class _Filled(msgspec.Struct):
     time_ms: int
     order_id: str
@@ -112,6 +120,7 @@ class _Amended(msgspec.Struct):
 _decode_started = msgspec.json.Decoder(_Started).decode
 _decode_order = msgspec.json.Decoder(WaitingOrder).decode
 _decode_attached = msgspec.json.Decoder(_Attached).decode
+_decode_watched = msgspec.json.Decoder(_Watched).decode
 _decode_filled = msgspec.json.Decoder(_Filled).decode
 _decode_ended = msgspec.json.Decoder(_Ended).decode
 _decode_amended = msgspec.json.Decoder(_Amended).decode
@@ -125,6 +134,9 @@ class WaitingOrders:
         """That of the run; 0 where the journal does not begin with its start."""
         self.lives: dict[str, Life] = {}
         """By order id, in the order in which they were sent."""
+        self.watched: dict[int, tuple[int | None, int | None]] = {}
+        """By number of a fill, stop and target in money units that its strategy had watched."""
+        self._watched: dict[str, tuple[int | None, int | None]] = {}
         self._filled: dict[int, str] = {}
         self._fills = 0
 
@@ -132,7 +144,7 @@ class WaitingOrders:
         """Take what is of use from the next line."""
         topic = line.topic
         if topic == FILLS_TOPIC:
-            if self.lives and b'"order_type":"market"' not in line.raw:
+            if self._watched or (self.lives and b'"order_type":"market"' not in line.raw):
                 self._fill(_decode_filled(line.raw))
             self._fills += 1
         elif topic == DELIVERY_TOPIC:
@@ -141,6 +153,10 @@ class WaitingOrders:
             raw = line.raw
             if (b'"trigger_ticks":' in raw or _TRAILS in raw or _TARGET in raw) and raw.startswith(_ORDER):
                 self._keep(_decode_order(raw))
+        elif topic == "orders.intent":
+            if _WATCHED in line.raw:
+                asked = _decode_watched(line.raw)
+                self._watched[asked.order_id] = (_watched_price(asked.watched_stop), _watched_price(asked.watched_target))
         elif topic == "orders.attached":
             self._keep(_decode_attached(line.raw).order)
         elif topic == "run" and line.raw.startswith(b'{"type":"run_started"'):
@@ -158,6 +174,8 @@ class WaitingOrders:
             self.lives[order.order_id] = Life(order, self._fills, [Level(self._fills, order.time_ms, order.level_ticks)])
 
     def _fill(self, fill: _Filled) -> None:
+        if fill.order_id in self._watched:
+            self.watched[self._fills] = self._watched[fill.order_id]
         life = self.lives.get(fill.order_id)
         if life is not None:
             self._filled[self._fills] = fill.order_id
@@ -188,6 +206,7 @@ def with_levels(trades: Iterable[Trade], waiting: WaitingOrders, *, tick_e8: Cal
 
     That is the first order on its closing side which stood when the trade began, at its price of then, or which was sent before
     the fill that ended it. A trailing stop without an activation price begins its distance away from the trade's entry price.
+    Without such an order it is what the strategy says to have watched in the order that ended the trade.
     `trades` are those of each position in order; `tick_e8` is asked for symbols that have such an order.
     """
     coming: dict[str, deque[Life]] = {}
@@ -197,8 +216,9 @@ def with_levels(trades: Iterable[Trade], waiting: WaitingOrders, *, tick_e8: Cal
     for trade in trades:
         position = trade.leg
         later = coming.get(position)
+        watched = waiting.watched.get(-1 if trade.last_fill is None else trade.last_fill)
         if later is None:
-            yield trade
+            yield trade if watched is None else msgspec.structs.replace(trade, stop_price=watched[0], target_price=watched[1])
             continue
         known = [life for life in standing.get(position, ()) if life.until is None or life.until > trade.first_fill]
         while later and (trade.last_fill is None or later[0].since <= trade.last_fill):
@@ -211,9 +231,18 @@ def with_levels(trades: Iterable[Trade], waiting: WaitingOrders, *, tick_e8: Cal
         target = next((life for life in closing if not life.order.is_stop), None)
         yield msgspec.structs.replace(
             trade,
-            stop_price=stop and _level(stop, trade, tick_e8(trade.symbol)),
-            target_price=target and _level(target, trade, tick_e8(trade.symbol)),
+            stop_price=_level(stop, trade, tick_e8(trade.symbol)) if stop else watched and watched[0],
+            target_price=_level(target, trade, tick_e8(trade.symbol)) if target else watched and watched[1],
         )
+
+
+def _watched_price(given: Any) -> int | None:
+    """To the nearest 1e-8, in money units; None for what is no positive number."""
+    try:
+        price = Decimal(str(given))
+    except InvalidOperation:
+        return None
+    return round(price * PRICE_ONE) * PRICE_ONE if price.is_finite() and price > 0 else None
 
 
 def _level(life: Life, trade: Trade, tick_e8: int) -> int | None:

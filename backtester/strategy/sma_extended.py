@@ -240,7 +240,18 @@ class SMAExtendedStrategy(Strategy):
         if position and not any(order.reduce_only for order in orders):
             side = Side.SELL if position > 0 else Side.BUY
             qty = position.copy_abs()
-            intents.append(MarketOrderIntent(symbol=symbol, side=side, qty=qty, reduce_only=True, reason=trend.closing))
+            stop, target = self._exits.levels(trend) if trend.lots else (None, None)
+            intents.append(
+                MarketOrderIntent(
+                    symbol=symbol,
+                    side=side,
+                    qty=qty,
+                    reduce_only=True,
+                    reason=trend.closing,
+                    watched_stop=stop,
+                    watched_target=target,
+                )
+            )
         return intents
 
     def _limit_reached(self, limit: float) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from backtester import Candle, MarketOrderIntent, Side, Strategy
 from backtester.audit.journal import MemoryJournal
 from backtester.domain.money import MONEY_ONE, e8_from_decimal
 from backtester.domain.orders import Fill
@@ -23,7 +24,7 @@ from backtester.report.metrics_file import trade_result
 from backtester.report.trades import Trade, trades_of
 from backtester.report.waiting_orders import WaitingOrders, with_levels
 from backtester.strategy.execution import ExitRules
-from tests.sim.small_run import MINUTE, A, SmallRun, clock_text, small_run, spec
+from tests.sim.small_run import MINUTE, A, SmallRun, clock_text, ms, small_run, spec
 from tests.strategy.execution.test_exits import follows as leaves_by
 
 UP = """
@@ -110,6 +111,42 @@ def test_a_trade_carries_its_stop_its_target_and_why_it_ended(bars: str, orders:
 
 def test_a_trade_that_took_too_long_says_so() -> None:
     assert told(small_run(UP, leaves_by(ExitRules(max_hold_ms=2 * MINUTE)))) == ["buy TIME_EXIT 00:03"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        (ExitRules(tp_frac=0.05, sl_frac=0.02), "buy TP_HIT 00:03 stop 98 target 105"),
+        (ExitRules(tp_frac=0.05, sl_frac=0.02, trail_frac=0.01), "buy TP_HIT 00:03 stop 99 target 105"),
+        (ExitRules(trail_frac=0.005), "buy TRAIL 00:05 stop 99.5"),
+    ],
+)
+def test_rules_that_a_strategy_watches_itself_stand_with_the_trade_that_they_end(rules: ExitRules, expected: str) -> None:
+    assert told(small_run(UP, leaves_by(rules))) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("watched", "shown"),
+    [("95.5", "stop 95.5"), (95, "stop 95"), (0, ""), (-1, ""), ("1/3", ""), ("nan", ""), ([1], ""), (True, "")],
+)
+def test_what_was_watched_counts_where_it_is_a_positive_number(watched: Any, shown: str) -> None:
+    class Watches(Strategy):
+        def on_candle(self, candle: Candle) -> MarketOrderIntent | None:
+            if candle.end_ms == ms("00:01"):
+                return MarketOrderIntent(symbol=A, side=Side.BUY, qty=1)
+            leaves = MarketOrderIntent(symbol=A, side=Side.SELL, qty=1, reduce_only=True, watched_stop=watched)
+            return leaves if candle.end_ms == ms("00:03") else None
+
+    run = small_run(UP, Watches)
+    assert told(run) == [f"buy SIGNAL 00:03 {shown}".strip()]
+    levels, account = Levels(), Accounting(Fraction(1), outright=frozenset())
+    for line in journaled(run).lines():
+        fields = json.loads(line.raw, parse_float=str)
+        levels.see(line.topic, fields)
+        if line.topic == "fills":
+            account.fill(fields)
+    ((stop, _),) = levels.of(account.all_trades(), entry_price=lambda one: one.entry_value / one.qty)
+    assert (stop is None) is (not shown) and (stop is None or f"stop {float(stop):g}" == shown)
 
 
 def test_a_trade_that_was_liquidated_says_so_and_keeps_its_stop() -> None:

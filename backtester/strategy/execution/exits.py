@@ -102,6 +102,13 @@ class ExitRules:
             return CloseReason.TIME_EXIT
         return CloseReason.REVERSE if turned else None
 
+    def levels(self, held: HeldPosition) -> tuple[float | None, float | None]:
+        """(stop, target) at the entry, for the trade to carry: of stop and trailing stop the nearer; None where there is none."""
+        side = 1 if held.lots > 0 else -1
+        stops = [fraction for fraction in (self.sl_frac, self.trail_frac) if fraction is not None]
+        stop = held.avg_entry * (1 - side * min(stops)) if stops else None
+        return stop, held.avg_entry * (1 + side * self.tp_frac) if self.tp_frac is not None else None
+
 
 class ExitPlan:
     """Leaves one symbol by rules. Drive it from `on_candle`, `on_fill`, `on_cancel` and `on_reject`; it sends one order at a time.
@@ -171,6 +178,7 @@ class ExitPlan:
             return []
         self._sent += 1
         self._working_id = f"{ctx.strategy_id}/exit/{self.symbol}/{self._sent}"
+        stop, target = self.rules.levels(self.held) if self.held.lots else (None, None)
         return [
             MarketOrderIntent(
                 symbol=self.symbol,
@@ -179,5 +187,7 @@ class ExitPlan:
                 qty=position.copy_abs(),
                 reduce_only=True,
                 reason=self.closing.value,
+                watched_stop=stop,
+                watched_target=target,
             )
         ]
