@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from backtester.app.market_choice import market_name
+from backtester.app.market_choice import frame_ref, market_name
 from backtester.app.market_data import MarketData, SymbolRef, from_columns
 from backtester.app.planning import Models
 from backtester.app.resolve import ResolvedRun, resolve, settle
@@ -64,7 +64,8 @@ def run(
     """Run `strategy` and return its result; defaults are those of `bt`.
 
     Args:   data - a catalog directory, a frame (polars, pandas, arrow, dict of columns) for a single symbol, or a mapping
-            of symbol to frame; left out, as for `bt`: BT_DATA, the configured catalog, or the synthetic sample market.
+            of symbol to frame (`binance.linear:ETHUSDT` says where it is traded); left out, as for `bt`: BT_DATA, the
+            configured catalog, or the synthetic sample market.
             settings - further keys as of `--set`, such as {"sim.spread_bps": 0}. Times are UTC, `end` exclusive.
             output - a directory in which the run gets its own; left out, the run stays in memory.
     Raises: ConfigError, DataError before the run; RunAbortedError around what ended it.
@@ -143,8 +144,8 @@ def _resolve_frames(
     from backtester.strategy.registry import load_strategy
 
     exchange, market = config.run.exchange or MEMORY_EXCHANGE, config.run.market or "linear"
-    refs = [SymbolRef(name, exchange, market, name) for name in frames]
-    stored = {name: (_series(name, columns, config, exchange, market),) for name, columns in frames.items()}
+    refs = [frame_ref(name, exchange, market) for name in frames]
+    stored = {ref.key: (_series(ref.name, frames[ref.key], config, ref.exchange, ref.market),) for ref in refs}
     source = msgspec.structs.replace(config.data, source="memory")
     config = msgspec.structs.replace(config, data=source)
     loaded = strategies or tuple(load_strategy(section.name) for section in config.strategies)

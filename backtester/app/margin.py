@@ -72,13 +72,14 @@ def plan_margin(
     kind = "mark" if account.mark == "last" else account.mark
     execution_ms = timeframe_ms(config.run.execution_timeframe)
     series: dict[str, StoredSeries] = {}
-    for ref in derivatives:
+    options = [ref for ref in refs if ref.market == Market.OPTION.value and account.mark == "mark"]
+    for ref in (*derivatives, *options):
         found = finest_series(catalog, ref, kind, longest_ms=execution_ms, start_ms=start_ms, end_ms=end_ms)
         if found is not None:
             series[ref.key] = found
         elif account.mark != "last":
             raise _missing(config, ref, kind)
-    notes = tuple(_notes(config, derivatives, specs, terms, series, start_ms=start_ms, end_ms=end_ms))
+    notes = tuple(_notes(config, [*derivatives, *options], specs, terms, series, start_ms=start_ms, end_ms=end_ms))
     mode = MarginMode(account.margin)
     return MarginPlan(terms, mode, series, account.mark != "last", catalog, start_ms, end_ms, notes)
 

@@ -47,6 +47,14 @@ def market_name(text: str) -> str:
     return text
 
 
+def frame_ref(key: str, exchange: str, market: str) -> SymbolRef:
+    """Where the candles of a frame are from: a qualified name says it itself, any other is of this exchange and market."""
+    match = _QUALIFIED.fullmatch(key)
+    if match is None:
+        return SymbolRef(key, exchange, market, key)
+    return SymbolRef(key, match["exchange"], market_name(match["market"]), match["name"])
+
+
 def chosen_refs(config: RunConfig, catalog: Catalog) -> tuple[SymbolRef, ...]:
     """The run's symbols in their order, each on a stored market.
 

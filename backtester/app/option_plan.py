@@ -83,6 +83,8 @@ def plan_options(
         return OptionPlan()
     if config.account.leverage > 1 or any(leverage > 1 for leverage in config.account.leverage_by_symbol.values()):
         raise ConfigError(f"{options[0].key}: a run with options takes no leverage; leave account.leverage at 1 in all symbols")
+    if config.account.position_mode == "hedge":
+        raise ConfigError(f"{options[0].key}: options have one position; use account.position_mode = one_way")
     underlyings: dict[str, Underlying] = {}
     expiries: list[Expiry] = []
     notes: list[str] = []
@@ -94,6 +96,9 @@ def plan_options(
         found = underlyings[ref.key] = find_underlying(
             config, refs, ref, spec, market=market, start_ms=start_ms, end_ms=min(end_ms, expires_ms)
         )
+        own = config.sim.symbols.get(ref.key)
+        if own is None or own.spread_bps is None:
+            notes.append(f"{ref.key}: half of a spread of {config.sim.option_spread_bps} bps on taker fills")
         notes.append(f"{ref.key}: index is {found.name}; {option_terms(ref.exchange).name}: {option_terms(ref.exchange).source}")
         if expires_ms > end_ms:
             notes.append(f"{ref.key}: expires at {iso_text(expires_ms)} UTC, after the run's end: what is held stays open")

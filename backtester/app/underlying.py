@@ -62,7 +62,7 @@ def find_underlying(
     raise DataUnavailableError(
         f"{ref.key}: no prices of what it is on ({' or '.join(names)}) are stored from {iso_text(start_ms)} to {iso_text(end_ms)} "
         f"UTC, by which its fee, margin and settlement go{f' (stored: {held})' if held else ''}. Import candles or index prices of "
-        f"it, put it among the run's symbols, or name it: --set sim.underlying.{spec.base}=binance.linear:{spec.base}USDT"
+        f"it, put it among the run's symbols, or name it: --set 'sim.underlying={{{spec.base}=\"binance.linear:{spec.base}USDT\"}}'"
     )
 
 

@@ -24,7 +24,14 @@ SHOWN = 3
 """Differences of one kind that are told; the rest are counted."""
 
 
-_DELIVERED = {"liquidity": "", "reason": "DELIVERY", "order_type": "delivery", "bar_fill": True, "over_share": False}
+_DELIVERED = {
+    "liquidity": "",
+    "order_id": "",
+    "reason": "DELIVERY",
+    "order_type": "delivery",
+    "bar_fill": True,
+    "over_share": False,
+}
 """What fills.csv says of a position that ended without an order."""
 
 
@@ -68,7 +75,7 @@ def recompute(run_dir: Path) -> Recomputed:
                 account.fill(event.fields)
                 cash.append((event.fields["time_ms"], bool(event.fields["bar_fill"]), account.cash(), account.in_position()))
             elif event.topic == "deliveries" and "fill_id" in event.fields:
-                fills.append(event.fields | _DELIVERED | {"order_id": event.fields["fill_id"]})
+                fills.append(event.fields | _DELIVERED)
                 account.fill(fills[-1])
                 cash.append((event.fields["time_ms"], True, account.cash(), account.in_position()))
                 if problem := wrong_delivery(event.fields):

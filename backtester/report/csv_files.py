@@ -78,7 +78,7 @@ def write_fills(
 def _delivered(ended: Delivery) -> tuple[object, ...]:
     """The row of a position that ended without an order, in the columns of a fill."""
     amounts = (_amount(ended.qty), _amount(ended.price), format_scaled(ended.fee_e8, PRICE_DECIMALS))
-    names = (ended.fee_asset, "", ended.fill_id, ended.fill_id, DELIVERY_REASON, DELIVERY_TYPE)
+    names = (ended.fee_asset, "", "", ended.fill_id, DELIVERY_REASON, DELIVERY_TYPE)
     rest = (_flag(True), ended.strategy_id, "last" if ended.is_last else "", _flag(False), _side(ended.position_side))
     return (ended.time_ms, ended.symbol, ended.side.value, *amounts, *names, *rest)
 

@@ -223,14 +223,19 @@ def _sharpe(summary: Mapping[str, Any]) -> str:
     return text if error is None else f"{text}, standard error {_number(error)} ({days} daily returns)"
 
 
+def _has_options(manifest: Manifest) -> bool:
+    return manifest.market == "option" or any(".option:" in symbol for symbol in manifest.symbols)
+
+
 def _costs(facts: RunFacts) -> Section:
     sim, fees = facts.config.sim, facts.summary["fees"]
+    options = f", of {_bps(sim.option_spread_bps)} bps of options" if _has_options(facts.manifest) else ""
     model = "" if sim.slippage_model == "fixed" else " and more with the share of volume"
     rows = [
         Row("fees", f"{amount_text(fees, facts.quote)} {facts.quote}{_share(fees, facts.summary['start_equity'])}"),
         Row(
             "in the prices",
-            f"half of a {_bps(sim.spread_bps)} bps spread, {_bps(sim.slippage_bps)} bps slippage{model} on taker fills",
+            f"half of a {_bps(sim.spread_bps)} bps spread{options}, {_bps(sim.slippage_bps)} bps slippage{model} on taker fills",
         ),
     ]
     priced = [one.rule.partition(": ")[2] for one in facts.manifest.assumptions if "liquidation on" in one.rule]

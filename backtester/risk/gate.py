@@ -63,6 +63,10 @@ _PARTS_MAX = 10_000
 """A spot buy filled in parts pays for each rounding of value and fee: held for as many parts as this, where there is cash."""
 
 
+NO_CONDITIONS = Refusal(RejectReason.INVALID, "options have no orders that wait for a price: watch it, and send a limit order")
+"""Source: exchange_semantics.md, section 4.5."""
+
+
 class RiskGate:
     """Subscribes to intents; answers each with sanitized orders or refusals. Holds reservations and the halted state."""
 
@@ -141,6 +145,8 @@ class RiskGate:
         held = held_lots(self._account, intent)
         if spec.market is Market.SPOT:
             return self._refuse(intent, Refusal(RejectReason.INVALID, "a spot account has no positions: send an OCO"))
+        if spec.option is not None:
+            return self._refuse(intent, NO_CONDITIONS)
         if not held:
             return self._refuse(intent, Refusal(RejectReason.REDUCE_ONLY, "there is no position that they would close"))
         side = Side.SELL if held > 0 else Side.BUY
@@ -195,6 +201,8 @@ class RiskGate:
             rounded = replace(rounded, quote_e8=size.quote_e8, follows_position=size.follows)
         if intent.tif is not TimeInForce.GTC or not isinstance(intent, MarketOrderIntent):
             broken = check_life(intent, rules=self._rules.get(intent.symbol, GENERIC), now_ms=self._clock.now_ms)
+            if broken is None and spec.option is not None and (rounded.waits or intent.__class__ is OcoOrderIntent):
+                broken = NO_CONDITIONS
             if broken is not None:
                 return self._refuse(intent, broken)
         held = self._account.lots[intent.symbol] if not self._hedge else held_lots(self._account, intent)
@@ -234,6 +242,8 @@ class RiskGate:
             return Refusal(RejectReason.NOT_TRADABLE, f"{spec.symbol} is not tradable now")
         if spec.expires_ms is not None and self._clock.now_ms >= spec.expires_ms:
             return Refusal(RejectReason.NOT_TRADABLE, f"{spec.symbol} has expired")
+        if spec.option is not None and (rounded.take_profit_ticks or rounded.stop_loss_ticks):
+            return NO_CONDITIONS
         halted = self._halting.reason
         if halted is not None:
             return Refusal(halted, self._halting.detail)

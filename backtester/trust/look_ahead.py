@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 from backtester.domain.timeframe import HOUR_MS, iso_text
+from backtester.domain.vocabulary import Market
 from backtester.trust.changed_data import SHIFT_MS, scrambled
 from backtester.trust.decisions import Decision, Parting, first_parting, known_by, timeless
 from backtester.trust.findings import Finding, Severity
@@ -54,10 +55,12 @@ def scramble_times(run: RepeatedRun, base: Sequence[Decision], *, random: Random
 
 
 def shift_findings(run: RepeatedRun, base: Sequence[Decision], *, declared: Sequence[str]) -> list[Finding]:
-    """A finding where decisions do not move with the feed.
+    """A finding where decisions do not move with the feed; not asked of a run with options, whose expiry stays where it is.
 
     `declared` names the files that the strategy says it reads, and has read: they do not move either, so that it is a warning.
     """
+    if any(ref.market == Market.OPTION.value for ref in run.resolved.refs):
+        return []
     other = run.shifted()
 
     def moved(one: Decision) -> object:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import backtester
 from tests.architecture.source_tree import ROOT
 from tests.e2e.program import bt_here, manifest_of
 from tests.support.shared_data import SHARED, needs_shared
@@ -94,7 +96,7 @@ def test_without_prices_of_what_an_option_is_on_the_run_does_not_start_and_says_
     stored(tmp_path, underlying=False)
     (tmp_path / "straddle.py").write_text(examples()[0])
     done = bt_here("--strategy", "straddle.py", "--data", "D", "--market", "option", "--symbols", CALL, cwd=tmp_path, code=3)
-    assert "sim.underlying.ETH" in done.stderr
+    assert "sim.underlying={ETH=" in done.stderr
 
 
 def test_a_name_that_is_no_option_is_refused_with_the_forms_there_are(tmp_path):
@@ -123,4 +125,33 @@ def test_a_covered_call_on_real_prices_is_settled_by_the_minutes_of_its_last_hal
     assert (call["side"], call["close_reason"]) == ("sell", "DELIVERY")
     assert trades["binance.linear:ETHUSDT"]["is_open"] == "true"
     assert '"is_last":true' not in (tmp_path / "runs/one/journal.jsonl").read_text()
+    assert "repeats" in bt_here("verify", "runs/one", cwd=tmp_path).stdout
+
+
+def test_frames_may_say_where_they_are_traded(tmp_path):
+    """An option and what it is on, handed over in Python."""
+    start_ms = EXPIRY_MS - 120 * MINUTE_MS
+    columns = ("open", "high", "low", "close")
+    frames = {
+        name: {"start_ms": [start_ms + place * MINUTE_MS for place in range(120)], "volume": [1000.0] * 120}
+        | dict.fromkeys(columns, [price] * 120)
+        for name, price in ((f"binance.option:{CALL}", 100.0), ("binance.linear:ETHUSDT", 2600.0))
+    }
+    namespace: dict[str, Any] = {}
+    exec(examples()[0], namespace)
+    result = backtester.run(namespace["Straddle"], data=frames, settings={"sim.option_spread_bps": 0, "sim.spread_bps": 0})
+    (trade,) = result.trades.to_dicts()
+    assert (trade["close_reason"], float(trade["exit_price"])) == ("DELIVERY", 100)
+
+
+def test_equity_goes_by_the_mark_price_of_an_option_where_it_is_asked_for(tmp_path):
+    stored(tmp_path)
+    bars = write_bars(tmp_path / "mark.csv", [90.0] * 120)
+    place = ("--exchange", "binance", "--market", "option", "--symbol", CALL, "--timeframe", "1m", "--kind", "mark")
+    bt_here("data", "import", str(bars), "--data", "D", *place, cwd=tmp_path)
+    (tmp_path / "straddle.py").write_text(examples()[0])
+    words = ("--market", "option", "--symbols", CALL, "--run-id", "one", "--quiet", "--set", "account.mark=mark")
+    bt_here("--strategy", "straddle.py", "--data", "D", *words, "--set", "sim.option_spread_bps=0", cwd=tmp_path)
+    rows = rows_of(tmp_path / "runs/one/equity.csv")
+    assert float(rows[5]["exposure"]) == 90
     assert "repeats" in bt_here("verify", "runs/one", cwd=tmp_path).stdout

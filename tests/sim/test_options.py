@@ -162,7 +162,7 @@ def test_margin_of_a_short_is_not_free_for_other_orders() -> None:
 
 
 def test_an_option_without_prices_of_what_it_is_on_ends_with_an_error_that_says_what_to_do() -> None:
-    with pytest.raises(DataUnavailableError, match=r"sim\.underlying\.BTC"):
+    with pytest.raises(DataUnavailableError, match=r"sim\.underlying={BTC="):
         small_run({CALL: flat("07:20", 20)}, specs=[option(CALL)])
 
 
@@ -262,3 +262,18 @@ def test_a_liquidation_is_the_same_however_bars_are_routed(routing: str) -> None
 def test_a_run_with_options_takes_no_leverage() -> None:
     with pytest.raises(ConfigError, match="takes no leverage"):
         sold_call(320, account={"leverage": 2})
+
+
+@pytest.mark.parametrize(
+    "rest", ["sell 0.1 stop 2000 reduce", "buy 0.1 sl 2000", "buy 0.1 at 3000 tp 4000", "sell 0.1 oco 4000 2000 -"]
+)
+def test_orders_that_wait_for_a_price_are_refused(rest: str) -> None:
+    found = run(f"07:24 held buy 0.1\n07:26 o {rest}")
+    (refused,) = found.messages(OrderRefused)
+    assert (refused.order_id, refused.reason) == ("o", RejectReason.INVALID)
+    assert "options have no orders that wait" in refused.detail
+
+
+def test_options_in_hedge_mode_are_refused() -> None:
+    with pytest.raises(ConfigError, match="one_way"):
+        run("07:25 o buy 0.1", account={"position_mode": "hedge"})
