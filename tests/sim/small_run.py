@@ -355,6 +355,7 @@ def small_run(
     rates = {symbol: (Decimal(fee_bps[0]), Decimal(fee_bps[1])) for symbol in rules}
     fees = SymbolFees(rates)
     start_ms = ms(start) if start else feed_start_ms
+    known: dict[str, Any] = {"market": from_columns(tables, config), "start_ms": start_ms, "end_ms": end_ms}
     plan = Plan(
         config=config,
         specs=rules,
@@ -368,22 +369,8 @@ def small_run(
         settlements=tuple(settlements),
         open_trigger_prices=partial(OtherPrices, prices or {}),
         margin=plan_margin(config, _refs(rules), rules, fees, start_ms=feed_start_ms, end_ms=end_ms),
-        futures=plan_futures(
-            config,
-            _refs(rules),
-            rules,
-            market=from_columns(tables, config),
-            start_ms=ms(start) if start else feed_start_ms,
-            end_ms=end_ms,
-        ),
-        options=plan_options(
-            config,
-            _refs(rules),
-            rules,
-            market=from_columns(tables, config),
-            start_ms=start_ms,
-            end_ms=end_ms,
-        ),
+        futures=plan_futures(config, _refs(rules), rules, **known),
+        options=plan_options(config, _refs(rules), rules, **known),
         opening=_opening(config, rules, tables, start_ms=start_ms, end_ms=end_ms),
     )
     return _played(plan, tables, finer or {})
