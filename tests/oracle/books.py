@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
-from tests.oracle.scenario import Rules
+from tests.oracle.scenario import Rules, worth
 
 
 class FillRow(NamedTuple):
@@ -67,6 +67,7 @@ class Books:
     """Cash, positions and marks of one run."""
 
     def __init__(self, symbols: list[str], rules: Rules) -> None:
+        self.rules = rules
         self.spot = rules.spot
         self.lot = Fraction(rules.lot)
         self.cash = Fraction(rules.cash)
@@ -93,12 +94,12 @@ class Books:
             if position.trade is None:
                 position.trade = TradeRow(row.symbol, row.side, row.time_ms)
             position.trade.entry_qty += opening
-            position.trade.entry_value += opening * row.price
+            position.trade.entry_value += opening * worth(row.price, self.rules)
             position.trade.fees += row.fee * opening / row.qty
             position.qty += sign * opening
-            position.cost += sign * opening * row.price
+            position.cost += sign * opening * worth(row.price, self.rules)
         if self.spot:
-            self.cash -= sign * row.qty * row.price
+            self.cash -= sign * row.qty * worth(row.price, self.rules)
         self.cash -= row.fee
 
     def close(self, position: Position, row: FillRow, closing: Fraction, sign: int) -> None:
@@ -107,11 +108,11 @@ class Books:
         position.cost -= entry
         position.qty += sign * closing
         if not self.spot:
-            self.cash += -sign * closing * row.price - entry
+            self.cash += -sign * closing * worth(row.price, self.rules) - entry
         trade = position.trade
         assert trade is not None
         trade.exit_qty += closing
-        trade.exit_value += closing * row.price
+        trade.exit_value += closing * worth(row.price, self.rules)
         trade.exit_time_ms = row.time_ms
         trade.fees += row.fee * closing / row.qty
         if abs(position.qty) < self.lot:
@@ -125,7 +126,7 @@ class Books:
 
     def value(self) -> Fraction:
         """Signed value of all positions at their marks."""
-        return sum((p.qty * self.last[s] for s, p in self.positions.items() if p.qty), Fraction(0))
+        return sum((p.qty * worth(self.last[s], self.rules) for s, p in self.positions.items() if p.qty), Fraction(0))
 
     def unrealised(self) -> Fraction:
         """Value of the open positions less what they cost."""
@@ -142,7 +143,7 @@ class Books:
     def snapshot(self, now_ms: int) -> None:
         """One equity row; minimum and maximum over the execution closes since the last one."""
         equity = self.equity()
-        exposure = sum((abs(p.qty) * self.last[s] for s, p in self.positions.items() if p.qty), Fraction(0))
+        exposure = sum((abs(p.qty * worth(self.last[s], self.rules)) for s, p in self.positions.items() if p.qty), Fraction(0))
         seen = [*self.seen, equity]
         self.equity_rows.append(EquityRow(now_ms, equity, self.cash, self.unrealised(), exposure, min(seen), max(seen)))
         self.seen = []
@@ -153,7 +154,7 @@ class Books:
         for symbol, position in self.positions.items():
             if position.trade is not None:
                 position.trade.exit_qty += abs(position.qty)
-                position.trade.exit_value += abs(position.qty) * self.last[symbol]
+                position.trade.exit_value += abs(position.qty) * worth(self.last[symbol], self.rules)
                 position.trade.exit_time_ms = last_ms
                 rows.append(position.trade)
         return rows

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from tests.oracle.books import Books, EquityRow, FillRow, TradeRow
-from tests.oracle.scenario import BPS, Action, Bar, Rules, Script, signal_bars
+from tests.oracle.scenario import BPS, Action, Bar, Rules, Script, signal_bars, worth
 
 
 @dataclass
@@ -44,6 +44,7 @@ class Result:
     orders: dict[str, Order] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     positions: dict[str, Fraction] = field(default_factory=dict)
+    rules: Rules = field(default_factory=Rules)
 
 
 class Oracle:
@@ -63,7 +64,7 @@ class Oracle:
         self.reacted: set[str] = set()
         self.times: list[int] = []
         self.seq = 0
-        self.result = Result()
+        self.result = Result(rules=rules)
 
     def run(self) -> Result:
         """The fills, trades and equity rows of the whole run."""
@@ -314,7 +315,7 @@ class Oracle:
         rate = Fraction(self.rules.taker_bps if taker else self.rules.maker_bps) / BPS
         size = lots * self.lot
         in_base = self.rules.received and (order.action.buy if rate >= 0 or taker else not order.action.buy)
-        fee = Fraction(-(-size * (1 if in_base else price) * rate * 10**8 // 1), 10**8)
+        fee = Fraction(-(-size * (1 if in_base else abs(worth(price, self.rules))) * rate * 10**8 // 1), 10**8)
         side, liquidity = ("buy" if order.action.buy else "sell"), ("taker" if taker else "maker")
         row = FillRow(
             now_ms, order.symbol, side, size, price, fee, liquidity, order.action.order_id, order.action.kind, not taker, in_base

@@ -68,8 +68,15 @@ class Rules:
     spot: bool = False
     received: bool = False
     """Fees of spot are taken from the coin received."""
+    inverse: bool = False
+    """Sizes are contracts of one unit of quote, money is in the coin."""
     tick: Decimal = Decimal("0.1")
     lot: Decimal = Decimal("0.001")
+
+
+def worth(price: Fraction, rules: Rules) -> Fraction:
+    """What one unit of size counts for: its price; of an inverse contract, which a long loses as it rises, less than nothing."""
+    return -1 / price if rules.inverse else price
 
 
 def signal_bars(bars: Sequence[Bar], signal_ms: int) -> list[tuple[int, Fraction]]:

@@ -26,6 +26,15 @@ def test_linear_fills_fees_positions_and_equity_are_those_of_the_oracle(data: st
 
 @search(60)
 @given(data=st.data())
+def test_inverse_fills_fees_positions_and_equity_are_those_of_the_oracle(data: st.DataObject) -> None:
+    bars = data.draw(markets(SYMBOLS, BARS))
+    rules = replace(data.draw(rule_sets()), inverse=True)
+    script = data.draw(scripts(SYMBOLS, BARS * 60_000 // rules.signal_ms))
+    compare(bars, script, rules)
+
+
+@search(60)
+@given(data=st.data())
 def test_spot_fills_fees_balances_and_equity_are_those_of_the_oracle(data: st.DataObject) -> None:
     bars = data.draw(markets(SYMBOLS, BARS))
     rules = data.draw(rule_sets(spot=True))
