@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from backtester import Candle, MarketOrderIntent, PositionSide, Side, Strategy
+from backtester import TWAP, Candle, Executions, ExitRules, MarketOrderIntent, PositionSide, Side, Strategy, executing
 from backtester.domain.errors import RunAbortedError
 from backtester.domain.orders import OrderRefused, SanitizedOrder
 from backtester.domain.settlement import FundingPaid, Settlement
@@ -276,3 +276,35 @@ def test_calls_by_interest_and_all_calls_give_the_same_run(orders: str, margin: 
         for routing in ("interest", "broadcast")
     ]
     assert runs[0].entries == runs[1].entries
+
+
+def test_executions_and_exit_rules_work_on_a_side_each() -> None:
+    @executing
+    class Worker(Strategy):
+        executions: Executions
+
+        def on_start(self) -> None:
+            for side in PositionSide:
+                self.executions.guard(self.ctx, A, ExitRules(sl_frac=0.05), position_side=side)
+
+        def on_candle(self, candle: Candle) -> list[Any]:
+            if candle.end_ms != ms("00:01"):
+                return []
+            facts: dict[str, Any] = {"duration_ms": 120_000, "parts": 2}
+            opening = [(Side.BUY, PositionSide.LONG), (Side.SELL, PositionSide.SHORT)]
+            return [
+                intent
+                for side, position in opening
+                for intent in self.executions.start(self.ctx, TWAP(A, side, 2, position_side=position, **facts))
+            ]
+
+    run = hedged(flat("00:00", 4) + "\n" + flat("00:04", 2, price=110) + "\n" + flat("00:06", 3, price=90), Worker)
+    assert run.told() == expect("""
+        00:01 s/x1/1 buy 1 @ 100 taker
+        00:01 s/x2/1 sell 1 @ 100 taker
+        00:02 s/x1/2 buy 1 @ 100 taker
+        00:02 s/x2/2 sell 1 @ 100 taker
+        00:05 s/exit/AAAUSDT/short/1 buy 2 @ 110 taker
+        00:07 s/exit/AAAUSDT/long/1 sell 2 @ 90 taker
+    """)
+    assert held(run) == ("0", "0")

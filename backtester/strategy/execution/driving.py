@@ -9,6 +9,7 @@ from backtester.domain.candle import Candle
 from backtester.domain.errors import StrategyError
 from backtester.domain.intents import INTENT_TYPES, AnyIntent
 from backtester.domain.orders import Fill, OrderCanceled, OrderRefused, OrderRejected
+from backtester.domain.vocabulary import PositionSide
 from backtester.strategy.base import Strategy
 from backtester.strategy.context import StrategyContext
 from backtester.strategy.execution.execution import Execution
@@ -23,14 +24,23 @@ class Executions:
 
     def __init__(self) -> None:
         self._running: list[Execution] = []
-        self._plans: dict[str, ExitPlan] = {}
+        self._plans: dict[str, list[ExitPlan]] = {}
+        """By symbol; in hedge mode one for each side that is guarded."""
         self._ctx: StrategyContext | None = None
         self._count = 0
 
-    def guard(self, ctx: StrategyContext, symbol: str, rules: ExitRules) -> ExitPlan:
-        """Positions in `symbol` are left by these rules from now on: call it in `on_start`. The plan is returned, for `turn`."""
+    def guard(self, ctx: StrategyContext, symbol: str, rules: ExitRules, *, position_side: PositionSide | None = None) -> ExitPlan:
+        """Positions in `symbol` (in hedge mode on that side) are left by these rules from now on: call it in `on_start`.
+
+        The plan is returned, for `turn`.
+        """
         self._ctx = ctx
-        return self._plans.setdefault(symbol, ExitPlan(symbol, rules))
+        plans = self._plans.setdefault(symbol, [])
+        for plan in plans:
+            if plan.position_side is position_side:
+                return plan
+        plans.append(ExitPlan(symbol, rules, position_side))
+        return plans[-1]
 
     def start(self, ctx: StrategyContext, execution: Execution) -> list[AnyIntent]:
         """What the execution sends at once; it is driven from now on."""
@@ -48,14 +58,13 @@ class Executions:
 
     def on_candle(self, candle: Candle) -> list[AnyIntent]:
         """What they send at a close."""
-        plan = self._plans.get(candle.symbol)
-        leaving = plan.on_candle(self._ctx, candle) if plan is not None and self._ctx is not None else []
+        ctx, plans = self._ctx, self._plans.get(candle.symbol, ())
+        leaving = [intent for plan in plans for intent in plan.on_candle(ctx, candle)] if ctx is not None else []
         return [*leaving, *self._pass_on("on_candle", candle)]
 
     def on_fill(self, fill: Fill) -> list[AnyIntent]:
         """What they send upon a fill."""
-        plan = self._plans.get(fill.symbol)
-        leaving = plan.on_fill(fill) if plan is not None else []
+        leaving = [intent for plan in self._plans.get(fill.symbol, ()) for intent in plan.on_fill(fill)]
         return [*leaving, *self._pass_on("on_fill", fill)]
 
     def on_timer(self, name: str) -> list[AnyIntent]:
@@ -64,14 +73,12 @@ class Executions:
 
     def on_cancel(self, canceled: OrderCanceled) -> list[AnyIntent]:
         """What they send when an order has ended."""
-        plan = self._plans.get(canceled.symbol)
-        leaving = plan.on_cancel(canceled) if plan is not None else []
+        leaving = [intent for plan in self._plans.get(canceled.symbol, ()) for intent in plan.on_cancel(canceled)]
         return [*leaving, *self._pass_on("on_cancel", canceled)]
 
     def on_reject(self, rejection: OrderRefused | OrderRejected) -> list[AnyIntent]:
         """What they send when an order was refused."""
-        plan = self._plans.get(rejection.symbol)
-        leaving = plan.on_reject(rejection) if plan is not None else []
+        leaving = [intent for plan in self._plans.get(rejection.symbol, ()) for intent in plan.on_reject(rejection)]
         return [*leaving, *self._pass_on("on_reject", rejection)]
 
     def _pass_on(self, hook: str, message: Any) -> list[AnyIntent]:

@@ -8,7 +8,7 @@ from backtester.domain.candle import Candle
 from backtester.domain.errors import StrategyError
 from backtester.domain.intents import AnyIntent, CancelOrderIntent, LimitOrderIntent, MarketOrderIntent, Number
 from backtester.domain.orders import Fill, OrderCanceled, OrderRefused, OrderRejected
-from backtester.domain.vocabulary import Side
+from backtester.domain.vocabulary import PositionSide, Side
 from backtester.strategy.context import StrategyContext
 from backtester.strategy.execution.quota import Quota
 
@@ -23,13 +23,25 @@ class Execution(ABC):
     ended is left again, and is sent with a later one. Messages about other orders and other symbols change nothing.
     """
 
-    def __init__(self, symbol: str, side: Side, qty: Number, *, reduce_only: bool = False, reason: str = "SIGNAL") -> None:
+    def __init__(
+        self,
+        symbol: str,
+        side: Side,
+        qty: Number,
+        *,
+        reduce_only: bool = False,
+        reason: str = "SIGNAL",
+        position_side: PositionSide | None = None,
+    ) -> None:
         self.symbol = symbol
         self.side = side
         self.qty = qty
         self.is_done = False
         """Nothing works and nothing more will be sent."""
+        self.position_side = position_side
+        """In hedge mode, the position that it opens or closes."""
         self._reduce_only = reduce_only
+        self._opens = not reduce_only if position_side is None else side is position_side.opens
         self._reason = reason
         self._stopped = False
         self._refusals = 0
@@ -148,7 +160,7 @@ class Execution(ABC):
     def _fitting(self, lots: int) -> int:
         """How many of `lots` can be sent now: neither too small for the venue, nor leaving too little; 0 without a price."""
         close = self._close()
-        return self.quota.fitting_lots(lots, price=close, opens=not self._reduce_only) if close is not None else 0
+        return self.quota.fitting_lots(lots, price=close, opens=self._opens) if close is not None else 0
 
     def _market(self, lots: int) -> list[AnyIntent]:
         """A market order for `lots` of what is left; nothing for 0."""
@@ -162,6 +174,7 @@ class Execution(ABC):
                 qty=self.quota.qty_of(lots),
                 reduce_only=self._reduce_only,
                 reason=self._reason,
+                position_side=self.position_side,
             )
         ]
 
@@ -179,6 +192,7 @@ class Execution(ABC):
                 post_only=post_only,
                 reduce_only=self._reduce_only,
                 reason=self._reason,
+                position_side=self.position_side,
             )
         ]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from backtester.domain.candle import Candle
 from backtester.domain.errors import DomainError
 from backtester.domain.intents import AnyIntent, MarketOrderIntent
+from backtester.domain.legs import leg_of
 from backtester.domain.money import e8_from_decimal
 from backtester.domain.orders import Fill, OrderCanceled, OrderRefused, OrderRejected
 from backtester.domain.position import whole_lots
-from backtester.domain.vocabulary import CloseReason, Side
+from backtester.domain.vocabulary import CloseReason, PositionSide, Side
 from backtester.strategy.context import StrategyContext
 
 
@@ -114,11 +115,12 @@ class ExitPlan:
     """Leaves one symbol by rules. Drive it from `on_candle`, `on_fill`, `on_cancel` and `on_reject`; it sends one order at a time.
 
     An exit is a reduce-only market order for all that the strategy holds; one that was refused or that the venue ended is sent
-    again at the next close, for the same reason.
+    again at the next close, for the same reason. In hedge mode it leaves the position on `position_side`.
     """
 
-    def __init__(self, symbol: str, rules: ExitRules) -> None:
+    def __init__(self, symbol: str, rules: ExitRules, position_side: PositionSide | None = None) -> None:
         self.symbol = symbol
+        self.position_side = position_side
         self.rules = rules
         self.held = HeldPosition()
         self.closing: CloseReason | None = None
@@ -145,7 +147,7 @@ class ExitPlan:
 
     def on_fill(self, fill: Fill) -> list[AnyIntent]:
         """The position includes the fill; when it is closed, the reversing order is sent."""
-        if fill.symbol != self.symbol:
+        if fill.symbol != self.symbol or fill.position_side is not self.position_side:
             return []
         if fill.order_id == self._working_id and not fill.open_lots:
             self._working_id = ""
@@ -173,11 +175,12 @@ class ExitPlan:
             self.closing = self.rules.reason(self.held, close=close, now_ms=ctx.now_ms, turned=turned)
         if self.closing is None or self._working_id:
             return []
-        position = ctx.closable(self.symbol)
+        position = ctx.closable(self.symbol, self.position_side)
         if not position:
             return []
         self._sent += 1
-        self._working_id = f"{ctx.strategy_id}/exit/{self.symbol}/{self._sent}"
+        name = leg_of(self.symbol, self.position_side).replace(" ", "/")
+        self._working_id = f"{ctx.strategy_id}/exit/{name}/{self._sent}"
         stop, target = self.rules.levels(self.held) if self.held.lots else (None, None)
         return [
             MarketOrderIntent(
@@ -189,5 +192,6 @@ class ExitPlan:
                 reason=self.closing.value,
                 watched_stop=stop,
                 watched_target=target,
+                position_side=self.position_side,
             )
         ]

@@ -8,7 +8,7 @@ from backtester.domain.calculation import decimal_of
 from backtester.domain.errors import DomainError
 from backtester.domain.intents import AnyIntent, Number
 from backtester.domain.rounding import exact_decimal
-from backtester.domain.vocabulary import Side
+from backtester.domain.vocabulary import PositionSide, Side
 from backtester.strategy.context import StrategyContext
 from backtester.strategy.execution.execution import Execution
 
@@ -33,8 +33,9 @@ class PassiveEntry(Execution):
         post_only: bool = True,
         reduce_only: bool = False,
         reason: str = "SIGNAL",
+        position_side: PositionSide | None = None,
     ) -> None:
-        super().__init__(symbol, side, qty, reduce_only=reduce_only, reason=reason)
+        super().__init__(symbol, side, qty, reduce_only=reduce_only, reason=reason, position_side=position_side)
         if steps < 1 or fallback_ms < steps:
             raise DomainError(f"steps must be 1 or more, and at least 1 ms apart; they were {steps} in {fallback_ms} ms")
         self.fallback_ms = fallback_ms

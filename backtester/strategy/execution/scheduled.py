@@ -11,7 +11,7 @@ from backtester.domain.errors import DomainError
 from backtester.domain.intents import AnyIntent, Number
 from backtester.domain.rounding import exact_decimal
 from backtester.domain.timeframe import DAY_MS
-from backtester.domain.vocabulary import Side
+from backtester.domain.vocabulary import PositionSide, Side
 from backtester.strategy.context import StrategyContext
 from backtester.strategy.execution.execution import Execution
 
@@ -34,8 +34,9 @@ class TWAP(Execution):
         parts: int,
         reduce_only: bool = False,
         reason: str = "SIGNAL",
+        position_side: PositionSide | None = None,
     ) -> None:
-        super().__init__(symbol, side, qty, reduce_only=reduce_only, reason=reason)
+        super().__init__(symbol, side, qty, reduce_only=reduce_only, reason=reason, position_side=position_side)
         if parts < 1 or duration_ms < parts:
             raise DomainError(f"parts must be 1 or more, and at least 1 ms apart; they were {parts} in {duration_ms} ms")
         self.duration_ms = duration_ms
@@ -79,8 +80,18 @@ class VWAP(TWAP):
         weights: Sequence[float] | None = None,
         reduce_only: bool = False,
         reason: str = "SIGNAL",
+        position_side: PositionSide | None = None,
     ) -> None:
-        super().__init__(symbol, side, qty, duration_ms=duration_ms, parts=parts, reduce_only=reduce_only, reason=reason)
+        super().__init__(
+            symbol,
+            side,
+            qty,
+            duration_ms=duration_ms,
+            parts=parts,
+            reduce_only=reduce_only,
+            reason=reason,
+            position_side=position_side,
+        )
         if weights is not None and (len(weights) != parts or min(weights) < 0 or not sum(weights) > 0):
             raise DomainError(f"weights must be {parts} numbers of 0 or more, not all 0; they were {list(weights)}")
         self.weights = weights
@@ -131,8 +142,9 @@ class POV(Execution):
         finish: bool = False,
         reduce_only: bool = False,
         reason: str = "SIGNAL",
+        position_side: PositionSide | None = None,
     ) -> None:
-        super().__init__(symbol, side, qty, reduce_only=reduce_only, reason=reason)
+        super().__init__(symbol, side, qty, reduce_only=reduce_only, reason=reason, position_side=position_side)
         self._rate = Fraction(exact_decimal(rate_bps, what="rate_bps")) / 10_000
         if not 0 < self._rate <= 1:
             raise DomainError(f"rate_bps must be above 0 and at most 10000, was {rate_bps}")
