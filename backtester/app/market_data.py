@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from backtester.app.finer_data import finer_sources
+from backtester.app.finer_data import finer_sources, quote_sources
 from backtester.config.run_config import RunConfig
 from backtester.data.catalog import Catalog
 from backtester.data.columns import CandleColumns, slice_columns
@@ -14,11 +14,12 @@ from backtester.data.feed import CandleFeed
 from backtester.data.finer_bars import FinerBars, FinerSource
 from backtester.data.gaps import GapReport, GapScan, scan_candles, scan_files
 from backtester.data.months import month_files
+from backtester.data.quote_series import QuoteSeries, QuoteSource
 from backtester.data.resample import can_be_joined, coarser_columns
 from backtester.data.series import series_of
 from backtester.data.symbol_cursor import SymbolStream
 from backtester.domain.errors import DataQualityError
-from backtester.domain.timeframe import MINUTE_MS, parse_time_ms, timeframe_ms, timeframe_text
+from backtester.domain.timeframe import DAY_MS, MINUTE_MS, parse_time_ms, timeframe_ms, timeframe_text
 from backtester.domain.vocabulary import Market
 
 ColumnsReader = Callable[[int, int], Iterator[CandleColumns]]
@@ -47,26 +48,29 @@ class MarketData:
         sources: Mapping[str, str],
         gap_readers: Mapping[str, GapReader] | None = None,
         finer: Mapping[str, Sequence[FinerSource]] | None = None,
+        quotes: Mapping[str, Sequence[QuoteSource]] | None = None,
     ) -> None:
         """`sources` says of each symbol where its candles stand, for messages; without `gap_readers` gaps are found by reading.
 
-        `finer` is what is stored of each symbol that is finer than the run's execution bars.
+        `finer` is what is stored of each symbol that is finer than the run's execution bars, `quotes` are its quotes.
         """
         self._readers = readers
         self._sources = sources
         self._gap_readers = gap_readers
         self._finer = finer or {}
+        self._quotes = quotes or {}
         self._config = config
         self._execution_ms = timeframe_ms(config.run.execution_timeframe)
         self._gap_policy = config.data.gap_policy
 
     def through(self, change: Callable[[str, ColumnsReader], ColumnsReader], *, finer_too: bool = False) -> MarketData:
-        """The same symbols, each read through what `change` makes of its reader; with `finer_too` the finer data as well."""
+        """The same symbols, each read through what `change` makes of its reader; with `finer_too` finer data and quotes too."""
         readers = {symbol: change(symbol, read) for symbol, read in self._readers.items()}
-        finer = self._finer
+        finer, quotes = self._finer, self._quotes
         if finer_too:
             finer = {key: [one._replace(read=change(key, one.read)) for one in held] for key, held in finer.items()}
-        return MarketData(readers, config=self._config, sources=self._sources, finer=finer)
+            quotes = {key: [one._replace(read=change(key, one.read)) for one in held] for key, held in quotes.items()}
+        return MarketData(readers, config=self._config, sources=self._sources, finer=finer, quotes=quotes)
 
     @property
     def finer_timeframes(self) -> dict[str, tuple[str, ...]]:
@@ -82,6 +86,17 @@ class MarketData:
     def open_finer(self) -> FinerBars | None:
         """What the venue may ask of ambiguous bars, from the beginning; None where nothing finer is stored, or it is off."""
         return FinerBars(self._finer) if self.finer_timeframes else None
+
+    @property
+    def quoted_symbols(self) -> tuple[str, ...]:
+        """Those of which quotes are stored, where the spread goes by them."""
+        return tuple(symbol for symbol, held in self._quotes.items() if held)
+
+    def open_quotes(self, *, start_ms: int, end_ms: int) -> QuoteSeries | None:
+        """The quotes of the range and of the hours before it, from the beginning; None where the model says the spread."""
+        if self._config.sim.spread == "model":
+            return None
+        return QuoteSeries(self._quotes, start_ms=start_ms - DAY_MS, end_ms=end_ms)
 
     def open(self, *, signal_ms: Sequence[int], start_ms: int, end_ms: int) -> CandleFeed:
         """A feed over [start_ms, end_ms) from the beginning."""
@@ -169,7 +184,8 @@ def from_catalog(catalog: Catalog, refs: Sequence[SymbolRef], config: RunConfig)
     readers = {ref.key: reader(ref) for ref in refs}
     finer = {} if config.sim.resolve == "off" else _finer(catalog, refs, below_ms=length_ms)
     gap_readers = {ref.key: gap_reader(ref) for ref in refs}
-    return MarketData(readers, config=config, sources=sources, gap_readers=gap_readers, finer=finer)
+    quotes = {} if config.sim.spread == "model" else _quotes(catalog, refs)
+    return MarketData(readers, config=config, sources=sources, gap_readers=gap_readers, finer=finer, quotes=quotes)
 
 
 def _finer(catalog: Catalog, refs: Sequence[SymbolRef], *, below_ms: int) -> dict[str, list[FinerSource]]:
@@ -177,6 +193,10 @@ def _finer(catalog: Catalog, refs: Sequence[SymbolRef], *, below_ms: int) -> dic
         ref.key: finer_sources(catalog, exchange=ref.exchange, market=ref.market, symbol=ref.name, below_ms=below_ms)
         for ref in refs
     }
+
+
+def _quotes(catalog: Catalog, refs: Sequence[SymbolRef]) -> dict[str, list[QuoteSource]]:
+    return {ref.key: quote_sources(catalog, exchange=ref.exchange, market=ref.market, symbol=ref.name) for ref in refs}
 
 
 def _joined(read: ColumnsReader, symbol: str, *, bars_ms: int, length_ms: int) -> ColumnsReader:

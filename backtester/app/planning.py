@@ -116,7 +116,7 @@ def plan_run(
         futures=futures,
     )
     lengths = sorted({timeframe_ms(name) for _, _, timeframes in strategies for name in timeframes})
-    said = (*_notes(resolved, rates, models), *_finer_notes(market), *funding.notes, *margin.notes)
+    said = (*_notes(resolved, rates, models), *_finer_notes(config, market), *funding.notes, *margin.notes)
     return PlannedRun(
         plan,
         tuple(lengths),
@@ -224,10 +224,14 @@ def _notes(
     return tuple(lines)
 
 
-def _finer_notes(market: MarketData) -> list[str]:
-    """What is finer than the bars, by symbol."""
+def _finer_notes(config: RunConfig, market: MarketData) -> list[str]:
+    """What is finer than the bars, by symbol; and of which symbols quotes are missing, where the spread goes by them."""
     told = market.finer_timeframes.items()
-    return [f"{key}: ambiguous bars are resolved on what is stored below them: {', '.join(names)}" for key, names in told]
+    notes = [f"{key}: ambiguous bars are resolved on what is stored below them: {', '.join(names)}" for key, names in told]
+    if config.sim.spread == "quotes":
+        missing = [symbol for symbol in config.run.symbols if symbol not in market.quoted_symbols]
+        notes += [f"{symbol}: no quotes are stored, the model says the spread" for symbol in missing]
+    return notes
 
 
 def settings_text(config: RunConfig) -> dict[str, str]:

@@ -33,6 +33,7 @@ from backtester.audit.versions import RunningCode, running_code, uncommitted_cha
 from backtester.config.writing import config_hash, dump_toml
 from backtester.data.feed import CandleFeed
 from backtester.data.gaps import GapReport
+from backtester.data.quote_series import QuoteSeries
 from backtester.domain.instruments import SymbolSpecs
 from backtester.domain.money import format_money, money_from_decimal
 from backtester.domain.run_events import ControlAction, ControlEvent, RunEnded, RunStarted
@@ -85,11 +86,13 @@ def execute(
             record.open(dump_toml(resolved.config), changes=uncommitted_changes() if record.manifest.git_dirty else "")
             _log_start(record.log, resolved, record.manifest, gaps)
             finer = market.open_finer()
+            quotes = _open_quotes(market, planned)
             engine = build(
                 planned.plan,
                 feed=feed,
                 journal=record.journal,
                 finer=finer,
+                quotes=quotes,
                 on_progress=_reporter(progress, resolved, kill_file),
             )
             signals.finish(engine.loop)
@@ -102,6 +105,7 @@ def execute(
             files, results = _written(record, resolved, planned, market=market, end_ms=engine.clock.now_ms)
             _complete(record.manifest, reason, engine, feed, results, digest=record.journal.digest())
             record.manifest.finer_fingerprint = finer.fingerprint() if finer is not None else ""
+            record.manifest.quotes_fingerprint = quotes.fingerprint() if quotes is not None else ""
             record.manifest.timings = Timings(load_s=loaded_s - started_s, run_s=ran_s - loaded_s, report_s=perf_counter() - ran_s)
             _log_end(record.log, record.manifest, engine)
             record.finish()
@@ -125,7 +129,8 @@ def execute(
 def event_stream(resolved: ResolvedRun, planned: PlannedRun, *, market: MarketData, journal: MemoryJournal) -> None:
     """`journal` holds the event stream of the run, up to where it raises; nothing is written and no figure is computed."""
     feed = _open(market, planned)
-    _run(resolved, build(planned.plan, feed=feed, journal=journal, finer=market.open_finer()), feed)
+    engine = build(planned.plan, feed=feed, journal=journal, finer=market.open_finer(), quotes=_open_quotes(market, planned))
+    _run(resolved, engine, feed)
     journal.close()
 
 
@@ -163,11 +168,17 @@ def _complete(manifest: Manifest, reason: str, engine: Engine, feed: CandleFeed,
     manifest.resolved_by_candles = intrabar.by_candles
     manifest.resolved_by_trades = intrabar.by_trades
     manifest.ambiguous_quote = format(intrabar.amount_quote, "f")
+    if engine.venue.quotes is not None:
+        manifest.quoted_fills = dict(engine.venue.quotes.counts)
 
 
 def _open(market: MarketData, planned: PlannedRun) -> CandleFeed:
     plan = planned.plan
     return market.open(signal_ms=planned.signal_ms, start_ms=plan.feed_start_ms, end_ms=plan.end_ms)
+
+
+def _open_quotes(market: MarketData, planned: PlannedRun) -> QuoteSeries | None:
+    return market.open_quotes(start_ms=planned.plan.feed_start_ms, end_ms=planned.plan.end_ms)
 
 
 def _open_marked(market: MarketData, planned: PlannedRun) -> MarketDataSource:

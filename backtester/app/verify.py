@@ -128,6 +128,9 @@ def _differences(manifest: Manifest, run: RunDir, again: RunResult, config: RunC
     if manifest.finer_fingerprint != again.manifest.finer_fingerprint:
         was, now = manifest.finer_fingerprint[:16] or "none", again.manifest.finer_fingerprint[:16] or "none"
         lines.append(f"finer data: what told the order of events inside bars is not that of the run (fingerprint {was}, now {now})")
+    if manifest.quotes_fingerprint != again.manifest.quotes_fingerprint:
+        was, now = manifest.quotes_fingerprint[:16] or "none", again.manifest.quotes_fingerprint[:16] or "none"
+        lines.append(f"quotes: what spreads went by is not that of the run (fingerprint {was}, now {now})")
     if manifest.digest != again.digest:
         lines.append(f"digest: {manifest.digest[:16]} recorded, {again.digest[:16]} now")
     try:

@@ -40,7 +40,7 @@ from backtester.engine.bus import Bus
 from backtester.engine.clock import Clock
 from backtester.engine.loop import Loop
 from backtester.engine.mailbox import Mailbox
-from backtester.engine.ports import FinerData, IndexReader, Journal, MarketDataSource
+from backtester.engine.ports import FinerData, IndexReader, Journal, MarketDataSource, QuoteReader
 from backtester.engine.rng import RandomStreams
 from backtester.engine.routes import Routes
 from backtester.engine.schedule import Schedule
@@ -75,6 +75,7 @@ from backtester.sim.limit_fill import TouchFill
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.option_pricing import OptionPricing
 from backtester.sim.pricing import FillPricing
+from backtester.sim.quoted_spread import QuotedSpreads
 from backtester.sim.received_fees import ReceivedFees
 from backtester.sim.sim_models import FeeModel, SlippageModel, checked_rate_bps
 from backtester.sim.slippage_models import SymbolSlippage
@@ -182,6 +183,7 @@ def build(
     feed: MarketDataSource,
     journal: Journal,
     finer: FinerData | None = None,
+    quotes: QuoteReader | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Engine:
     """Wire a run on the simulated venue, which asks `finer` about ambiguous bars. Subscription order is that of TOPOLOGY."""
@@ -206,7 +208,7 @@ def build(
         plan,
         feed=feed,
         finer=finer,
-        index=index,
+        pricing=_pricing(plan, index, quotes, clock),
         books=books,
         risk=risk,
         latency=latency,
@@ -249,7 +251,7 @@ def _venue(
     *,
     feed: MarketDataSource,
     finer: FinerData | None,
-    index: IndexReader,
+    pricing: FillPricing,
     books: Books,
     risk: RiskGate,
     latency: LatencyModel,
@@ -263,7 +265,7 @@ def _venue(
     return SimulatedVenue(
         specs=specs,
         bars=feed,
-        pricing=_pricing(plan, index),
+        pricing=pricing,
         liquidity=BarLiquidity(sim.participation_bps),
         latency=latency,
         schedule=schedule,
@@ -448,7 +450,7 @@ def _put_on_options(
     account.option_liquidations = OptionLiquidations(margins=margins, books=books, clock=clock, routes=routes)
 
 
-def _pricing(plan: Plan, index: IndexReader) -> FillPricing:
+def _pricing(plan: Plan, index: IndexReader, quotes: QuoteReader | None, clock: Clock) -> FillPricing:
     sim = plan.config.sim
     options = plan.options
     pricing = partial(OptionPricing, terms=options.terms, index=index) if options.terms else FillPricing
@@ -460,6 +462,7 @@ def _pricing(plan: Plan, index: IndexReader) -> FillPricing:
         slippage=plan.slippage,
         fees=plan.fees,
         cost_factor=sim.cost_factor,
+        quotes=None if quotes is None else QuotedSpreads(reader=quotes, clock=clock, factor=sim.cost_factor),
     )
     if sim.spot_fee == "received":
         made.received = ReceivedFees(specs=plan.specs, fees=plan.fees, held_e8=_brought(plan))

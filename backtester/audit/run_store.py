@@ -88,6 +88,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     without which the run cannot be executed again. `ambiguous_bars` are those whose order of events decided an outcome;
     `resolved_by_candles` and `resolved_by_trades` count those of them in which finer data told it, and `ambiguous_quote` is what
     hung on the others: the distance between the outcomes times the size, summed up. `finer_fingerprint` is over that finer data.
+    `quoted_fills` counts taker fills by what their spread went by (a fresh quote, a stale one, none), where it goes by quotes.
     `quote` is the asset that the run's money is in, `bases` has the base asset of each spot symbol, `contracts` how much of its
     quote currency each inverse contract stands for. `coins_at_start` is what the coins that it began with were worth in quote.
     """
@@ -130,6 +131,8 @@ class Manifest(msgspec.Struct, kw_only=True):
     resolved_by_candles: int = 0
     resolved_by_trades: int = 0
     finer_fingerprint: str = ""
+    quoted_fills: dict[str, int] = {}
+    quotes_fingerprint: str = ""
     files: dict[str, str] = {}
     manifest_sha256: str = ""
     """That of the manifest's own text with this left empty; empty while the run runs."""

@@ -153,6 +153,7 @@ class SimSection(Section, frozen=True, kw_only=True):
     latency_model: Literal["constant", "uniform", "lognormal", "gamma", "recorded"] = "constant"
     latency_spread_frac: Decimal = Decimal("0.5")
     latency_file: str = ""
+    spread: Literal["model", "quotes"] = "model"
     spread_bps: Decimal = Decimal(1)
     slippage_bps: Decimal = Decimal(1)
     slippage_model: SlippageName = "fixed"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from backtester.domain.candle import Candle
 from backtester.domain.delivery import Expiry
@@ -46,6 +46,21 @@ class IndexReader(Protocol):
 
     def index_e8(self, symbol: str) -> int:
         """The price of an option's underlying known now, in 1e-8 quote."""
+
+
+class Quote(NamedTuple):
+    """The best bid and ask [quote], as they stood from `time_ms` on."""
+
+    time_ms: int
+    bid: float
+    ask: float
+
+
+class QuoteReader(Protocol):
+    """Stored quotes of a run's symbols; times asked of a symbol may not go back."""
+
+    def quote_at(self, symbol: str, time_ms: int) -> Quote | None:
+        """The last quote at or before `time_ms`; None where there is none."""
 
 
 TRADE_MS = 1

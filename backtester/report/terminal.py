@@ -238,6 +238,10 @@ def _costs(facts: RunFacts) -> Section:
             f"half of a {_bps(sim.spread_bps)} bps spread{options}, {_bps(sim.slippage_bps)} bps slippage{model} on taker fills",
         ),
     ]
+    if facts.manifest.quoted_fills:
+        counts = facts.manifest.quoted_fills
+        told = f"{counts['fresh']:,} taker fills by the last quote, {counts['stale']:,} by a stale one or the model"
+        rows.append(Row("spreads", f"{told}, {counts['none']:,} by the model for want of one", "warn" if counts["none"] else ""))
     priced = [one.rule.partition(": ")[2] for one in facts.manifest.assumptions if "liquidation on" in one.rule]
     if priced:
         count = facts.summary.get("liquidations", 0)

@@ -13,6 +13,7 @@ from backtester.domain.money import CALCULATION, price_e8, size_from_e8
 from backtester.domain.rounding import fill_price_ticks
 from backtester.domain.vocabulary import Liquidity, Side
 from backtester.sim.liquidity import volume_e8
+from backtester.sim.quoted_spread import QuotedSpreads
 from backtester.sim.received_fees import ReceivedFees
 from backtester.sim.sim_models import FeeModel, FixedSlippage, SlippageModel, checked_rate_bps
 from backtester.sim.slippage_models import BarSlippage, SymbolSlippage, TickSlippage, slippage_bps
@@ -30,8 +31,13 @@ class FillPricing:
         fees: FeeModel,
         cost_factor: Decimal = Decimal(1),
         spreads_bps: Mapping[str, Decimal] | None = None,
+        quotes: QuotedSpreads | None = None,
     ) -> None:
-        """`cost_factor` multiplies spread and slippage; fees come as they are to be charged. `spreads_bps`: own ones."""
+        """`cost_factor` multiplies spread and slippage; fees come as they are to be charged. `spreads_bps`: own ones.
+
+        With `quotes` those decide about the spread, where there are some.
+        """
+        self.quotes = quotes
         self._specs = specs
         self.received: ReceivedFees | None = None
         """Set in a run whose spot fees are taken from the coin received."""
@@ -51,8 +57,9 @@ class FillPricing:
             if isinstance(model, TickSlippage | BarSlippage) and model.ticks:
                 self._extra_ticks[symbol] = ceil(model.ticks * cost_factor)
         remembering = {key: model for key, model in self._models.items() if isinstance(model, BarSlippage) and model.remembers}
-        self.remembering: Mapping[str, BarSlippage] = remembering
-        """By symbol: models that must be told what was traded; empty in most runs."""
+        self._remembering: Mapping[str, BarSlippage] = remembering
+        self.remembering = bool(remembering) or quotes is not None
+        """Whether something must be told what was traded; not so in most runs."""
 
     def _half(self, spread_bps: Decimal) -> Decimal:
         return CALCULATION.multiply(CALCULATION.divide(spread_bps, Decimal(2)), self._factor)
@@ -63,21 +70,26 @@ class FillPricing:
         `over_share` adds the impact of a fill larger than the share of the bar's volume that is allowed.
         """
         spec = self._specs[symbol]
-        ratio = None if over_share else self._fixed_ratios.get((symbol, side))
+        ratio = None if over_share or self.quotes is not None else self._fixed_ratios.get((symbol, side))
         if ratio is None:
             qty = size_from_e8(lots * spec.lot_e8)
             bps = slippage_bps(self._models[symbol], symbol=symbol, side=side, qty=qty, bar=bar, price=reference)
             if over_share:
                 bps = CALCULATION.add(bps, over_share_impact_bps(lots * spec.lot_e8, volume_e8(bar.volume)))
-            ratio = cost_ratio(self._half_spreads[symbol], CALCULATION.multiply(bps, self._factor), side)
+            half_bps = self._half_spreads[symbol]
+            if self.quotes is not None:
+                half_bps = self.quotes.half_bps(symbol, half_bps)
+            ratio = cost_ratio(half_bps, CALCULATION.multiply(bps, self._factor), side)
         ticks = fill_price_ticks(price_e8(reference), numerator=ratio[0], denominator=ratio[1], tick_e8=spec.tick_e8, side=side)
         if self._extra_ticks:
             ticks = max(1, ticks + side.sign * self._extra_ticks.get(symbol, 0))
         return ticks
 
     def tell_traded(self, *, symbol: str, side: Side, lots: int, bar: Candle) -> None:
-        """A model that remembers knows of a fill."""
-        model = self.remembering.get(symbol)
+        """A model that remembers knows of a taker's fill, and what its spread went by is counted."""
+        if self.quotes is not None:
+            self.quotes.count(symbol)
+        model = self._remembering.get(symbol)
         if model is not None:
             model.traded(symbol=symbol, side=side, qty=size_from_e8(lots * self._specs[symbol].lot_e8), bar=bar)
 

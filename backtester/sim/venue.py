@@ -87,7 +87,7 @@ class SimulatedVenue:
         self._clock = clock
         self._marks = marks
         self._touch = touch or touch_fill is not None
-        self.intrabar = intrabar or Intrabar(specs=specs)
+        self.intrabar, self.quotes = intrabar or Intrabar(specs=specs), pricing.quotes
         filling = Filling(specs=specs, pricing=pricing, liquidity=liquidity, clock=clock, quote=quote, covers=covers_fill)
         self._standing = StandingOrders(
             specs=specs,
