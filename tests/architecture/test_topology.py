@@ -6,7 +6,7 @@ import ast
 import subprocess
 import sys
 
-from backtester.app.wiring import TOPOLOGY
+from backtester.app.topology import TOPOLOGY
 from backtester.engine.topics import TOPICS
 from tests.architecture.source_tree import ROOT, sources
 
