@@ -1,4 +1,7 @@
-"""Composition of a run: who is built from what, and who subscribes to which topic, in which order."""
+"""Composition of a run: who is built from what, and who subscribes to which topic, in which order.
+
+TOPOLOGY, the table of topics, stands in `backtester.app.topology`.
+"""
 
 from __future__ import annotations
 
