@@ -8,11 +8,12 @@ from pathlib import Path
 
 import msgspec
 
+from backtester.audit.events import decode_deposit
 from backtester.audit.journal import JournalLine, read_journal
 from backtester.domain.errors import JournalError, StorageError
 from backtester.domain.money import PRICE_ONE
 from backtester.domain.vocabulary import Side
-from backtester.report.fill_book import FILLS_TOPIC, FUNDING_TOPIC
+from backtester.report.fill_book import BALANCES_TOPIC, FILLS_TOPIC, FUNDING_TOPIC
 from backtester.report.waiting_orders import WaitingOrders
 
 _REFUSERS = {"orders.refused": "Risk", "orders.rejected": "venue"}
@@ -56,7 +57,8 @@ class TrailingStop(msgspec.Struct):
 class JournalFacts(msgspec.Struct, frozen=True):
     """What was read until the journal ended, or until `problem`, which is empty where nothing was wrong.
 
-    `payments` are (time_ms, symbol, quote received). `events` counts messages but notes.
+    `payments` are (time_ms, symbol, quote received), `coins` (time_ms, symbol, quantity, price) of what was held at the
+    start. `events` counts messages but notes.
     """
 
     refusals: list[Refusals]
@@ -67,6 +69,7 @@ class JournalFacts(msgspec.Struct, frozen=True):
     fills: int
     last_ms: int
     problem: str
+    coins: list[tuple[int, str, float, float]] = []
 
     def refusals_by_reason(self) -> dict[str, int]:
         """How many orders were refused for each reason, most frequent first."""
@@ -128,6 +131,7 @@ class _Reading:
         self._waiting = WaitingOrders()
         self._refusals: dict[tuple[str, str], Refusals] = {}
         self._payments: list[tuple[int, str, float]] = []
+        self._coins: list[tuple[int, str, float, float]] = []
         self._tick: dict[str, Decimal] = {}
         self._events = self._fills = 0
         self._last: JournalLine | None = None
@@ -145,6 +149,9 @@ class _Reading:
         elif topic == FUNDING_TOPIC:
             paid = _decode_paid(line.raw)
             self._payments.append((paid.time_ms, paid.symbol, float(paid.amount)))
+        elif topic == BALANCES_TOPIC:
+            coins = decode_deposit(line.raw)
+            self._coins.append((coins.time_ms, coins.symbol, float(coins.qty), float(coins.price)))
         elif topic in _REFUSERS:
             self._refuse(_REFUSERS[topic], _decode_refused(line.raw))
 
@@ -153,7 +160,15 @@ class _Reading:
         refusals = sorted(self._refusals.values(), key=lambda one: (-one.count, one.who, one.reason))
         last_ms = _decode_timed(self._last.raw).time_ms if self._last is not None and b'"time_ms"' in self._last.raw else 0
         return JournalFacts(
-            refusals, list(self._stops()), list(self._trails()), self._payments, self._events, self._fills, last_ms, problem
+            refusals,
+            list(self._stops()),
+            list(self._trails()),
+            self._payments,
+            self._events,
+            self._fills,
+            last_ms,
+            problem,
+            self._coins,
         )
 
     def _fill(self, fill: _FillFacts) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -24,10 +24,17 @@ class Held(NamedTuple):
     cost: Floats
 
 
-def held_by_symbol(fills: pl.DataFrame, *, quote: str = "", contracts: Mapping[str, str] | None = None) -> dict[str, Held]:
+def held_by_symbol(
+    fills: pl.DataFrame,
+    *,
+    quote: str = "",
+    contracts: Mapping[str, str] | None = None,
+    coins: Sequence[tuple[int, str, float, float]] = (),
+) -> dict[str, Held]:
     """Positions by symbol, those that traded most value first; a fee in another asset than `quote` was taken from the coin.
 
-    `contracts` are the sizes of inverse ones, which are valued in coins.
+    `contracts` are the sizes of inverse ones, which are valued in coins, `coins` what was held at the start (time, symbol,
+    quantity, price).
     """
     import polars as pl
 
@@ -39,12 +46,16 @@ def held_by_symbol(fills: pl.DataFrame, *, quote: str = "", contracts: Mapping[s
     order = turnover.sort(["value", "symbol"], descending=[True, False])["symbol"].to_list()
     in_base = (pl.col("fee_asset") != quote) & pl.lit(bool(quote))
     taken = pl.when(in_base).then(pl.col("fee")).otherwise(0.0).alias("taken")
-    return {symbol: _held(valued.filter(pl.col("symbol") == symbol).with_columns(taken)) for symbol in order}
+    start = {symbol: (qty, qty * price) for _, symbol, qty, price in coins}
+    return {
+        symbol: _held(valued.filter(pl.col("symbol") == symbol).with_columns(taken), start.get(symbol, (0.0, 0.0)))
+        for symbol in order
+    }
 
 
-def _held(fills: pl.DataFrame) -> Held:
+def _held(fills: pl.DataFrame, start: tuple[float, float]) -> Held:
     """In hedge mode both sides together: what they are net, and the sum of their entry values."""
-    held: dict[str, tuple[float, float]] = {}
+    held: dict[str, tuple[float, float]] = {"": start}
     sizes: list[float] = []
     costs: list[float] = []
     positions = fills["position_side"].to_list() if "position_side" in fills.columns else [""] * len(fills)

@@ -97,7 +97,8 @@ def report_data(run: RecordedRun, market: Market) -> ReportData:
         last_ms = int(drawn.time_ms[-1]) if len(drawn.time_ms) else run.journal.last_ms
         end_ms = last_ms if last_ms > start_ms else end_ms
     contracts = run.manifest.contracts
-    held = held_by_symbol(run.fills, quote=run.manifest.quote, contracts=contracts) if len(run.fills) else {}
+    coins = run.journal.coins
+    held = held_by_symbol(run.fills, quote=run.manifest.quote, contracts=contracts, coins=coins) if len(run.fills) else {}
     trails = trail_steps(
         run.journal.trails, bars_of=market.bars_of, length_ms=timeframe_ms(run.manifest.execution_timeframe), end_ms=end_ms
     )

@@ -19,6 +19,8 @@ from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import ConfigError
 from backtester.domain.vocabulary import Market
 from backtester.proof.recomputation import recompute
+from backtester.report.positions import held_by_symbol
+from backtester.report.recorded_run import read_run
 from tests.cli.test_explain_command import SYMBOL, spec
 from tests.oracle.driver import frame_of
 from tests.oracle.generate import make_bars
@@ -132,6 +134,9 @@ def test_explain_begins_with_them(made: Path, capsys: pytest.CaptureFixture[str]
 def test_the_report_and_the_trades_are_made(made: Path) -> None:
     assert main(["report", str(made)]) == 0
     assert main(["trades", str(made)]) == 0
+    run = read_run(made)
+    (held,) = held_by_symbol(run.fills, quote="USDT", coins=run.journal.coins).values()
+    assert 0 <= min(held.size) <= held.size[0] < 0.5
 
 
 def test_the_reference_strategy_sells_them_when_the_trend_says_so() -> None:
