@@ -11,6 +11,7 @@ import msgspec
 from backtester.audit.journal import JournalLine
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.delivery import ContractSettled, Delivery
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.intents import AmendOrderIntent, CancelAllIntent, CancelOrderIntent, Intent, PositionExitsIntent
 from backtester.domain.orders import (
     Fill,
@@ -170,6 +171,12 @@ def _venue_told(event: Any) -> tuple[str, str, str]:
         word = "received" if event.amount > 0 else "paid"
         amount, size, mark = _plain(abs(event.amount)), _plain(event.qty), _plain(event.mark)
         return "funding", f"{event.leg}: {amount} {word} on {size} at {mark}, rate {_plain(event.rate)}", ""
+    if isinstance(event, CoinsDeposited):
+        return (
+            "brought",
+            f"the account begins with {_plain(event.qty)} {event.asset} ({event.symbol}) at {_plain(event.price)}",
+            "",
+        )
     if isinstance(event, ContractSettled):
         last = ", the last close there was" if event.is_last else ""
         return "expired", f"{event.symbol} is settled at {_plain(event.settlement_price)}{last}", "warn"

@@ -11,6 +11,7 @@ import pytest
 from backtester.audit import events
 from backtester.audit.journal import MemoryJournal
 from backtester.domain.delivery import ContractSettled, Delivery
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.intents import (
     AmendOrderIntent,
     MarketOrderIntent,
@@ -64,6 +65,7 @@ REST = (
     TakeProfitOrderIntent(time_ms=1, side=Side.SELL, qty=1, trigger_price=105, **ORDER),
     TrailingStopIntent(time_ms=1, side=Side.SELL, qty=1, trail_bps=100, **ORDER),
     OcoOrderIntent(time_ms=1, side=Side.SELL, qty=1, price=105, trigger_price=95, **ORDER),
+    CoinsDeposited(time_ms=1, symbol="BTCUSDT", asset="BTC", qty=Decimal("0.5"), price=Decimal(100), strategy_id="cross"),
 )  # fmt: skip
 
 
