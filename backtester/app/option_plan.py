@@ -75,10 +75,14 @@ def plan_options(
 ) -> OptionPlan:
     """What a run must know of its options before it starts.
 
-    Raises: ConfigError - an option that has expired before the start. DataUnavailableError - no prices of an underlying are stored
-            at the start or at an expiry.
+    Raises: ConfigError - an option that has expired before the start, leverage or hedge mode beside options, an index of no option.
+            DataUnavailableError - no prices of an underlying are stored at the start or at an expiry.
     """
     options = [ref for ref in refs if specs[ref.key].option is not None]
+    bases = dict.fromkeys(specs[ref.key].base for ref in options)
+    for base in config.sim.underlying:
+        if base not in bases:
+            raise ConfigError(f"sim.underlying names {base}, on which this run has no option ({', '.join(bases) or 'it has none'})")
     if not options:
         return OptionPlan()
     if config.account.leverage > 1 or any(leverage > 1 for leverage in config.account.leverage_by_symbol.values()):

@@ -277,3 +277,15 @@ def test_orders_that_wait_for_a_price_are_refused(rest: str) -> None:
 def test_options_in_hedge_mode_are_refused() -> None:
     with pytest.raises(ConfigError, match="one_way"):
         run("07:25 o buy 0.1", account={"position_mode": "hedge"})
+
+
+def test_an_index_of_no_option_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"sim.underlying names ETH, on which this run has no option \(BTC\)"):
+        run("07:25 o buy 0.1", underlying={"ETH": "ETHUSDT"})
+
+
+def test_the_index_of_an_option_can_be_named() -> None:
+    name, other = CALL, "OTHERUSDT"
+    bars = {name: flat("07:20", 38, price=3000), other: flat("07:20", 45, price=46050), UNDERLYING: flat("07:20", 45, price=1)}
+    found = small_run(bars, specs=[option(name), spec(other), spec(UNDERLYING)], underlying={"BTC": other})
+    assert [settled.settlement_price for settled in found.messages(ContractSettled)] == [46050]
