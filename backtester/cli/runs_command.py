@@ -16,7 +16,7 @@ from backtester.audit.run_filter import condition, ordered, short_name
 from backtester.audit.run_index import DAMAGED, RunRow, runs_in
 from backtester.cli.run_argument import run_directory, runs_directory, whole_number
 from backtester.domain.errors import EXIT_DONE
-from backtester.domain.timeframe import timeframe_ms
+from backtester.domain.timeframe import span_ms
 from backtester.report.listing import Cell, Column, print_listing
 
 _COLUMNS = (
@@ -67,7 +67,7 @@ def list_runs(options: Namespace) -> int:
 def prune_runs(options: Namespace) -> int:
     """What the rules leave out is removed, or only told with --dry-run."""
     keep_last = whole_number(options.keep_last, "--keep-last", least=0)
-    older_than_ms = timeframe_ms(options.older_than) if options.older_than is not None else None
+    older_than_ms = span_ms(options.older_than, what="--older-than") if options.older_than is not None else None
     output = runs_directory(options)
     now = datetime.now(UTC)  # noqa: TID251 - the age of a run is judged by the clock on the wall
     plan = prune_plan(output, keep_last=keep_last, older_than_ms=older_than_ms, now_ms=int(now.timestamp() * 1000))

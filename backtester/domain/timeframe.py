@@ -20,6 +20,14 @@ _TIMEFRAME = re.compile(r"([1-9][0-9]{0,4})([smhdw])")
 EXAMPLES = "1m, 5m, 15m, 1h, 4h, 1d, 1w"
 
 
+def span_ms(text: str, *, what: str) -> int:
+    """Length of any span of time such as '30d' or '36h' in milliseconds. Raises ConfigError that names `what` when it is none."""
+    match = _TIMEFRAME.fullmatch(text)
+    if match is None:
+        raise ConfigError(f"{what} {text!r} is no span of time; use a number above 0 and one of s m h d w, such as 36h or 30d")
+    return int(match[1]) * _UNIT_MS[match[2]]
+
+
 def timeframe_ms(text: str) -> int:
     """Length of a timeframe such as '1m' or '4h' in milliseconds. Raises ConfigError when it is none.
 

@@ -74,7 +74,7 @@ def test_no_runs_and_no_match_are_said(three, tmp_path_factory):
         (("--limit", "0"), "whole number"),
         (("prun",), "unexpected argument"),
         (("prune",), "--keep-last"),
-        (("prune", "--older-than", "old"), "not known"),
+        (("prune", "--older-than", "old"), "--older-than 'old' is no span of time"),
         (("prune", "--keep-last", "-1"), "--keep-last"),
         (("pin",), "required"),
         (("pin", "besst"), "did you mean best"),

@@ -17,6 +17,7 @@ from backtester.domain.timeframe import (
     bucket_start_ms,
     iso_text,
     parse_time_ms,
+    span_ms,
     timeframe_ms,
     timeframe_text,
 )
@@ -127,3 +128,14 @@ def test_text_of_an_instant_leads_back(time_ms: int) -> None:
 def test_milliseconds_are_written_only_where_there_are_any() -> None:
     assert iso_text(NOON_MS) == "2025-05-05 12:00:00"
     assert iso_text(NOON_MS + 7) == "2025-05-05 12:00:00.007"
+
+
+@pytest.mark.parametrize(("text", "hours"), [("36h", 36), ("7h", 7), ("30d", 720), ("2w", 336)])
+def test_a_span_may_have_any_length(text: str, hours: int) -> None:
+    assert span_ms(text, what="--older-than") == hours * HOUR_MS
+
+
+@pytest.mark.parametrize("text", ["", "0d", "-1d", "1.5h", "month", "3 d"])
+def test_what_is_no_span_is_refused_with_its_name(text: str) -> None:
+    with pytest.raises(ConfigError, match="--older-than .* is no span of time"):
+        span_ms(text, what="--older-than")
