@@ -162,6 +162,7 @@ def _trades(data: ReportData) -> Figure | None:
     right.axhline(0, color=_MUTED, linewidth=0.8)
     right.set_xticks(range(len(steps)), [name.replace(" ", "\n") for name, _, _ in steps])
     right.tick_params(axis="x", labelsize=8)
+    right.use_sticky_edges = False  # a bar that hangs from the top would leave no room for the amount above it
     right.margins(y=0.12)
     right.set(title="Where the result comes from", ylabel=data.market.quote)
     return figure
