@@ -69,8 +69,8 @@ class Books:
 
     def worth(self, symbol: str, size: int) -> int:
         """What a size in steps counts for at the mark, in money units; 0 before the first price."""
-        mark_e8 = self._mark_e8(symbol)
-        return worth(size * self.step_e8[symbol], mark_e8, self.face[symbol]) if mark_e8 else 0
+        size_e8, face = size * self.step_e8[symbol], self.face[symbol]
+        return worth(size_e8, self._mark_e8(symbol), face) if face else size_e8 * self._mark_e8(symbol)
 
     def _mark_e8(self, symbol: str) -> int:
         mark = self.marks.get(symbol)
