@@ -344,12 +344,6 @@ def small_run(
         risk=RiskSection(**({"price_collar_bps": None} | dict(risk or {}))),
         engine=EngineSection(routing=routing),  # type: ignore[arg-type] # a wrong word is refused by the section
     )
-    classes = [follows(orders)] if isinstance(orders, str) else [orders] if isinstance(orders, type) else list(orders)
-    names = ["s", "t", "u", "v"]
-    strategies = [
-        (name, made, tuple(dict.fromkeys((timeframe, *made.extra_timeframes))))
-        for name, made in zip(names, [made() for made in classes], strict=False)
-    ]
     feed_start_ms = min(int(table.start_ms[0]) for table in tables.values())
     end_ms = max(int(table.start_ms[-1]) for table in tables.values()) + MINUTE
     rates = {symbol: (Decimal(fee_bps[0]), Decimal(fee_bps[1])) for symbol in rules}
@@ -359,7 +353,7 @@ def small_run(
     plan = Plan(
         config=config,
         specs=rules,
-        strategies=strategies,
+        strategies=_strategies(orders, timeframe),
         feed_start_ms=feed_start_ms,
         start_ms=start_ms,
         end_ms=end_ms,
@@ -374,6 +368,15 @@ def small_run(
         opening=_opening(config, rules, tables, start_ms=start_ms, end_ms=end_ms),
     )
     return _played(plan, tables, finer or {})
+
+
+def _strategies(
+    orders: str | type[Strategy] | Sequence[type[Strategy]], timeframe: str
+) -> list[tuple[str, Strategy, tuple[str, ...]]]:
+    """Those that send the orders; the first is `s`, the next `t`."""
+    classes = [follows(orders)] if isinstance(orders, str) else [orders] if isinstance(orders, type) else list(orders)
+    made = [strategy() for strategy in classes]
+    return [(name, one, tuple(dict.fromkeys((timeframe, *one.extra_timeframes)))) for name, one in zip("stuv", made, strict=False)]
 
 
 def _opening(
