@@ -23,6 +23,7 @@ _STOPS = frozenset({OrderType.STOP_MARKET, OrderType.STOP_LIMIT, OrderType.TRAIL
 _TRAILS = b'"order_type":"trailing_stop"'
 _ORDER = b'{"type":"sanitized_order"'
 _TARGET = b'"reason":"TP_HIT"'
+_MARKET = b'"order_type":"market"'
 _WATCHED = b'"watched_'
 _ENDS = frozenset({"orders.canceled", "orders.rejected"})
 
@@ -144,14 +145,14 @@ class WaitingOrders:
         """Take what is of use from the next line."""
         topic = line.topic
         if topic == FILLS_TOPIC:
-            if self._watched or (self.lives and b'"order_type":"market"' not in line.raw):
+            if self._watched or (self.lives and _MARKET not in line.raw):
                 self._fill(_decode_filled(line.raw))
             self._fills += 1
         elif topic == DELIVERY_TOPIC:
             self._fills += line.raw.startswith(b'{"type":"delivery"')
         elif topic == "orders.sanitized":
             raw = line.raw
-            if (b'"trigger_ticks":' in raw or _TRAILS in raw or _TARGET in raw) and raw.startswith(_ORDER):
+            if _MARKET not in raw and (b'"trigger_ticks":' in raw or _TRAILS in raw or _TARGET in raw) and raw.startswith(_ORDER):
                 self._keep(_decode_order(raw))
         elif topic == "orders.intent":
             if _WATCHED in line.raw:
