@@ -89,6 +89,20 @@ def test_hours_are_resolved_on_the_minutes_below_them(strategy: str, minutes: Ca
     assert not any("are resolved on" in one.rule for one in off.manifest.assumptions)
 
 
+def ends_of(result: RunResult) -> list[tuple[int, str]]:
+    """When each closed trade began, and why it ended."""
+    trades = result.trades.filter(~result.trades["is_open"])
+    return list(zip(trades["entry_time_ms"].to_list(), trades["close_reason"].to_list(), strict=True))
+
+
+def test_hours_that_are_resolved_end_as_trades_on_minutes_do(strategy: str, minutes: CandleColumns, tmp_path: Path) -> None:
+    data = stored(tmp_path / "data", x1m=minutes)
+    on_minutes = ends_of(run(strategy, data, execution="1m"))
+    assert len(on_minutes) > 5
+    assert ends_of(run(strategy, data)) == on_minutes
+    assert ends_of(run(strategy, data, resolve="off")) != on_minutes
+
+
 def test_hours_that_are_stored_beside_minutes_and_frames_give_the_same(
     strategy: str, minutes: CandleColumns, tmp_path: Path
 ) -> None:
@@ -213,3 +227,4 @@ def test_real_hours_are_resolved_on_real_minutes(strategy: str, tmp_path: Path) 
     assert bars > 20 and by_candles >= 0.9 * bars
     assert worst.summary["end_equity"] < result.summary["end_equity"]
     assert float(result.manifest.ambiguous_quote) < 0.1 * float(best.manifest.ambiguous_quote)
+    assert ends_of(result) == ends_of(run(strategy, data, execution="1m"))[: len(ends_of(result))]
