@@ -155,3 +155,20 @@ def test_equity_goes_by_the_mark_price_of_an_option_where_it_is_asked_for(tmp_pa
     rows = rows_of(tmp_path / "runs/one/equity.csv")
     assert float(rows[5]["exposure"]) == 90
     assert "repeats" in bt_here("verify", "runs/one", cwd=tmp_path).stdout
+
+
+def test_a_liquidated_short_repeats_is_recomputed_and_explained(tmp_path):
+    bars = write_bars(tmp_path / "call.csv", [100.0] * 60 + [700.0] * 60)
+    place = ("--exchange", "binance", "--market", "option", "--symbol", CALL, "--timeframe", "1m")
+    bt_here("data", "import", str(bars), "--data", "D", *place, cwd=tmp_path)
+    bars = write_bars(tmp_path / "ETHUSDT.csv", [2600.0] * 120)
+    place = ("--exchange", "binance", "--market", "linear", "--symbol", "ETHUSDT", "--timeframe", "1m")
+    bt_here("data", "import", str(bars), "--data", "D", *place, cwd=tmp_path)
+    (tmp_path / "sold.py").write_text(examples()[1])
+    words = ("--market", "option", "--symbols", CALL, "--cash", "750", "--run-id", "one", "--quiet")
+    bt_here("--strategy", "sold.py", "--data", "D", *words, cwd=tmp_path)
+    (trade,) = rows_of(tmp_path / "runs/one/trades.csv")
+    assert (trade["side"], trade["close_reason"]) == ("sell", "LIQUIDATION")
+    assert float(trade["fees"]) == pytest.approx(0.0003 * 2600 * 2 + 0.0019 * 2600)
+    assert "repeats" in bt_here("verify", "runs/one", cwd=tmp_path).stdout
+    assert "it adds up" in bt_here("explain", "runs/one", cwd=tmp_path).stdout
