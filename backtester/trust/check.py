@@ -211,7 +211,7 @@ def _verdicts(first: Answer, findings: list[Finding], unjudged: str) -> tuple[Ve
         verdict_of(
             "look-ahead",
             findings,
-            passed=f"{count:,} decisions hang on the past alone, and move with the feed",
+            passed=f"{count:,} decisions hang on the past alone{'' if first.is_dated else ', and move with the feed'}",
             unjudged=unjudged or silent,
         ),
         verdict_of(

@@ -20,7 +20,7 @@ from backtester.domain.errors import EXIT_DONE, BacktesterError
 from backtester.engine.rng import RandomStreams
 from backtester.trust.decisions import Decision, decisions_of
 from backtester.trust.findings import Finding
-from backtester.trust.look_ahead import SCRAMBLES, scramble_findings, shift_findings
+from backtester.trust.look_ahead import SCRAMBLES, is_dated, scramble_findings, shift_findings
 from backtester.trust.plausibility import plausibility_findings
 from backtester.trust.repeated_run import RepeatedRun
 from backtester.trust.seen import Declared, declared_reads, seen_findings
@@ -70,6 +70,8 @@ class Answer(msgspec.Struct, kw_only=True):
     """Of look-ahead and warm-up, which mean something only where two runs on the same data decide alike."""
     plausible: list[Finding] = []
     warm_up_unjudged: str = ""
+    is_dated: bool = False
+    """Whether contracts of the run end on a date, so that the feed was not moved."""
     runs: int = 0
 
 
@@ -113,6 +115,7 @@ def _examine(job: Job, run: RepeatedRun, watch: Watch, answer: Answer) -> None:
     answer.decisions = decisions_of(result.journal_lines)
     declared = Declared((loaded.strategy, loaded.source) for loaded in fresh.strategies)
     if job.is_full:
+        answer.is_dated = is_dated(run)
         streams = RandomStreams(resolved.config.run.seed)
         answer.perturbed = [
             *scramble_findings(run, answer.decisions, random=streams.stream("check", "scramble"), count=job.scrambles),

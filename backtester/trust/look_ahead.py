@@ -54,12 +54,17 @@ def scramble_times(run: RepeatedRun, base: Sequence[Decision], *, random: Random
     return sorted(dict.fromkeys(chosen))
 
 
+def is_dated(run: RepeatedRun) -> bool:
+    """Whether the run has options, which expire on a date that cannot be moved."""
+    return any(ref.market == Market.OPTION.value for ref in run.resolved.refs)
+
+
 def shift_findings(run: RepeatedRun, base: Sequence[Decision], *, declared: Sequence[str]) -> list[Finding]:
     """A finding where decisions do not move with the feed; not asked of a run with options, whose expiry stays where it is.
 
     `declared` names the files that the strategy says it reads, and has read: they do not move either, so that it is a warning.
     """
-    if any(ref.market == Market.OPTION.value for ref in run.resolved.refs):
+    if is_dated(run):
         return []
     other = run.shifted()
 
