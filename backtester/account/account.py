@@ -9,7 +9,7 @@ from backtester.account.books import Books
 from backtester.account.deliveries import Deliveries
 from backtester.account.drawdown import DrawdownRail
 from backtester.account.guard import equity_bands
-from backtester.account.ledger import FEES, FUNDING, TRADING, WALLET, Ledger
+from backtester.account.ledger import FEES, FUNDING, INTEREST, TRADING, WALLET, Ledger
 from backtester.account.liquidations import Liquidations
 from backtester.account.option_liquidations import OptionLiquidations
 from backtester.account.postings import (
@@ -19,9 +19,12 @@ from backtester.account.postings import (
     fill_postings,
     funding_cause,
     funding_postings,
+    interest_cause,
+    interest_postings,
     start_postings,
 )
 from backtester.domain import contract_value
+from backtester.domain.borrowing import InterestCharged, InterestDue
 from backtester.domain.candle import Candle
 from backtester.domain.delivery import Expiry
 from backtester.domain.deposits import CoinsDeposited
@@ -36,7 +39,7 @@ from backtester.domain.timeframe import DAY_MS
 from backtester.domain.vocabulary import PositionSide, Side
 from backtester.engine.clock import Clock
 from backtester.engine.routes import ALWAYS, Routes
-from backtester.engine.topics import T_ACCOUNT_SNAPSHOT, T_CONTROL, T_DELIVERIES, T_FUNDING, Published, on
+from backtester.engine.topics import T_ACCOUNT_SNAPSHOT, T_CONTROL, T_DELIVERIES, T_FUNDING, T_INTEREST, Published, on
 
 ZERO = Decimal(0)
 
@@ -86,6 +89,7 @@ class Account:
         self._drawdown_flatten = drawdown_flatten
         self._kill_flatten = kill_flatten
         self._killed = False
+        self._borrowed_too_much = False
         self._uses_last = uses_last
         """Whether equity goes by the last prices, which bands are set around."""
         self._halted_today = False
@@ -137,7 +141,7 @@ class Account:
         """The position is `booked` after a change by `signed` steps of `step_value` (0: of an inverse contract), in all books."""
         books = self.books
         cost, is_outright = books.cost[symbol], books.outright[symbol]
-        if is_outright and booked.lots < 0 and symbol in books.coins:
+        if is_outright and booked.lots < 0 and symbol in books.coins and books.borrowing is None:
             raise LedgerImbalanceError(f"spot holdings of {symbol} fell below zero")
         flow = -signed * step_value if is_outright else booked.realised
         postings = fill_postings(booked, cost_before=cost, fee=fee, held_symbol=symbol if is_outright else "")
@@ -175,7 +179,7 @@ class Account:
             self.option_liquidations.arm(self.on_bar)
         return self._watch() if self._drawdown is not None or (closed and books.cash <= self._day_floor) else ()
 
-    def on_settlement(self, settlement: Settlement | Expiry) -> Sequence[Published]:
+    def on_settlement(self, settlement: Settlement | Expiry | InterestDue) -> Sequence[Published]:
         """Funding is in wallet and ledger: -signed size x mark (inverse: / mark) x rate, rounded down; nothing for nothing held.
 
         A contract that ends is delivered: its positions are gone, for what they are worth. What is held at this instant counts:
@@ -184,6 +188,8 @@ class Account:
         """
         if isinstance(settlement, Expiry):
             return self._deliver(settlement)
+        if isinstance(settlement, InterestDue):
+            return self._charge_interest()
         return self._settled(settlement, settlement.symbol)
 
     def _settled(self, settlement: Settlement, position: str) -> Sequence[Published]:
@@ -214,6 +220,31 @@ class Account:
             self._side_of(symbol),
         )
         return (on(T_FUNDING, paid), *self._after_change(closed=False))
+
+    def _charge_interest(self) -> Sequence[Published]:
+        """An hour's interest is added to all that is owed now, in each asset (exchange_semantics.md, section 4.6; golden E07)."""
+        borrowing = self.books.borrowing
+        if borrowing is None:
+            return ()
+        charges = tuple(borrowing.charges(self._clock.now_ms))
+        for charged in charges:
+            self._book_interest(charged)
+        return (*(on(T_INTEREST, charged) for charged in charges), *self._after_change(closed=False)) if charges else ()
+
+    def _book_interest(self, charged: InterestCharged) -> None:
+        """More is owed: cash falls, or the position below 0 grows, entered at the price that the charge has."""
+        books, cause, symbol = self.books, interest_cause(charged), charged.symbol
+        in_quote, in_coin = interest_postings(charged)
+        self.ledger.post(books.quote, in_quote, cause=cause)
+        books.interest += charged.value
+        if not symbol:
+            books.cash -= charged.value
+            return
+        self.ledger.post(charged.asset, in_coin, cause=cause)
+        more = -charged.amount_e8
+        books.hold(symbol, books.sizes[symbol] + more, books.cost[symbol] - charged.value)
+        self._traded[symbol] += more
+        self._book_strategy(charged.strategy_id, symbol, more)
 
     def _deliver(self, expiry: Expiry) -> Sequence[Published]:
         """The contract's positions are closed at what they are worth at the settlement price, less the delivery fee."""
@@ -300,6 +331,13 @@ class Account:
             self.bankrupt = True
             return (self._control(ControlAction.BANKRUPT, "equity is used up"),)
         published = []
+        borrowing = self.books.borrowing
+        if borrowing is not None and not self._borrowed_too_much and borrowing.is_due(equity):
+            self._borrowed_too_much = True
+            owed, level = decimal_from_money(borrowing.owed()), borrowing.terms.liquidation
+            published.append(
+                self._control(ControlAction.BORROW_LIQUIDATION, f"borrowed is {owed}, equity is at most {level} of it")
+            )
         if self._day_floor and not self._halted_today and equity <= self._day_floor:
             self._halted_today = True
             action = ControlAction.DAILY_LOSS_FLATTEN if self._flatten else ControlAction.DAILY_LOSS_HALT
@@ -310,8 +348,8 @@ class Account:
             action = ControlAction.DRAWDOWN_FLATTEN if self._drawdown_flatten else ControlAction.DRAWDOWN_HALT
             detail = f"the peak was {decimal_from_money(drawdown.peak)}, the floor is {decimal_from_money(drawdown.floor)}"
             published.append(self._control(action, detail))
-        if not self._uses_last:
-            return published
+        if not self._uses_last or borrowing is not None:
+            return published  # every close is looked at
         floor = 0 if self._halted_today else self._day_floor
         books = self.books
         bands = equity_bands(
@@ -338,12 +376,12 @@ class Account:
         for asset, amount in books.coin_amounts().items():
             held = ledger.balance(WALLET, asset)
             require(held == amount * FEE_STEP, "%s held is not what the ledger says", asset, error=LedgerImbalanceError)
-        earned = ledger.balance(TRADING, quote) + ledger.balance(FEES, quote) + ledger.balance(FUNDING, quote)
+        earned = sum(ledger.balance(account, quote) for account in (TRADING, FEES, FUNDING, INTEREST))
         expected = books.starting_equity - earned + books.unrealised()
         equity = books.equity()
         require(
             equity == expected,
-            "equity %s is not start + realised - fees + funding + unrealised = %s",
+            "equity %s is not start + realised - fees + funding - interest + unrealised = %s",
             equity,
             expected,
             error=LedgerImbalanceError,

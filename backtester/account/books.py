@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
+from backtester.account.borrowing import Borrowing
 from backtester.account.margins import Margins
 from backtester.account.option_margins import OptionMargins
 from backtester.domain.account import AccountSnapshot, CoinBalance, PositionView
@@ -50,6 +51,8 @@ class Books:
         self.realised = 0
         self.fees = 0
         self.funding = 0
+        self.interest = 0
+        """Charged on what was borrowed, at the prices then."""
         self.lots: dict[str, int] = dict.fromkeys(specs, 0)
         self.cost: dict[str, int] = dict.fromkeys(specs, 0)
         self.exact = exact
@@ -66,6 +69,8 @@ class Books:
         """Set in a run with leverage above 1."""
         self.options: OptionMargins | None = None
         """Set in a run with options."""
+        self.borrowing: Borrowing | None = None
+        """Set in a run in which spot borrows: then positions, and cash, may be below 0."""
 
     def worth(self, symbol: str, size: int) -> int:
         """What a size in steps counts for at the mark, in money units; 0 before the first price."""
@@ -120,6 +125,8 @@ class Books:
         cash = self.cash if self.options is None else self.cash - self.options.initial()
         if self.margins is not None:
             return self.margins.free_cash(cash)
+        if self.borrowing is not None:
+            return self.borrowing.free_cash()
         margin = 0
         profit = 0
         for symbol, lots in self.lots.items():
@@ -185,6 +192,7 @@ class Books:
             initial,
             maintenance,
             self._balances() if views and self.coins else (),
+            self.borrowing.owed_by_asset() if self.borrowing is not None else (),
         )
 
     def _balances(self) -> tuple[CoinBalance, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from backtester.account.account import Account
+from backtester.domain.borrowing import InterestDue
 from backtester.domain.candle import Candle
 from backtester.domain.delivery import Expiry
 from backtester.domain.legs import legs_of, split_leg
@@ -20,9 +21,9 @@ class HedgedAccount(Account):
     `positions` holds each strategy's own signed quantities by leg, and by symbol both together.
     """
 
-    def on_settlement(self, settlement: Settlement | Expiry) -> Sequence[Published]:
+    def on_settlement(self, settlement: Settlement | Expiry | InterestDue) -> Sequence[Published]:
         """Each side of the symbol pays or receives on its own, the long one first."""
-        if isinstance(settlement, Expiry):
+        if isinstance(settlement, Expiry | InterestDue):
             return super().on_settlement(settlement)
         return [published for leg in legs_of(settlement.symbol) for published in self._settled(settlement, leg)]
 

@@ -14,6 +14,7 @@ WALLET = "wallet"
 CAPITAL = "capital"
 FEES = "fees"
 FUNDING = "funding"
+INTEREST = "interest"
 TRADING = "trading"
 INVENTORY = "inventory"
 

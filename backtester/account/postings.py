@@ -5,7 +5,8 @@ A posting that no function here makes cannot be rebuilt from the journal, and `b
 
 from __future__ import annotations
 
-from backtester.account.ledger import CAPITAL, FEES, FUNDING, INVENTORY, TRADING, WALLET, Posting
+from backtester.account.ledger import CAPITAL, FEES, FUNDING, INTEREST, INVENTORY, TRADING, WALLET, Posting
+from backtester.domain.borrowing import InterestCharged
 from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.money import FEE_STEP
 from backtester.domain.position import Booked
@@ -56,3 +57,19 @@ def funding_postings(amount: int) -> tuple[Posting, ...]:
 def funding_cause(symbol: str, time_ms: int) -> str:
     """The name of a settlement as the cause of its posting."""
     return f"funding {symbol} {time_ms}"
+
+
+def interest_postings(charged: InterestCharged) -> tuple[tuple[Posting, ...], tuple[Posting, ...]]:
+    """An hour's interest: in quote out of the wallet, or as more coins owed (inventory, at their price); then what a coin's own
+    ledger says, nothing for quote.
+    """
+    value = charged.value
+    if not charged.symbol:
+        return ((WALLET, -value), (INTEREST, value)), ()
+    qty = charged.amount_e8 * FEE_STEP
+    return ((f"{INVENTORY}:{charged.symbol}", -value), (INTEREST, value)), ((WALLET, -qty), (INTEREST, qty))
+
+
+def interest_cause(charged: InterestCharged) -> str:
+    """The name of a charge as the cause of its postings."""
+    return f"interest {charged.symbol or charged.asset} {charged.time_ms}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
-from backtester.account.ledger import FEES, FUNDING, INVENTORY, TRADING, WALLET, Ledger, Posting
+from backtester.account.ledger import FEES, FUNDING, INTEREST, INVENTORY, TRADING, WALLET, Ledger, Posting
 from backtester.account.postings import (
     START,
     coin_postings,
@@ -15,9 +15,12 @@ from backtester.account.postings import (
     fill_postings,
     funding_cause,
     funding_postings,
+    interest_cause,
+    interest_postings,
     start_postings,
 )
 from backtester.domain.account import AccountSnapshot
+from backtester.domain.borrowing import InterestCharged
 from backtester.domain.contract_value import book_fill, worth
 from backtester.domain.delivery import DELIVERY_REASON, Delivery
 from backtester.domain.deposits import CoinsDeposited
@@ -25,7 +28,7 @@ from backtester.domain.money import FEE_STEP, decimal_from_e8, decimal_from_mone
 from backtester.domain.orders import Fill
 from backtester.domain.settlement import FundingPaid
 
-Source = Fill | FundingPaid | Delivery | CoinsDeposited
+Source = Fill | FundingPaid | Delivery | CoinsDeposited | InterestCharged
 """What makes postings."""
 
 
@@ -84,6 +87,8 @@ class LedgerReplay:
         """The postings of a message, booked; those of nothing are left out."""
         if isinstance(message, CoinsDeposited):
             return self._deposit(message)
+        if isinstance(message, InterestCharged):
+            return self._interest(message)
         return self._funding(message) if isinstance(message, FundingPaid) else self._trade(message)
 
     def _deposit(self, deposit: CoinsDeposited) -> list[BookedPosting]:
@@ -118,6 +123,16 @@ class LedgerReplay:
         postings = funding_postings(money_from_decimal(paid.amount))
         return self._post(postings, time_ms=paid.time_ms, cause=funding_cause(paid.leg, paid.time_ms), of=paid)
 
+    def _interest(self, charged: InterestCharged) -> list[BookedPosting]:
+        in_quote, in_coin = interest_postings(charged)
+        cause = interest_cause(charged)
+        rows = self._post(in_quote, time_ms=charged.time_ms, cause=cause, of=charged)
+        if charged.symbol:
+            size_e8, cost = self.positions.get(charged.symbol, (0, 0))
+            self.positions[charged.symbol] = (size_e8 - charged.amount_e8, cost - charged.value)
+            rows += self._post(in_coin, time_ms=charged.time_ms, cause=cause, of=charged, asset=charged.asset)
+        return rows
+
     def _post(
         self,
         postings: tuple[Posting, ...],
@@ -131,7 +146,7 @@ class LedgerReplay:
         self.ledger.post(asset, postings, cause=cause)
         booked = []
         symbol = of.leg if of is not None else ""
-        strategy_id = of.strategy_id if isinstance(of, Fill | Delivery | CoinsDeposited) else ""
+        strategy_id = of.strategy_id if isinstance(of, Fill | Delivery | CoinsDeposited | InterestCharged) else ""
         for account, amount in postings:
             if account != WALLET and amount:
                 wallet = self._wallets[asset] = self._wallets.get(asset, 0) - amount
@@ -145,6 +160,14 @@ class LedgerReplay:
         faces = {view.leg: self._faces.get(view.symbol, 0) for view in snapshot.positions}
         held = self.positions.items()
         return sum(worth(size, marks[leg], faces[leg]) - cost for leg, (size, cost) in held if leg in marks)
+
+    def _owed(self) -> dict[str, Decimal]:
+        """What of each asset is below 0: cash, and each position."""
+        amounts = {self.asset: max(0, -self.ledger.balance(WALLET, self.asset))}
+        for symbol, (size, _) in self.positions.items():
+            coin = self._coins.get(symbol, "")
+            amounts[coin] = amounts.get(coin, 0) + max(0, -size) * FEE_STEP
+        return {asset: decimal_from_money(amount) for asset, amount in amounts.items() if asset and amount}
 
     def booked_total(self) -> int:
         """All that the trader has by the postings: the wallet, and what is held outright (spot, options), at cost."""
@@ -172,6 +195,11 @@ class LedgerReplay:
         coins = {coin: decimal_from_money(balance(WALLET, coin)) for coin in self._coins.values() if coin and balance(WALLET, coin)}
         if said != coins:
             found.append(f"coins are {_listed(said)}, by the postings {_listed(coins)}")
+        if snapshot.owed:
+            owed = {held.asset: held.amount for held in snapshot.owed}
+            short = self._owed()
+            if owed != short:
+                found.append(f"owed is {_listed(owed)}, by the postings {_listed(short)}")
         return found
 
 
@@ -180,6 +208,8 @@ def _why(of: Source | None, account: str) -> str:
         return "delivery" if account == FEES else DELIVERY_REASON
     if isinstance(of, Fill):
         return of.liquidity.value if account == FEES else of.reason
+    if isinstance(of, InterestCharged):
+        return "an hour" if account == INTEREST else "an hour, in coins"
     if account != FUNDING or not isinstance(of, FundingPaid):
         return START
     return "settlement, assumed" if of.is_assumed else "settlement at the last close" if of.is_last else "settlement"

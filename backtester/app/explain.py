@@ -9,21 +9,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-from backtester.account.replay import BookedPosting, LedgerReplay
-from backtester.audit.events import decode_delivery, decode_deposit, decode_fill, decode_funding, decode_snapshot
+from backtester.account.replay import BookedPosting, LedgerReplay, Source
+from backtester.audit.events import decode_delivery, decode_deposit, decode_fill, decode_funding, decode_interest, decode_snapshot
 from backtester.audit.journal import JournalLine, read_journal, unsealed_lines
 from backtester.audit.run_store import CONFIG_NAME, Manifest, RunDir, faces_of
 from backtester.domain.account import AccountSnapshot
-from backtester.domain.delivery import ContractSettled, Delivery
-from backtester.domain.deposits import CoinsDeposited
+from backtester.domain.delivery import ContractSettled
 from backtester.domain.errors import ConfigError, JournalError, LedgerImbalanceError
 from backtester.domain.money import money_from_decimal
-from backtester.domain.orders import Fill
 from backtester.domain.run_events import RunEnded, RunStarted
-from backtester.domain.settlement import FundingPaid
 from backtester.domain.timeframe import iso_text
 from backtester.domain.vocabulary import Market
-from backtester.engine.topics import T_ACCOUNT_SNAPSHOT, T_BALANCES, T_DELIVERIES, T_FILLS, T_FUNDING, T_RUN
+from backtester.engine.topics import T_ACCOUNT_SNAPSHOT, T_BALANCES, T_DELIVERIES, T_FILLS, T_FUNDING, T_INTEREST, T_RUN
 
 PROBLEMS_SHOWN = 10
 """More than these are counted, not told: one wrong posting makes every snapshot after it wrong."""
@@ -253,11 +250,12 @@ def _coins(manifest: Manifest) -> dict[str, str]:
     }
 
 
-_BOOKED: Mapping[str, Callable[[bytes], Fill | FundingPaid | Delivery | ContractSettled | CoinsDeposited | AccountSnapshot]] = {
+_BOOKED: Mapping[str, Callable[[bytes], Source | ContractSettled | AccountSnapshot]] = {
     T_FILLS.name: decode_fill,
     T_FUNDING.name: decode_funding,
     T_DELIVERIES.name: decode_delivery,
     T_BALANCES.name: decode_deposit,
+    T_INTEREST.name: decode_interest,
     T_ACCOUNT_SNAPSHOT.name: decode_snapshot,
 }
 """The topics that change or state a balance."""

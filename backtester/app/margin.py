@@ -94,8 +94,11 @@ def _leverages(config: RunConfig, refs: Sequence[SymbolRef]) -> dict[str, Decima
         raise ConfigError(f"account.leverage_by_symbol names {', '.join(unknown)}, not in this run ({names})")
     spot = [ref.key for ref in refs if ref.market not in _LEVERAGED]
     asked = [symbol for symbol in spot if by_symbol.get(symbol, Decimal(1)) > 1]
-    if asked or (account.leverage > 1 and len(spot) == len(refs)):
-        raise ConfigError(f"{', '.join(asked or spot)}: leverage is a matter of derivatives; use 1, or --market linear")
+    if asked or (account.leverage > 1 and len(spot) == len(refs) and account.borrow == "off"):
+        raise ConfigError(
+            f"{', '.join(asked or spot)}: leverage is a matter of derivatives, and of spot with account.borrow=on; "
+            "use 1, or --market linear"
+        )
     return {ref.key: Decimal(1) if ref.key in spot else by_symbol.get(ref.key, account.leverage) for ref in refs}
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from backtester.app.assumptions import assumptions_in_force
+from backtester.app.borrowing import borrow_notes, plan_borrowing
 from backtester.app.funding import stored_funding
 from backtester.app.future_plan import plan_futures
 from backtester.app.latency import latency_text, recorded_series
@@ -85,6 +86,7 @@ def plan_run(
     config = resolved.config
     chosen, notes = _specs_at_start(resolved, specs)
     check_position_mode(config, chosen)
+    borrow = plan_borrowing(config, chosen)
     strategies = _strategies(resolved)
     warm_up_ms = max(strategy.warmup_bars * timeframe_ms(timeframes[0]) for _, strategy, timeframes in strategies)
     rates = {key: _rates(config, spec) for key, spec in chosen.items()}
@@ -114,13 +116,14 @@ def plan_run(
         options=options,
         opening=opening,
         futures=futures,
+        borrow=borrow,
     )
     lengths = sorted({timeframe_ms(name) for _, _, timeframes in strategies for name in timeframes})
     said = (*_notes(resolved, rates, models), *_finer_notes(config, market), *funding.notes, *margin.notes)
     return PlannedRun(
         plan,
         tuple(lengths),
-        assumptions_in_force(config, (*said, *options.notes, *futures.notes, *coins_notes(opening), *notes)),
+        assumptions_in_force(config, (*said, *options.notes, *futures.notes, *coins_notes(opening), *borrow_notes(borrow), *notes)),
     )
 
 

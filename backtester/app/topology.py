@@ -12,6 +12,7 @@ from backtester.engine.topics import (
     T_DELIVERIES,
     T_FILLS,
     T_FUNDING,
+    T_INTEREST,
     T_LIQUIDATIONS,
     T_LOG,
     T_ORDERS_ACK,
@@ -77,4 +78,5 @@ TOPOLOGY: tuple[TopologyRow, ...] = (
     TopologyRow(T_LIQUIDATIONS.name, "LiquidationOrder", ("account",), ("audit", "execution", "execution (venue)")),
     TopologyRow(T_DELIVERIES.name, "ContractSettled | Delivery", ("account",), ("audit", "execution (venue)")),
     TopologyRow(T_BALANCES.name, "CoinsDeposited", ("app",), ("audit",)),
+    TopologyRow(T_INTEREST.name, "InterestCharged", ("account",), ("audit", "execution (venue)")),
 )

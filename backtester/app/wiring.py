@@ -5,15 +5,17 @@ TOPOLOGY, the table of topics, stands in `backtester.app.topology`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
+from math import ceil
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from backtester.account.account import Account
 from backtester.account.books import Books
+from backtester.account.borrowing import Borrowing
 from backtester.account.deliveries import Deliveries
 from backtester.account.hedged_account import HedgedAccount
 from backtester.account.hedged_books import HedgedBooks, LegMarks, LegRoutes, specs_by_leg
@@ -30,6 +32,8 @@ from backtester.app.option_plan import OptionPlan
 from backtester.app.position_mode import is_hedged
 from backtester.config.run_config import RiskSection, RunConfig
 from backtester.data.mark_bars import MarkBars
+from backtester.domain.borrowing import BorrowTerms, InterestDue, interest_instants
+from backtester.domain.delivery import Expiry
 from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec
@@ -51,6 +55,7 @@ from backtester.engine.topics import (
     T_CONTROL,
     T_DELIVERIES,
     T_FILLS,
+    T_INTEREST,
     T_LIQUIDATIONS,
     T_ORDERS_ACK,
     T_ORDERS_AMENDED,
@@ -106,6 +111,8 @@ class Plan(NamedTuple):
     opening: Sequence[CoinsDeposited] = ()
     """Coins that the account begins with."""
     futures: FuturePlan = FuturePlan()
+    borrow: BorrowTerms | None = None
+    """Set where spot borrows."""
 
 
 class Engine(NamedTuple):
@@ -144,6 +151,8 @@ def build(
     account = _account(plan, books, positions=positions, clock=clock, routes=routes)
     index = plan.options.open_index(clock)
     _put_on_options(plan=plan, books=books, account=account, clock=clock, routes=routes, marks=margin_marks, index=index)
+    if plan.borrow is not None:
+        books.borrowing = Borrowing(books=books, specs=specs, terms=plan.borrow, fee_e8=highest_fees_e8(plan.fees, specs))
     working = WorkingOrders(specs=specs)
     trigger_prices = plan.open_trigger_prices()
     risk = _gate(plan, books=books, orders=working, marks=marks, clock=clock, trigger_prices=trigger_prices)
@@ -169,6 +178,8 @@ def build(
     orders = OrderManager(gateway=venue, working=working)
     routes.open_to_all(venue=venue.on_bar, books=account.on_bar, margin=bool(plan.margin.terms))
     mailbox = Mailbox(schedule=schedule, response_ms=latency.response_ms)
+    if plan.borrow is not None:
+        bus.subscribe(T_INTEREST, venue.on_interest)
     _subscribe(bus=bus, journal=journal, risk=risk, orders=orders, venue=venue, account=account, mailbox=mailbox)
     loop = Loop(
         feed=feed,
@@ -183,11 +194,17 @@ def build(
         start_ms=plan.start_ms,
         end_ms=plan.end_ms,
         snapshot_every_ms=timeframe_ms(config.account.snapshot_every),
-        settlements=sorted((*plan.settlements, *plan.options.expiries, *plan.futures.expiries), key=lambda one: one.time_ms),
+        settlements=_settlements(plan),
         kill_at_ms=None if config.risk.kill_at is None else parse_time_ms(config.risk.kill_at, what="risk.kill_at"),
         on_progress=on_progress,
     )
     return Engine(loop, bus, clock, account, orders, risk, venue, plan)
+
+
+def _settlements(plan: Plan) -> list[Settlement | Expiry | InterestDue]:
+    """All that is charged or delivered at a set time."""
+    interest = interest_instants(start_ms=plan.start_ms, end_ms=plan.end_ms) if plan.borrow is not None else ()
+    return sorted((*plan.settlements, *plan.options.expiries, *plan.futures.expiries, *interest), key=lambda one: one.time_ms)
 
 
 def _venue(
@@ -226,7 +243,8 @@ def _venue(
         trigger_prices=trigger_prices,
         may_trigger=risk.hold_at_trigger,
         may_amend=risk.amendments.hold,
-        covers_fill=risk.covers_fill if plan.margin.terms or plan.options.terms else None,
+        covers_fill=risk.covers_fill if plan.margin.terms or plan.options.terms or plan.borrow else None,
+        borrows=plan.borrow is not None,
     )
 
 
@@ -248,6 +266,7 @@ def _gate(
         clock=clock,
         rules=plan.rules,
         trigger_prices=trigger_prices.require,
+        borrowing=books.borrowing,
     )
 
 
@@ -275,7 +294,8 @@ def _books(plan: Plan, marks: Mapping[str, float]) -> Books:
     if is_hedged(plan.config):
         specs, make, marks = specs_by_leg(specs), HedgedBooks, LegMarks(marks)
     quote = next(iter(specs.values())).money_asset
-    return make(specs=specs, starting_cash=cash, quote=quote, marks=marks, exact=_paying_in_base(plan) | frozenset(_brought(plan)))
+    exact = frozenset(specs) if plan.borrow is not None else _paying_in_base(plan) | frozenset(_brought(plan))
+    return make(specs=specs, starting_cash=cash, quote=quote, marks=marks, exact=exact)
 
 
 def _brought(plan: Plan) -> dict[str, int]:
@@ -408,8 +428,9 @@ def _pricing(plan: Plan, index: IndexReader, quotes: QuoteReader | None, clock: 
         cost_factor=sim.cost_factor,
         quotes=None if quotes is None else QuotedSpreads(reader=quotes, clock=clock, factor=sim.cost_factor),
     )
-    if sim.spot_fee == "received":
-        made.received = ReceivedFees(specs=plan.specs, fees=plan.fees, held_e8=_brought(plan))
+    in_coin = sim.spot_fee == "received"
+    if in_coin or plan.borrow is not None:
+        made.received = ReceivedFees(specs=plan.specs, fees=plan.fees, held_e8=_brought(plan), in_coin=in_coin)
     return made
 
 
@@ -448,6 +469,12 @@ def _exposure(risk: RiskSection, symbols: Mapping[str, SymbolSpec]) -> ExposureL
         max_correlated=risk.max_correlated_exposure,
         groups=risk.correlated_groups,
     )
+
+
+def highest_fees_e8(fees: FeeModel, symbols: Iterable[str]) -> dict[str, int]:
+    """By symbol the higher of the two fees, as a fraction in 1e-8, rounded up."""
+    rates = {symbol: max(_rate_bps(fees, symbol, liquidity) for liquidity in Liquidity) for symbol in symbols}
+    return {symbol: max(0, ceil(rate * 10_000)) for symbol, rate in rates.items()}
 
 
 def _rate_bps(fees: FeeModel, symbol: str, liquidity: Liquidity) -> Decimal:

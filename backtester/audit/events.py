@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from backtester.domain.account import AccountSnapshot
+from backtester.domain.borrowing import InterestCharged
 from backtester.domain.delivery import ContractSettled, Delivery
 from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import JournalError
@@ -66,6 +67,7 @@ _Recorded = (
     | Delivery
     | CoinsDeposited
     | FundingPaid
+    | InterestCharged
     | LiquidationOrder
     | LogEvent
     | RunStarted
@@ -150,6 +152,17 @@ def decode_deposit(raw: bytes) -> CoinsDeposited:
         return _decode_deposit(raw)
     except (msgspec.DecodeError, ValueError) as error:
         raise JournalError(f"not a deposit: {error}: {raw[:120]!r}") from error
+
+
+_decode_interest = msgspec.json.Decoder(InterestCharged).decode
+
+
+def decode_interest(raw: bytes) -> InterestCharged:
+    """The charge that `raw` records. Raises JournalError when it is none."""
+    try:
+        return _decode_interest(raw)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise JournalError(f"not a charge of interest: {error}: {raw[:120]!r}") from error
 
 
 def decode_snapshot(raw: bytes) -> AccountSnapshot:

@@ -120,7 +120,7 @@ def _add_run_options(parser: Parser) -> None:
     add_data(data)
     money = parser.add_argument_group("money and costs")
     money.add_argument("--cash", metavar="AMOUNT", help="starting cash in the quote asset (default 10000)")
-    money.add_argument("--leverage", metavar="X", help="of derivatives (default 1)")
+    money.add_argument("--leverage", metavar="X", help="of derivatives, and of spot that borrows (default 1)")
     money.add_argument("--fees", metavar="BPS", help="one fee rate for all fills (default: the venue's entry tier)")
     money.add_argument("--slippage", metavar="BPS", help="slippage of marketable orders")
     rest = parser.add_argument_group("the run")

@@ -18,7 +18,7 @@ _SHOWN = {
     "total_return": "%", "cagr": "%", "volatility": "%", "sharpe": "", "sharpe_standard_error": "", "sortino": "", "calmar": "",
     "max_drawdown": "%", "longest_underwater_days": " days", "trades": "", "win_rate": "%", "profit_factor": "",
     "expectancy": " quote", "average_holding_hours": " h", "exposure": "%", "turnover": "", "gross_pnl": " quote",
-    "net_pnl": " quote", "fees": " quote", "funding": " quote", "slippage": " quote",
+    "net_pnl": " quote", "fees": " quote", "funding": " quote", "interest": " quote", "slippage": " quote",
 }  # fmt: skip
 """Figures shown to people, with their units; --json has all."""
 _CELL_MAX = 48

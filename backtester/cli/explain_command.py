@@ -11,6 +11,7 @@ from itertools import chain
 from backtester.account.replay import BookedPosting
 from backtester.app.explain import EquityProof, Explanation, Line, RunLedger, explain
 from backtester.cli.run_argument import run_directory, runs_directory, whole_number
+from backtester.domain.borrowing import InterestCharged
 from backtester.domain.delivery import Delivery
 from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import EXIT_DONE, EXIT_FOUND, ConfigError
@@ -138,6 +139,8 @@ def _happened(posting: BookedPosting) -> str:
         return f"{of.side.value} {format(of.qty, 'f')} at {format(of.price, 'f')}, settled at {format(of.settlement_price, 'f')}"
     if isinstance(of, CoinsDeposited):
         return f"{format(of.qty, 'f')} {of.asset} at {format(of.price, 'f')}"
+    if isinstance(of, InterestCharged):
+        return f"{format(of.owed, 'f')} {of.asset} x {format(of.rate, 'f')}, at {format(of.price, 'f')}"
     if isinstance(of, FundingPaid):
         return f"{format(of.qty, 'f')} x {format(of.mark, 'f')} x {format(of.rate, 'f')}"
     return ""

@@ -223,7 +223,7 @@ class SimSection(Section, frozen=True, kw_only=True):
 
 
 class AccountSection(Section, frozen=True, kw_only=True):
-    """[account]: money at the start, in the quote asset; leverage and margin of derivatives; the price that equity goes by."""
+    """[account]: money at the start, in the quote asset; leverage, margin and borrowing; the price that equity goes by."""
 
     starting_cash: Decimal = Decimal(10000)
     balances: dict[str, Decimal] = {}
@@ -232,10 +232,21 @@ class AccountSection(Section, frozen=True, kw_only=True):
     position_mode: Literal["one_way", "hedge"] = "one_way"
     margin: Literal["cross", "isolated"] = "cross"
     mark: Literal["last", "mark", "index"] = "last"
+    borrow: Literal["off", "on"] = "off"
+    borrow_rates: dict[str, Decimal] = {}
+    borrow_liquidation: Decimal = Decimal("0.1")
     snapshot_every: str = "1h"
 
     def __post_init__(self) -> None:
-        self._make_exact("starting_cash", "leverage")
+        self._make_exact("starting_cash", "leverage", "borrow_liquidation")
+        level = self.borrow_liquidation
+        _check(level.is_finite() and 0 < level <= 10, "account.borrow_liquidation must be above 0 and at most 10", level)
+        rates = {asset: _exact(f"account.borrow_rates.{asset}", rate) for asset, rate in sorted(self.borrow_rates.items())}
+        for asset, rate in rates.items():
+            said = f"account.borrow_rates.{asset} is a fraction an hour, from 0 to 0.01 (0.0001 is 1 bp)"
+            _check(rate.is_finite() and 0 <= rate <= Decimal("0.01"), said, rate)
+        _check(self.borrow == "on" or not rates, "account.borrow_rates is for account.borrow = on", ", ".join(rates))
+        msgspec.structs.force_setattr(self, "borrow_rates", rates)
         _check_amount("account.starting_cash", self.starting_cash)
         balances = {asset: _exact(f"account.balances.{asset}", amount) for asset, amount in sorted(self.balances.items())}
         for asset, amount in balances.items():

@@ -42,7 +42,8 @@ class AccountSnapshot(Message, frozen=True, gc=False, tag="account_snapshot", om
     """Balances at `time_ms`: equity = cash + unrealised (derivatives) or cash + sum(qty * mark) (spot), quote, exact.
 
     `exposure` is the gross value of open positions at the marks. `initial_margin` (at the entries) and `maintenance_margin` (at the
-    marks) are those of a run with leverage above 1, None in any other. `balances` are the coins of a spot account.
+    marks) are those of a run with leverage above 1, None in any other. `balances` are the coins of a spot account,
+    `owed` what it has borrowed, interest included.
     """
 
     cash: Decimal
@@ -55,3 +56,4 @@ class AccountSnapshot(Message, frozen=True, gc=False, tag="account_snapshot", om
     initial_margin: Decimal | None = None
     maintenance_margin: Decimal | None = None
     balances: tuple[CoinBalance, ...] = ()
+    owed: tuple[CoinBalance, ...] = ()

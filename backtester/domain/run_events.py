@@ -21,6 +21,7 @@ class ControlAction(Enum):
     MAX_SYMBOL_EXPOSURE = "max_symbol_exposure"
     MAX_TOTAL_EXPOSURE = "max_total_exposure"
     MAX_CORRELATED_EXPOSURE = "max_correlated_exposure"
+    BORROW_LIQUIDATION = "borrow_liquidation"
     BANKRUPT = "bankrupt"
     END_CLOSE = "end_close"
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
+from backtester.domain.borrowing import InterestDue
 from backtester.domain.candle import Candle
 from backtester.domain.delivery import Expiry
 from backtester.domain.errors import BacktesterError, RunAbortedError, StrategyError
@@ -53,7 +54,7 @@ class Loop:
         start_ms: int,
         end_ms: int,
         snapshot_every_ms: int,
-        settlements: Sequence[Settlement | Expiry] = (),
+        settlements: Sequence[Settlement | Expiry | InterestDue] = (),
         kill_at_ms: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
@@ -363,7 +364,7 @@ class Loop:
         schedule.refresh()
 
     def _await_settlement(self) -> None:
-        """The next settlement, of funding or of a contract that ends, is on the schedule."""
+        """The next settlement, of funding, of interest or of a contract that ends, is on the schedule."""
         following = next(self._settlements, None)
         if following is not None:
             self._schedule.hook(following.time_ms, hook_class=HOOK_DAY, item=following)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from backtester.domain.borrowing import InterestDue
 from backtester.domain.candle import Candle
 from backtester.domain.delivery import Expiry
 from backtester.domain.message import Message
@@ -104,8 +105,8 @@ class BooksPort(Protocol):
     def on_margin(self, bars: Sequence[Candle], *, at_open: bool) -> Sequence[Published]:
         """What these bars (or their opens only) do to positions that may be liquidated; called until it is nothing."""
 
-    def on_settlement(self, settlement: Settlement | Expiry) -> Sequence[Published]:
-        """Funding, or a contract that ends, is settled now, on what is held."""
+    def on_settlement(self, settlement: Settlement | Expiry | InterestDue) -> Sequence[Published]:
+        """Funding, interest, or a contract that ends, is settled now, on what is held."""
 
     def on_snapshot_due(self) -> Sequence[Published]:
         """The snapshot to publish now, with the invariants checked."""

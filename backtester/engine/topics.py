@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Generic, TypeVar
 
 from backtester.domain.account import AccountSnapshot
+from backtester.domain.borrowing import InterestCharged
 from backtester.domain.candle import Candle
 from backtester.domain.delivery import ContractSettled, Delivery
 from backtester.domain.deposits import CoinsDeposited
@@ -71,6 +72,7 @@ T_ORDERS_AMENDED: Topic[OrderAmended] = Topic("orders.amended", 15)
 T_LIQUIDATIONS: Topic[LiquidationOrder] = Topic("orders.liquidation", 16)
 T_DELIVERIES: Topic[ContractSettled | Delivery] = Topic("deliveries", 17)
 T_BALANCES: Topic[CoinsDeposited] = Topic("account.balances", 18)
+T_INTEREST: Topic[InterestCharged] = Topic("interest", 19)
 
 TOPICS: tuple[Topic[Any], ...] = (
     T_CANDLES,
@@ -92,4 +94,5 @@ TOPICS: tuple[Topic[Any], ...] = (
     T_LIQUIDATIONS,
     T_DELIVERIES,
     T_BALANCES,
+    T_INTEREST,
 )

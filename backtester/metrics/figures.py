@@ -30,7 +30,8 @@ class RunSeries(msgspec.Struct, frozen=True, kw_only=True):
 
     `daily` holds equity at every UTC midnight and `closes` prices by symbol at the same instants; `fall` dates the deepest fall,
     from `drawdown[0]` to `drawdown[1]`; `marks` are (equity, gross notional, net notional) at every full hour. `funding` is
-    positive when paid, `slippage` that of all fills but `fills_without_reference`. `stream` draws for the risk of ruin.
+    positive when paid, `interest` that on all that was borrowed, `slippage` that of all fills but
+    `fills_without_reference`. `stream` draws for the risk of ruin.
     """
 
     start_ms: int
@@ -46,6 +47,7 @@ class RunSeries(msgspec.Struct, frozen=True, kw_only=True):
     trades: Sequence[TradeResult]
     fees: int
     funding: int
+    interest: int
     slippage: int
     fills_without_reference: int
     bought: int
@@ -123,11 +125,13 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     turnover: float | None
     turnover_a_year: float | None
     funding: float
+    interest: float
     slippage: float
     fills_without_reference: int
     gross_profit: float
     fees_share: float | None
     funding_share: float | None
+    interest_share: float | None
     slippage_share: float | None
 
     benchmark: dict[str, float | None]
@@ -230,7 +234,7 @@ def _of_trades(run: RunSeries) -> dict[str, Any]:
 
 def _of_costs(run: RunSeries) -> dict[str, Any]:
     gained = gross_profit(trade.gross for trade in run.trades)
-    paid = {"fees": run.fees, "funding": run.funding, "slippage": run.slippage}
+    paid = {"fees": run.fees, "funding": run.funding, "interest": run.interest, "slippage": run.slippage}
     return {
         **{name: cost / MONEY_ONE for name, cost in paid.items()},
         **{f"{name}_share": share_of_gross_profit(cost, gross_profit=gained) for name, cost in paid.items()},

@@ -71,8 +71,9 @@ class Accounting:
     def __init__(self, starting_cash: Fraction, *, outright: frozenset[str], contracts: dict[str, Fraction] | None = None) -> None:
         """`contracts` are the sizes of inverse ones: a contract is worth size / price coins, and a long loses what that gains."""
         self.flows = starting_cash
-        """Start, plus sales, less purchases, less fees, plus funding; a delivery is the sale or purchase that ends a position."""
-        self.fees = self.funding = self.deposited = Fraction(0)
+        """Start, plus sales, less purchases, less fees, less interest on quote, plus funding; a delivery is the sale or purchase
+        that ends a position."""
+        self.fees = self.funding = self.deposited = self.interest = Fraction(0)
         self.held: dict[Position, Fraction] = {}
         self.cost: dict[Position, Fraction] = {}
         self._lots: dict[Position, Fraction] = {}
@@ -127,6 +128,20 @@ class Accounting:
         """A funding payment of the journal is in cash."""
         self.flows += Fraction(event["amount"])
         self.funding += Fraction(event["amount"])
+
+    def charge(self, event: dict[str, Any]) -> None:
+        """Interest of the journal is owed: out of cash, or as more coins, entered at the price that the journal values them at."""
+        amount, price, position = Fraction(event["amount"]), Fraction(event["price"]), (event.get("symbol", ""), "")
+        self.interest += amount * price
+        if not event.get("symbol"):
+            self.flows -= amount
+            return
+        self.held[position] = self.held.get(position, Fraction(0)) - amount
+        self.cost[position] = self.cost.get(position, Fraction(0)) - amount * price
+        trade = self._dust[position] if position in self._dust else self._open[position]
+        trade.size += amount
+        trade.entered += amount
+        trade.entry_value += amount * price
 
     def cash(self) -> Fraction:
         """Wallet of derivatives, quote balance of what is traded outright: spot and options."""

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import NamedTuple, TextIO
 
+from backtester.domain.borrowing import InterestCharged
 from backtester.domain.delivery import DELIVERY_REASON, Delivery
 from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.money import MONEY_DECIMALS, PRICE_DECIMALS, e8_from_decimal, format_money, format_scaled
-from backtester.domain.orders import Fill
 from backtester.domain.settlement import FundingPaid
 from backtester.domain.vocabulary import PositionSide
-from backtester.report.fill_book import DELIVERY_TYPE, FillBook
+from backtester.report.fill_book import DELIVERY_TYPE, FillBook, Kept
 from backtester.report.trades import Trade
 
 FILLS_NAME = "fills.csv"
@@ -28,10 +28,8 @@ TRADE_COLUMNS = (
 )
 
 
-def write_fills(
-    file: TextIO, fills: Iterable[Fill | FundingPaid | Delivery | CoinsDeposited], *, faces: Mapping[str, int] | None = None
-) -> FillBook:
-    """The fills stand in `file`, one row each; they are returned packed for trades and equity, with the funding paid.
+def write_fills(file: TextIO, fills: Iterable[Kept], *, faces: Mapping[str, int] | None = None) -> FillBook:
+    """The fills stand in `file`, one row each; they are returned packed for trades and equity, with what else was paid.
 
     A position that a delivery ended has a row as well: without liquidity, its order type is `delivery`. `faces` are those of
     inverse contracts, by symbol.
@@ -42,6 +40,9 @@ def write_fills(
     for fill in fills:
         if isinstance(fill, FundingPaid):
             book.add_payment(fill)
+            continue
+        if isinstance(fill, InterestCharged):
+            book.add_interest(fill)
             continue
         if isinstance(fill, CoinsDeposited):
             book.add_opening(fill)

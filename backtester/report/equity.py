@@ -20,7 +20,7 @@ from backtester.domain.money import FEE_STEP, PRICE_ONE, format_money, price_e8
 from backtester.domain.timeframe import DAY_MS
 from backtester.engine.ports import MarketDataSource, Tick
 from backtester.metrics.drawdown import DeepestFall
-from backtester.report.fill_book import BookedFill, FillBook
+from backtester.report.fill_book import INTEREST_REASON, BookedFill, FillBook, with_interest
 
 EQUITY_NAME = "equity.csv"
 EQUITY_COLUMNS = "time_ms,equity,cash,unrealised_pnl,exposure,equity_min,equity_max"
@@ -51,7 +51,7 @@ class Replay:
     """Cash and positions as the fills leave them, one instant after the other."""
 
     def __init__(self, book: FillBook, *, specs: Mapping[str, SymbolSpec], starting_cash: int) -> None:
-        self._fills = chain(book.openings, book)
+        self._fills = chain(book.openings, (fill for _, fill in with_interest(book, book.grown)) if book.grown else book)
         self._next: BookedFill | None = next(self._fills, None)
         self._payments = iter(book.payments)
         self._payment = next(self._payments, None)
@@ -101,7 +101,8 @@ class Replay:
         size, cost = self._positions.get(position, (0, 0))
         booked = book_fill(lots=size, cost=cost, signed_lots=fill.signed_e8, price_e8=fill.price_e8, face=fill.face)
         self._positions[position] = (booked.lots, booked.cost)
-        self._lots_e8[position] = fill.lot_e8
+        if fill.reason != INTEREST_REASON:
+            self._lots_e8[position] = fill.lot_e8
         if self._outright[fill.symbol]:
             self.cash -= fill.signed_e8 * fill.price_e8
         else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from backtester.audit.events import decode_delivery, decode_deposit, decode_fill, decode_funding
+from backtester.audit.events import decode_delivery, decode_deposit, decode_fill, decode_funding, decode_interest
 from backtester.audit.journal import JournalLine
+from backtester.domain.borrowing import InterestCharged
 from backtester.domain.delivery import DELIVERY_REASON, Delivery
 from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import JournalError, require
@@ -23,6 +24,10 @@ DELIVERY_TOPIC = "deliveries"
 DELIVERY_TYPE = "delivery"
 """Stands for the order type where a position ended without an order."""
 BALANCES_TOPIC = "account.balances"
+INTEREST_TOPIC = "interest"
+INTEREST_REASON = "INTEREST"
+INTEREST_PLACE = -2
+"""Stands for the number of a fill where coins owed became more without one."""
 START_REASON = "START"
 END_REASON = "END"
 """Reason of the fills that close positions when the data ends: they belong to the books of that last instant."""
@@ -71,7 +76,12 @@ class FillBook:
         self._words = array("I")
         self._at_close = bytearray()
         self.payments: list[tuple[int, int]] = []
-        """(time_ms, money units) of every funding payment, received positive."""
+        """(time_ms, money units) of every payment of cash without a fill, received positive: funding, and interest on quote."""
+        self.grown: list[tuple[int, BookedFill]] = []
+        """Interest on coins, as what was sold of them at its price to pay it; with the number of the fill that it came before."""
+        self.interest = 0
+        """All interest charged, in money units: that on coins at the prices then."""
+        self._interest_paid = 0
         self.openings: list[BookedFill] = []
         """Coins that the account began with, as what they would have been bought for; they are no fills."""
         self._index: dict[_Words, int] = {}
@@ -125,6 +135,19 @@ class FillBook:
         """Keep one more funding payment."""
         self.payments.append((paid.time_ms, money_from_decimal(paid.amount)))
 
+    def add_interest(self, charged: InterestCharged) -> None:
+        """Keep one more charge of interest."""
+        value, time_ms = charged.value, charged.time_ms
+        self.interest += value
+        if not charged.symbol:
+            self._interest_paid += value
+            self.payments.append((time_ms, -value))
+            return
+        price_e8, facts = e8_from_decimal(charged.price), (INTEREST_REASON, "", charged.strategy_id)
+        self.grown.append(
+            (len(self), BookedFill(time_ms, charged.symbol, -charged.amount_e8, price_e8, value, *facts, at_close=True))
+        )
+
     def add_opening(self, deposit: CoinsDeposited) -> None:
         """Keep coins that the account began with."""
         price, facts = e8_from_decimal(deposit.price), (START_REASON, "", deposit.strategy_id)
@@ -132,7 +155,7 @@ class FillBook:
 
     def funding(self) -> int:
         """All funding received less paid, in money units."""
-        return sum(amount for _, amount in self.payments)
+        return sum(amount for _, amount in self.payments) + self._interest_paid
 
     def fees(self) -> int:
         """All fees paid, in money units; those in base at the prices of their fills."""
@@ -141,8 +164,24 @@ class FillBook:
         return sum(fill.fee for fill in self)
 
 
-def fills_of(lines: Iterable[JournalLine]) -> Iterator[Fill | FundingPaid | Delivery | CoinsDeposited]:
-    """The fills, funding payments, deliveries of positions and deposits among the lines of a journal, in order."""
+def with_interest(fills: Iterable[BookedFill], grown: Sequence[tuple[int, BookedFill]]) -> Iterator[tuple[int, BookedFill]]:
+    """The fills with their numbers, and between them what `FillBook.grown` has, as the number INTEREST_PLACE."""
+    done = 0
+    for place, fill in enumerate(fills):
+        while done < len(grown) and grown[done][0] <= place:
+            yield INTEREST_PLACE, grown[done][1]
+            done += 1
+        yield place, fill
+    for _, charge in grown[done:]:
+        yield INTEREST_PLACE, charge
+
+
+Kept = Fill | FundingPaid | Delivery | CoinsDeposited | InterestCharged
+"""The messages of a journal that a book keeps."""
+
+
+def fills_of(lines: Iterable[JournalLine]) -> Iterator[Kept]:
+    """The fills, payments of funding and interest, deliveries of positions and deposits among the lines of a journal, in order."""
     for line in lines:
         if line.topic == FILLS_TOPIC:
             yield decode_fill(line.raw)
@@ -154,3 +193,5 @@ def fills_of(lines: Iterable[JournalLine]) -> Iterator[Fill | FundingPaid | Deli
                 yield ended
         elif line.topic == BALANCES_TOPIC:
             yield decode_deposit(line.raw)
+        elif line.topic == INTEREST_TOPIC:
+            yield decode_interest(line.raw)

@@ -10,6 +10,7 @@ import msgspec
 
 from backtester.audit.journal import JournalLine
 from backtester.domain.account import AccountSnapshot
+from backtester.domain.borrowing import InterestCharged
 from backtester.domain.delivery import ContractSettled, Delivery
 from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.intents import AmendOrderIntent, CancelAllIntent, CancelOrderIntent, Intent, PositionExitsIntent
@@ -171,6 +172,10 @@ def _venue_told(event: Any) -> tuple[str, str, str]:
         word = "received" if event.amount > 0 else "paid"
         amount, size, mark = _plain(abs(event.amount)), _plain(event.qty), _plain(event.mark)
         return "funding", f"{event.leg}: {amount} {word} on {size} at {mark}, rate {_plain(event.rate)}", ""
+    if isinstance(event, InterestCharged):
+        amount, owed = _plain(event.amount), _plain(event.owed)
+        of = f"{event.asset} ({event.symbol})" if event.symbol else event.asset
+        return "interest", f"{amount} on {owed} {of} owed, rate {_plain(event.rate)} an hour", ""
     if isinstance(event, CoinsDeposited):
         return (
             "brought",

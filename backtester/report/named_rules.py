@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from backtester.domain.borrowing import InterestCharged
 from backtester.domain.delivery import ContractSettled, Delivery
 from backtester.domain.orders import (
     Fill,
@@ -104,6 +105,7 @@ _TAKES, _RESTS, _AT_OPEN = Rule(_LIMIT, "marketable on arrival"), Rule(_LIMIT, "
 _OVER_SHARE, _SHARE = Rule(_MARKET, "reduce-only"), Rule(_MARKET, "size")
 _TRIGGER, _PAIR = Rule(_STOPS, "trigger"), Rule(_STOPS, "`take_profit`, `stop_loss` of an entry")
 _FUNDING = Rule(_FEES, "funding")
+_INTEREST = Rule(_FEES, "interest on what is borrowed")
 _SETTLED, _DELIVERED = Rule(_OPTIONS, "settlement price at the expiry"), Rule(_OPTIONS, "delivery")
 _SHORT_OPTION = Rule(_OPTIONS, "a short option whose margin is not covered at a close")
 _LIQUIDATION_FEE, _SHORT_OF_MARGIN = Rule(_MARGIN, "liquidation fee"), Rule(_MARGIN, "when")
@@ -132,12 +134,14 @@ def rules_of(event: object) -> tuple[Rule, ...]:
         return (_SHORT_OF_MARGIN, *(_CROSS if event.is_cross else _ISOLATED))
     if isinstance(event, OrderAttached):
         return (_PAIR,)
+    if isinstance(event, InterestCharged):
+        return (_INTEREST,)
     return (_FUNDING,) if isinstance(event, FundingPaid) else ()
 
 
 def every_rule() -> tuple[Rule, ...]:
     """All rules that can be named, so that the page can be held to them."""
-    single = (_STOP_IN_BAR, _STOP_OVER_GAP, _TAKES, _RESTS, _AT_OPEN, _OVER_SHARE, _SHARE, _TRIGGER, _PAIR, _FUNDING)
+    single = (_STOP_IN_BAR, _STOP_OVER_GAP, _TAKES, _RESTS, _AT_OPEN, _OVER_SHARE, _SHARE, _TRIGGER, _PAIR, _FUNDING, _INTEREST)
     liquidated = (_LIQUIDATION_FEE, _SHORT_OF_MARGIN, *_CROSS, *_ISOLATED, _SHORT_OPTION, _SETTLED, _DELIVERED)
     decided = (ORDER_ON_ITS_WAY, CANCEL_ON_ITS_WAY, DECIDED_AT_A_CLOSE)
     return tuple(

@@ -122,7 +122,7 @@ def _from_journal(path: Path, manifest: Manifest) -> tuple[pl.DataFrame, pl.Data
             yield from read_journal(path)
 
     book = write_fills(fills, fills_of(readable()), faces=faces_of(manifest.contracts))
-    write_trades(trades, trades_of(book, last_closes={}, openings=book.openings))
+    write_trades(trades, trades_of(book, last_closes={}, openings=book.openings, grown=book.grown))
     return _rows(fills.getvalue().encode()), _rows(trades.getvalue().encode())
 
 

@@ -79,12 +79,15 @@ def cost_steps(data: ReportData) -> list[tuple[str, float, bool]]:
         return []
     summary = data.run.summary(data.market.start_equity)
     net = summary["end_equity"] - summary["start_equity"]
-    fees, funding, slippage = metrics["fees"], metrics.get("funding", 0.0), metrics.get("slippage", 0.0)
+    fees, slippage = metrics["fees"], metrics.get("slippage", 0.0)
+    funding, interest = metrics.get("funding", 0.0), metrics.get("interest", 0.0)
+    charged = [("interest", 0.0 - interest, False)] if interest else []
     return [
-        ("before costs", net + fees + funding + slippage, True),
+        ("before costs", net + fees + funding + interest + slippage, True),
         ("slippage", 0.0 - slippage, False),
         ("fees", 0.0 - fees, False),
         ("funding", 0.0 - funding, False),
+        *charged,
         ("net", net, True),
     ]
 

@@ -126,7 +126,7 @@ def write_results(
         curve = write_equity(
             rows.as_text(), feed=watch, book=book, specs=specs, starting_cash=starting_cash, start_ms=start_ms, end_ms=end_ms
         )
-    plain = trades_of(book, last_closes=curve.last_closes, openings=book.openings)
+    plain = trades_of(book, last_closes=curve.last_closes, openings=book.openings, grown=book.grown)
     found = list(with_levels(plain, tally.waiting, tick_e8=lambda symbol: e8_from_decimal(specs[symbol].tick_size)))
     with open_file(TRADES_NAME) as file:
         trades = write_trades(file, found)
@@ -158,6 +158,7 @@ def _run_figures(
             trades=trades,
             fees=book.fees(),
             funding=-book.funding(),
+            interest=book.interest,
             slippage=watch.slippage,
             fills_without_reference=watch.without_reference,
             bought=watch.bought,

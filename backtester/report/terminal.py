@@ -246,6 +246,8 @@ def _costs(facts: RunFacts) -> Section:
     if priced:
         count = facts.summary.get("liquidations", 0)
         rows.append(Row("liquidations", f"{count}; {', '.join(dict.fromkeys(priced))}", "warn" if count else ""))
+    if interest := facts.summary.get("interest"):
+        rows.append(Row("interest", f"{amount_text(interest, facts.quote)} {facts.quote} on what was borrowed"))
     charged = [one.rule for one in facts.manifest.assumptions if "funding settlements" in one.rule]
     if charged:
         assumed = any("assumed" in text for text in charged)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from backtester.audit.journal import JournalLine
+from backtester.domain.borrowing import InterestCharged
 from backtester.domain.contract_value import worth
 from backtester.domain.delivery import Delivery
 from backtester.domain.deposits import CoinsDeposited
@@ -23,7 +24,7 @@ from backtester.domain.money import e8_from_decimal, money_from_decimal, price_e
 from backtester.domain.orders import Fill
 from backtester.domain.vocabulary import OrderType, Side
 from backtester.metrics.costs import price_paid_away
-from backtester.report.fill_book import END_REASON, BookedFill, FillBook, fills_of
+from backtester.report.fill_book import END_REASON, INTEREST_PLACE, BookedFill, FillBook, fills_of, with_interest
 from backtester.report.metrics_file import AT_MARKET, trade_result
 from backtester.report.trades import Trade, trades_of
 from backtester.report.waiting_orders import WaitingOrders, with_levels
@@ -121,6 +122,8 @@ class _History:
                 self.book.add_opening(event)
             elif isinstance(event, Delivery):
                 self.book.add_delivery(event)
+            elif isinstance(event, InterestCharged):
+                self.book.add_interest(event)
             else:
                 paid = _Payment(len(self.book), money_from_decimal(event.amount))
                 self.payments.setdefault(event.leg, []).append(paid)
@@ -189,8 +192,11 @@ def _with_legs(history: _History) -> Iterator[tuple[Trade, list[_Leg]]]:
     held = {fill.symbol: fill.signed_e8 for fill in openings}
 
     def watched() -> Iterator[BookedFill]:
-        for index, fill in enumerate(history.book):
+        for index, fill in with_interest(history.book, history.book.grown):
             position = fill.leg
+            if index == INTEREST_PLACE:
+                held[position] = held.get(position, 0) + fill.signed_e8
+                continue
             before = held.get(position, 0)
             after = held[position] = before + fill.signed_e8
             crosses = before * after < 0
@@ -199,7 +205,7 @@ def _with_legs(history: _History) -> Iterator[tuple[Trade, list[_Leg]]]:
             if crosses or 0 < abs(after) < min(abs(before), fill.lot_e8):  # what is left over is part of the next trade
                 pending.setdefault(position, []).append(_Leg(index, fill, after))
 
-    found = trades_of(watched(), last_closes={}, openings=openings)
+    found = trades_of(watched(), last_closes={}, openings=openings, grown=history.book.grown)
     for trade in with_levels(found, history.waiting, tick_e8=history.tick_e8.__getitem__):
         yield trade, pending.pop(trade.leg)
 

@@ -9,7 +9,7 @@ the entry value goes over to the symbol's next trade, or is an open trade in the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from backtester.domain.contract_value import average_entry_e8, worth
 from backtester.domain.legs import leg_of
 from backtester.domain.money import PRICE_ONE, price_e8
 from backtester.domain.vocabulary import CloseReason, PositionSide, Side
-from backtester.report.fill_book import END_REASON, BookedFill
+from backtester.report.fill_book import END_REASON, INTEREST_PLACE, BookedFill, with_interest
 
 SIGNAL, REVERSE = CloseReason.SIGNAL.value, CloseReason.REVERSE.value
 
@@ -162,6 +162,11 @@ class _Dust(NamedTuple):
     size_e8: int
     value: int
 
+    def with_interest(self, charge: BookedFill) -> _Dust:
+        """More of it is owed."""
+        more_e8 = -charge.signed_e8
+        return _Dust(self.of, self.size_e8 + more_e8, self.value + more_e8 * charge.price_e8)
+
     def again(self, by: BookedFill | None = None, place: int = 0) -> _Running:
         """The trade that it is part of from now on: that which the fill `by` at `place` begins, else one of its own."""
         of = self.of
@@ -176,18 +181,29 @@ class _Dust(NamedTuple):
 
 
 def trades_of(
-    fills: Iterable[BookedFill], *, last_closes: Mapping[str, float], openings: Iterable[BookedFill] = ()
+    fills: Iterable[BookedFill],
+    *,
+    last_closes: Mapping[str, float],
+    openings: Iterable[BookedFill] = (),
+    grown: Sequence[tuple[int, BookedFill]] = (),
 ) -> Iterator[Trade]:
     """Closed trades as they end, then one open trade per position that is left, in the order they began, at `last_closes`.
 
     A symbol without a close is valued at its entry. A trade is closed for the reason of its last fill; where that has no more to
     say than SIGNAL and goes on to the other side, it is a REVERSE.
-    `openings` are what was held at the start: a trade of them has no first fill (-1).
+    `openings` are what was held at the start: a trade of them has no first fill (-1). `grown` is interest on coins that were sold
+    short (`FillBook.grown`): the trade is larger by it, entered at its price.
     """
     running: dict[str, _Running] = {}
     dust: dict[str, _Dust] = {}
-    for place, fill in chain(((-1, opening) for opening in openings), enumerate(fills)):
+    for place, fill in chain(((-1, opening) for opening in openings), with_interest(fills, grown)):
         position = fill.symbol if fill.position_side is None else fill.leg
+        if place == INTEREST_PLACE:
+            if position in dust:
+                dust[position] = dust[position].with_interest(fill)
+            else:
+                running[position].enter(-fill.signed_e8, fill.price_e8, 0)
+            continue
         if position in dust:
             running[position] = dust.pop(position).again(fill, place)
         trade = running.get(position)

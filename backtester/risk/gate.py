@@ -54,7 +54,7 @@ from backtester.risk.order_validation import (
     round_exits,
     trigger_price_of,
 )
-from backtester.risk.readers import AccountReader, OrderReader
+from backtester.risk.readers import AccountReader, BorrowReader, OrderReader
 from backtester.risk.reservations import Reservations
 from backtester.risk.sanitizing import sanitized_order
 from backtester.risk.sizing import Sized, is_unsized, sized
@@ -81,7 +81,9 @@ class RiskGate:
         clock: Clock,
         rules: Mapping[str, VenueRules] | None = None,
         trigger_prices: Callable[[str, TriggerBy], None],
+        borrowing: BorrowReader | None = None,
     ) -> None:
+        self._borrowing = borrowing
         self.reservations = Reservations()
         self._specs = specs
         self._rules = rules or {}
@@ -247,7 +249,7 @@ class RiskGate:
         halted = self._halting.reason
         if halted is not None:
             return Refusal(halted, self._halting.detail)
-        if spec.market is Market.SPOT and intent.side is Side.SELL:
+        if spec.market is Market.SPOT and intent.side is Side.SELL and self._borrowing is None:
             return Refusal(RejectReason.SHORT_SPOT, "a spot account cannot sell more than it holds")
         mark = self._marks.get(spec.symbol)
         if mark is None:
@@ -319,6 +321,8 @@ class RiskGate:
                 order_e8 = max(1, order_e8 * PRICE_ONE // (PRICE_ONE + self._limits.market_e8))
         elif not is_limit and side is Side.BUY:
             order_e8 = ceil_div(order_e8 * (PRICE_ONE + self._limits.market_e8), PRICE_ONE)
+        if self._borrowing is not None and side is Side.SELL:
+            return self._room_for_sale(self._borrowing, spec, rounded.qty_lots, order_e8)
         if rounded.quote_e8 and side is Side.BUY:
             return self._reserve_value(spec, rounded.quote_e8)
         need = self._cost(spec, side, rounded.qty_lots, opening_lots, order_e8)
@@ -329,6 +333,12 @@ class RiskGate:
             more = 2 * FEE_STEP * min(rounded.qty_lots, _PARTS_MAX) if is_limit else need // 100
             return min(free, need + more)
         return need
+
+    def _room_for_sale(self, borrowing: BorrowReader, spec: SymbolSpec, lots: int, price_e8_: int) -> int | Refusal:
+        """Nothing is held for a sale that borrows its coins: what works is counted anew for each order."""
+        working = {other: self._orders.entry_lots(other, Side.SELL) for other in self._specs if other in self._marks}
+        need, free = borrowing.sale(spec.symbol, lots, price_e8_, working=working, reserved=self.reservations.total)
+        return Refusal(RejectReason.INSUFFICIENT, _missing(spec, need, free)) if need > free else 0
 
     def _reserve_value(self, spec: SymbolSpec, quote_e8: int) -> int | Refusal:
         """The value and its fee, for a spot buy by value, which never costs more."""
@@ -415,6 +425,9 @@ class RiskGate:
     def covers_fill(self, order: SanitizedOrder, lots: int, price_e8: int) -> bool:
         """Whether margin is there for a fill of `lots` at this price, now: what the order holds, and what is free beside it."""
         spec = self._specs[order.symbol]
+        if self._borrowing is not None:
+            closes = order.reduce_only or self._halting.is_own(order.order_id)
+            return closes or self._borrowing.covers(order.symbol, order.side.sign * lots, price_e8)
         held = self._account.lots[order.leg]
         opposite = held > 0 if order.side is Side.SELL else held < 0
         opening_lots = max(0, lots - abs(held)) if opposite else lots

@@ -19,10 +19,11 @@ _HALTS = {
     ControlAction.DRAWDOWN_FLATTEN: (RejectReason.MAX_DRAWDOWN, True),
     ControlAction.KILL_HALT: (RejectReason.KILL_SWITCH, False),
     ControlAction.KILL_FLATTEN: (RejectReason.KILL_SWITCH, True),
+    ControlAction.BORROW_LIQUIDATION: (RejectReason.LIQUIDATION, True),
 }
 """By switch: why entries are refused from then on, and whether positions are closed."""
 
-_GRAVITY = (RejectReason.KILL_SWITCH, RejectReason.MAX_DRAWDOWN, RejectReason.DAILY_LOSS)
+_GRAVITY = (RejectReason.LIQUIDATION, RejectReason.KILL_SWITCH, RejectReason.MAX_DRAWDOWN, RejectReason.DAILY_LOSS)
 """Which reason is given where several hold: what lasts longest, first."""
 
 

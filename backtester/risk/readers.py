@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from backtester.domain.orders import OpenOrder, SanitizedOrder
@@ -29,6 +29,16 @@ class AccountReader(Protocol):
 
     def holdings(self) -> Sequence[tuple[str, str, int]]:
         """(strategy_id, symbol or leg, signed lots) of every open position of a strategy."""
+
+
+class BorrowReader(Protocol):
+    """What the gate asks about spot orders that may borrow."""
+
+    def sale(self, symbol: str, lots: int, price_e8_: int, *, working: Mapping[str, int], reserved: int) -> tuple[int, int]:
+        """(value that a sale would borrow, with its fee; room for it), beside lots on sale and what purchases hold."""
+
+    def covers(self, symbol: str, signed_lots: int, price_e8_: int) -> bool:
+        """Whether a fill borrows nothing more, or no more than the leverage allows."""
 
 
 class OptionNeeds(Protocol):

@@ -170,7 +170,11 @@ class Exits:
 
     def _attach(self, child: SanitizedOrder, symbol_index: int, meets_from_ms: int, reports: list[Published]) -> WorkingOrder:
         working = WorkingOrder(
-            child, symbol_index=symbol_index, spec=self._specs[child.symbol], touch=self._standing.touch and child.price_ticks > 0
+            child,
+            symbol_index=symbol_index,
+            spec=self._specs[child.symbol],
+            touch=self._standing.touch and child.price_ticks > 0,
+            borrows=self._standing.filling.borrows,
         )
         working.arrived_ms = self._clock.now_ms
         working.meets_from_ms = meets_from_ms

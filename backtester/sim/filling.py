@@ -34,8 +34,11 @@ class Filling:
         clock: Clock,
         quote: str,
         covers: CoversFill | None = None,
+        borrows: bool = False,
     ) -> None:
         self.covers = covers
+        self.borrows = borrows
+        """Whether spot orders may borrow what they lack."""
         self.lots: dict[str, int] = defaultdict(int, dict.fromkeys(specs, 0))
         self._specs = specs
         self._pricing = pricing
@@ -43,6 +46,11 @@ class Filling:
         self._clock = clock
         self._quote = quote
         self._received = pricing.received
+
+    def owe(self, symbol: str, more_e8: int) -> None:
+        """So much more of the coin is owed without a trade: interest."""
+        if self._received is not None:
+            self.lots[symbol] = self._received.hold(symbol, -more_e8)
 
     def allowed(self, working: WorkingOrder, bar: Candle) -> tuple[int, bool]:
         """(lots, over share): what may trade now. Reduce-only is never more than the position, and never held back."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from backtester.domain.costs import fee_ratio
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import CALCULATION, FEE_STEP
+from backtester.domain.position import whole_lots
 from backtester.domain.spot_costs import FeeCoin, fee_coin
 from backtester.domain.vocabulary import Liquidity, Market, Side
 from backtester.sim.sim_models import FeeModel, checked_rate_bps
@@ -18,8 +19,11 @@ class ReceivedFees:
     Any other fee is one of quote, as without it. `symbols` are those on spot.
     """
 
-    def __init__(self, *, specs: Mapping[str, SymbolSpec], fees: FeeModel, held_e8: Mapping[str, int] | None = None) -> None:
-        """`held_e8` is what the account begins with."""
+    def __init__(
+        self, *, specs: Mapping[str, SymbolSpec], fees: FeeModel, held_e8: Mapping[str, int] | None = None, in_coin: bool = True
+    ) -> None:
+        """`held_e8` is what the account begins with; without `in_coin` no fee is one of base, and only what is held is kept."""
+        self._in_coin = in_coin
         self.symbols = frozenset(symbol for symbol, spec in specs.items() if spec.market is Market.SPOT)
         self._lot_e8 = {symbol: specs[symbol].lot_e8 for symbol in self.symbols}
         self._fees = fees
@@ -44,9 +48,9 @@ class ReceivedFees:
         return max(1 - size_e8, min(size_e8 - 1, fee_e8))
 
     def hold(self, symbol: str, change_e8: int) -> int:
-        """The whole lots that are held after a change."""
+        """The whole lots that are held, or owed, after a change."""
         self.held_e8[symbol] += change_e8
-        return self.held_e8[symbol] // self._lot_e8[symbol]
+        return whole_lots(self.held_e8[symbol], self._lot_e8[symbol])
 
     def _ratio(self, symbol: str, side: Side, liquidity: Liquidity) -> tuple[int, int] | None:
         """The rate as a fraction, asked once; None where the fee is one of quote."""
@@ -54,6 +58,6 @@ class ReceivedFees:
         if key not in self._ratios:
             bps = checked_rate_bps(self._fees.rate_bps(symbol=symbol, liquidity=liquidity))
             coin = fee_coin(side=side, liquidity=liquidity, rate_frac=CALCULATION.scaleb(bps, -4))
-            taken = symbol in self.symbols and coin is FeeCoin.BASE
+            taken = self._in_coin and symbol in self.symbols and coin is FeeCoin.BASE
             self._ratios[key] = fee_ratio(bps) if taken else None
         return self._ratios[key]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from backtester.domain.borrowing import InterestCharged
 from backtester.domain.candle import Candle
 from backtester.domain.delivery import ContractSettled, Delivery
 from backtester.domain.instruments import SymbolSpec
@@ -73,6 +74,7 @@ class SimulatedVenue:
         may_amend: MayAmend,
         intrabar: Intrabar | None = None,
         covers_fill: CoversFill | None = None,
+        borrows: bool = False,
         touch: bool = False,
         touch_fill: TouchFill | None = None,
         carry: bool = True,
@@ -88,7 +90,10 @@ class SimulatedVenue:
         self._marks = marks
         self._touch = touch or touch_fill is not None
         self.intrabar, self.quotes = intrabar or Intrabar(specs=specs), pricing.quotes
-        filling = Filling(specs=specs, pricing=pricing, liquidity=liquidity, clock=clock, quote=quote, covers=covers_fill)
+        filling = Filling(
+            specs=specs, pricing=pricing, liquidity=liquidity, clock=clock, quote=quote, covers=covers_fill, borrows=borrows
+        )
+        self._borrows = borrows
         self._standing = StandingOrders(
             specs=specs,
             filling=filling,
@@ -125,7 +130,11 @@ class SimulatedVenue:
     def send(self, order: SanitizedOrder) -> None:
         """The order arrives after the order latency."""
         working = WorkingOrder(
-            order, symbol_index=self._standing.index[order.symbol], spec=self._specs[order.symbol], touch=self._touch
+            order,
+            symbol_index=self._standing.index[order.symbol],
+            spec=self._specs[order.symbol],
+            touch=self._touch,
+            borrows=self._borrows,
         )
         self._standing.by_id[order.order_id] = working
         working.sequence = self._schedule.arrive(
@@ -202,6 +211,11 @@ class SimulatedVenue:
                 self._standing.end(working, RejectReason.DELIVERY, reports)
         self._standing.filling.lots[ended.symbol] = 0
         return reports
+
+    def on_interest(self, charged: InterestCharged) -> None:
+        """Of a coin more is owed from now on."""
+        if charged.symbol:
+            self._standing.filling.owe(charged.symbol, charged.amount_e8)
 
     def expire_all(self, reason: RejectReason) -> list[Published]:
         """Every order that still works ends now, in the order they were sent."""

@@ -49,12 +49,14 @@ class WorkingOrder:
         "waiting",
     )  # fmt: skip
 
-    def __init__(self, order: SanitizedOrder, *, symbol_index: int, spec: SymbolSpec, touch: bool) -> None:
+    def __init__(self, order: SanitizedOrder, *, symbol_index: int, spec: SymbolSpec, touch: bool, borrows: bool = False) -> None:
+        """`borrows`: a spot order may borrow what it lacks, so that neither cash nor holdings bound it."""
         self.order = order
         self.holding = order.symbol if order.position_side is None else holding_of(order)
         self.symbol_index = symbol_index
         self.open_lots = order.qty_lots
-        self.budget_e8 = order.budget_e8 if spec.market is Market.SPOT and order.side is Side.BUY else None
+        pays_whole = spec.market is Market.SPOT and not borrows
+        self.budget_e8 = order.budget_e8 if pays_whole and order.side is Side.BUY else None
         self.tick_e8 = spec.tick_e8
         self.beyond_e8 = 0 if touch else spec.tick_e8
         self.limit_e8 = 0
@@ -69,7 +71,7 @@ class WorkingOrder:
             self.trail = Trail(order, tick_e8=spec.tick_e8) if order.order_type is OrderType.TRAILING_STOP else None
         self.waiting = False
         self.counterpart: WorkingOrder | None = None
-        self.closes_only = order.reduce_only or (spec.market is Market.SPOT and order.side is Side.SELL)
+        self.closes_only = order.reduce_only or (pays_whole and order.side is Side.SELL)
         self.arrived_ms = -1
         self.meets_from_ms = -1
         self.resting = False

@@ -57,6 +57,7 @@ def run_series(daily: Sequence[int], *, days: float | None = None, start_ms: int
         "trades": [],
         "fees": 0,
         "funding": 0,
+        "interest": 0,
         "slippage": 0,
         "fills_without_reference": 0,
         "bought": 0,

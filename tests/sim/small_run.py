@@ -21,6 +21,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from backtester import Candle, Strategy
+from backtester.app.borrowing import plan_borrowing
 from backtester.app.future_plan import plan_futures
 from backtester.app.margin import plan_margin
 from backtester.app.market_data import SymbolRef, from_columns
@@ -365,6 +366,7 @@ def small_run(
         margin=plan_margin(config, _refs(rules), rules, fees, start_ms=feed_start_ms, end_ms=end_ms),
         futures=plan_futures(config, _refs(rules), rules, **known),
         options=plan_options(config, _refs(rules), rules, **known),
+        borrow=plan_borrowing(config, rules),
         opening=_opening(config, rules, tables, start_ms=start_ms, end_ms=end_ms),
     )
     return _played(plan, tables, finer or {})

@@ -35,6 +35,7 @@ _FRACTIONS = frozenset(
         "return_at_fixed_nominal",
         "fees_share",
         "funding_share",
+        "interest_share",
         "slippage_share",
     }
 )
@@ -111,12 +112,13 @@ def _toned(text: str, value: float | None) -> Cell:
 def costs_table(data: ReportData, steps: Sequence[tuple[str, float, bool]]) -> str:
     """The steps as a table, with shares of gross profit."""
     metrics, quote = data.run.metrics or {}, data.market.quote
-    shares = {name: metrics.get(f"{name}_share") for name in ("slippage", "fees", "funding")}
+    shares = {name: metrics.get(f"{name}_share") for name in ("slippage", "fees", "funding", "interest")}
     words = {
         "before costs": "profit at reference prices",
         "slippage": "slippage and spread of taker fills",
         "fees": "fees",
         "funding": "funding",
+        "interest": "interest on what was borrowed",
         "net": "change of equity",
     }
     rows = [

@@ -1,0 +1,136 @@
+"""What an account has borrowed on spot, what it may still borrow, and the interest on it (ADR 022).
+
+Owed is what stands below 0: cash, and each spot position. Values are money units at the marks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from backtester.domain.account import CoinBalance
+from backtester.domain.borrowing import BorrowTerms, InterestCharged, charged_interest_e8, is_due, room
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.money import FEE_STEP, PRICE_ONE, ceil_div, decimal_from_e8, decimal_from_money, price_e8
+
+if TYPE_CHECKING:
+    from backtester.account.books import Books
+
+
+class Borrowing:
+    """Reads the books of a run with `account.borrow = on`; `fee_e8` is the highest fee of each symbol as a fraction in 1e-8."""
+
+    def __init__(self, *, books: Books, specs: Mapping[str, SymbolSpec], terms: BorrowTerms, fee_e8: Mapping[str, int]) -> None:
+        self.terms = terms
+        self._books = books
+        self._specs = specs
+        self._fee_e8 = fee_e8
+
+    # -- what is owed ------------------------------------------------------------------------------------------------
+
+    def coins_owed(self) -> int:
+        """What the coins that were sold beyond the holdings are worth."""
+        books = self._books
+        return sum(-books.worth(symbol, size) for symbol, size in books.sizes.items() if size < 0)
+
+    def owed(self) -> int:
+        """What all that is borrowed is worth."""
+        return max(0, -self._books.cash) + self.coins_owed()
+
+    def owed_by_asset(self) -> tuple[CoinBalance, ...]:
+        """How much of each asset is owed, interest included."""
+        books = self._books
+        amounts: dict[str, int] = {}
+        if books.cash < 0:
+            amounts[books.quote] = -books.cash
+        for symbol, size in books.sizes.items():
+            if size < 0:
+                asset = books.coins[symbol]
+                amounts[asset] = amounts.get(asset, 0) - size * FEE_STEP
+        return tuple(CoinBalance(asset, decimal_from_money(amount)) for asset, amount in amounts.items())
+
+    def is_due(self, equity: int) -> bool:
+        """Whether so much is borrowed for this equity that positions are closed."""
+        return is_due(equity=equity, borrowed=self.owed(), liquidation=self.terms.liquidation)
+
+    # -- what may be borrowed ----------------------------------------------------------------------------------------
+
+    def free_cash(self) -> int:
+        """What a purchase may cost, before reservations: the cash, and what quote may be borrowed beside the coins owed."""
+        leverage = self.terms.leverage
+        return self._books.cash + max(0, room(equity=self._books.equity(), borrowed=self.coins_owed(), leverage=leverage))
+
+    def sale(self, symbol: str, lots: int, price_e8_: int, *, working: Mapping[str, int], reserved: int) -> tuple[int, int]:
+        """(value that a sale of `lots` would borrow, with its fee; room for it), beside what works.
+
+        `working` are lots on sale by symbol, `reserved` what purchases hold. Only what is sold beyond the holdings is borrowed.
+        """
+        books, planned = self._books, 0
+        for other, on_sale in working.items():
+            held = max(0, books.lots[other])
+            mark_e8 = price_e8(books.marks[other])
+            planned += max(0, on_sale - held) * self._specs[other].lot_e8 * mark_e8
+        spec = self._specs[symbol]
+        before = working.get(symbol, 0)
+        held = max(0, books.lots[symbol])
+        opening = max(0, before + lots - held) - max(0, before - held)
+        value = opening * spec.lot_e8 * price_e8_
+        owed = max(0, reserved - books.cash) + self.coins_owed() + planned
+        free = room(equity=books.equity(), borrowed=owed, leverage=self.terms.leverage)
+        return value + self._fee(symbol, lots * spec.lot_e8 * price_e8_), max(0, free)
+
+    def covers(self, symbol: str, signed_lots: int, price_e8_: int) -> bool:
+        """Whether a fill is within the leverage: it borrows nothing more, or what is owed after it is allowed to that equity."""
+        books, spec = self._books, self._specs[symbol]
+        size_e8 = signed_lots * spec.lot_e8
+        mark_e8 = price_e8(books.marks[symbol])
+        fee = self._fee(symbol, abs(size_e8) * price_e8_)
+        flow = -size_e8 * price_e8_ - fee
+        held = books.sizes[symbol] * books.step_e8[symbol]
+        more_coins = (max(0, -held - size_e8) - max(0, -held)) * mark_e8
+        more_quote = max(0, -books.cash - flow) - max(0, -books.cash)
+        equity = books.equity() + flow + size_e8 * mark_e8
+        owed = self.owed() + more_coins + more_quote
+        return more_coins + more_quote <= 0 or room(equity=equity, borrowed=owed, leverage=self.terms.leverage) >= 0
+
+    def _fee(self, symbol: str, value: int) -> int:
+        fee = ceil_div(value * self._fee_e8.get(symbol, 0), PRICE_ONE)
+        return ceil_div(fee, FEE_STEP) * FEE_STEP
+
+    # -- interest ----------------------------------------------------------------------------------------------------
+
+    def charges(self, time_ms: int) -> Iterator[InterestCharged]:
+        """The interest of an hour on all that is owed now: of quote first, then of each position.
+
+        Coins count at the last close. They are owed by the strategy that is shortest of them, the first of several.
+        """
+        books, rates = self._books, self.terms.rates
+        if books.cash < 0:
+            rate = rates[books.quote]
+            amount_e8 = charged_interest_e8(-books.cash, rate)
+            if amount_e8:
+                yield InterestCharged(
+                    time_ms,
+                    books.quote,
+                    decimal_from_money(-books.cash),
+                    rate,
+                    decimal_from_e8(amount_e8),
+                    decimal_from_e8(PRICE_ONE),
+                )
+        for symbol, size in tuple(books.sizes.items()):
+            if size >= 0:
+                continue
+            asset = books.coins[symbol]
+            amount_e8 = charged_interest_e8(-size * FEE_STEP, rates[asset])
+            if amount_e8:
+                held = {name: own for (name, position), own in books.strategy_sizes.items() if position == symbol}
+                yield InterestCharged(
+                    time_ms,
+                    asset,
+                    decimal_from_e8(-size),
+                    rates[asset],
+                    decimal_from_e8(amount_e8),
+                    decimal_from_e8(price_e8(books.marks[symbol])),
+                    symbol,
+                    min(held, key=held.__getitem__),
+                )

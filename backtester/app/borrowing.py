@@ -1,0 +1,46 @@
+"""Borrowing on spot, from the settings of a run (`account.borrow`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from backtester.config.run_config import RunConfig
+from backtester.domain.borrowing import BorrowTerms
+from backtester.domain.errors import ConfigError
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.vocabulary import Market
+
+
+def plan_borrowing(config: RunConfig, specs: Mapping[str, SymbolSpec]) -> BorrowTerms | None:
+    """The terms of a run that borrows; None where `account.borrow` is off.
+
+    Raises ConfigError where a symbol is not spot, the leverage leaves nothing to borrow, a rate is missing, or one is given that
+    nothing here is borrowed at.
+    """
+    account = config.account
+    if account.borrow == "off":
+        return None
+    others = [symbol for symbol, spec in specs.items() if spec.market is not Market.SPOT]
+    if others:
+        raise ConfigError(f"{', '.join(others)}: account.borrow is for spot; leave it off, or use --market spot")
+    if account.leverage <= 1:
+        raise ConfigError("account.borrow = on borrows up to (account.leverage - 1) x equity: give a leverage above 1")
+    assets = dict.fromkeys(asset for spec in specs.values() for asset in (spec.money_asset, spec.base))
+    missing = [asset for asset in assets if asset not in account.borrow_rates]
+    if missing:
+        raise ConfigError(
+            f"account.borrow_rates has no rate for {', '.join(missing)}, which can be borrowed: give its fraction an hour, "
+            f"such as --set account.borrow_rates.{missing[0]}=0.0001"
+        )
+    unknown = [asset for asset in account.borrow_rates if asset not in assets]
+    if unknown:
+        raise ConfigError(f"account.borrow_rates names {', '.join(unknown)}; this run borrows {', '.join(assets)}")
+    return BorrowTerms(account.borrow_rates, account.leverage, account.borrow_liquidation)
+
+
+def borrow_notes(terms: BorrowTerms | None) -> tuple[str, ...]:
+    """What a reader of the result should know of it."""
+    if terms is None:
+        return ()
+    rates = ", ".join(f"{asset} {rate:f}" for asset, rate in terms.rates.items())
+    return (f"borrowed up to {terms.leverage - 1:f} x equity, interest an hour: {rates}",)
