@@ -19,6 +19,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from borrow_worlds import broken_borrow_rule
 from margin_worlds import broken_margin_rule
 from msgspec.structs import replace
 from worlds import MINUTE_MS, START_MS, Happened, World, run, world_of
@@ -32,6 +33,7 @@ from backtester import (
 from backtester.account.replay import LedgerReplay
 from backtester.data.columns import CandleColumns
 from backtester.domain.account import AccountSnapshot
+from backtester.domain.borrowing import InterestCharged
 from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import BacktesterError
 from backtester.domain.legs import split_leg
@@ -55,7 +57,9 @@ LASTING = {
     ControlAction.DRAWDOWN_FLATTEN,
     ControlAction.KILL_HALT,
     ControlAction.KILL_FLATTEN,
+    ControlAction.BORROW_LIQUIDATION,
 }
+FLATTENING = {ControlAction.DRAWDOWN_FLATTEN, ControlAction.KILL_FLATTEN, ControlAction.BORROW_LIQUIDATION}
 
 
 class Broken(Exception):  # noqa: N818 - what it is called where it is caught
@@ -108,9 +112,13 @@ def check_halts(world: World, happened: Happened) -> None:
         elif isinstance(message, Fill):
             sizes[message.leg] += message.net_e8
             held[message.leg] = whole_lots(sizes[message.leg], world.specs[message.symbol].lot_e8)
+        elif isinstance(message, InterestCharged):
+            if message.symbol:
+                sizes[message.symbol] -= message.amount_e8
+                held[message.symbol] = whole_lots(sizes[message.symbol], world.specs[message.symbol].lot_e8)
         elif isinstance(message, ControlEvent):
             halted |= message.action in LASTING
-            flattened |= message.action in {ControlAction.DRAWDOWN_FLATTEN, ControlAction.KILL_FLATTEN}
+            flattened |= message.action in FLATTENING
         elif isinstance(message, SanitizedOrder):
             if message.order_id.startswith("risk-"):
                 require(message.qty_lots > 0 and message.reduce_only, "a switch only closes", message)
@@ -152,7 +160,7 @@ def check_life(happened: Happened, orders: dict[str, SanitizedOrder], fills: dic
 
 def check_price(world: World, order: SanitizedOrder, fill: Fill) -> None:
     """A taker trades inside the bar, but for costs, never beyond a limit; a maker at its limit, when the bar trades through it."""
-    if order.reason == "LIQUIDATION":
+    if order.order_id.startswith("liq-"):
         return  # a settlement and not a trade: see check_margin
     tick_e8 = world.specs[fill.symbol].tick_e8
     if order.price_ticks:
@@ -179,7 +187,11 @@ def check_positions(world: World, happened: Happened, orders: dict[str, Sanitize
     """Positions are the sum of fills; reduce-only never enlarges nor flips; spot is never short, no side turns into the other."""
     held: dict[str, int] = defaultdict(int)
     coins: dict[str, int] = defaultdict(int)
+    borrows = world.config.account.borrow == "on"
     for fill in happened.messages:
+        if isinstance(fill, InterestCharged) and fill.symbol:
+            coins[fill.symbol] -= fill.amount_e8
+            held[fill.symbol] = whole_lots(coins[fill.symbol], world.specs[fill.symbol].lot_e8)
         if not isinstance(fill, (Fill, CoinsDeposited)):
             continue
         lot_e8 = world.specs[fill.symbol].lot_e8
@@ -196,7 +208,7 @@ def check_positions(world: World, happened: Happened, orders: dict[str, Sanitize
         if fill.position_side is not None:
             require(after * fill.position_side.opens.sign >= 0, "a side never turns into the other", fill, after)
         if world.specs[fill.symbol].market is Market.SPOT:
-            require(coins[position] >= 0, "spot is never short", fill, coins[position])
+            require(coins[position] >= 0 or borrows, "spot is never short", fill, coins[position])
             received = world.config.sim.spot_fee == "received"
             rebate = fill.fee_e8 < 0 or (fill.fee_e8 == 0 and fill.liquidity is Liquidity.MAKER)
             in_base = received and (fill.side is Side.BUY) is not rebate
@@ -209,7 +221,7 @@ def check_positions(world: World, happened: Happened, orders: dict[str, Sanitize
     require(exact == {symbol: size for symbol, size in coins.items() if size}, "coins are fills less their fees", exact)
     require(not happened.engine.risk.reservations.total, "nothing stays reserved", happened.engine.risk.reservations.total)
     if world.specs[next(iter(world.specs))].market is Market.SPOT:
-        require(books.cash >= 0, "a spot account is not overdrawn", books.cash)
+        require(books.cash >= 0 or borrows, "a spot account is not overdrawn", books.cash)
 
 
 def check_margin(world: World, happened: Happened) -> None:
@@ -217,6 +229,9 @@ def check_margin(world: World, happened: Happened) -> None:
     cash = money_from_decimal(world.config.account.starting_cash)
     plan = happened.engine.plan.margin
     broken = broken_margin_rule(happened.messages, plan=plan, specs=world.specs, bars=world.bars, cash=cash)
+    require(not broken, *map(str, broken or ("",)))
+    terms, start = happened.engine.plan.borrow, world.config.account.starting_cash
+    broken = broken_borrow_rule(happened.messages, terms=terms, specs=world.specs, bars=world.bars, cash=start)
     require(not broken, *map(str, broken or ("",)))
 
 
@@ -231,7 +246,7 @@ def check_ledger(world: World, happened: Happened) -> None:
         faces={symbol: spec.face for symbol, spec in world.specs.items()},
     )
     for message in happened.messages:
-        if isinstance(message, (Fill, FundingPaid, CoinsDeposited)):
+        if isinstance(message, (Fill, FundingPaid, CoinsDeposited, InterestCharged)):
             replay.book(message)
         elif isinstance(message, AccountSnapshot):
             require(not replay.differences(message), "equity is the sum of postings and unrealised", replay.differences(message))

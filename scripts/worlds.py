@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from borrow_worlds import borrow_of
 from margin_worlds import is_hedged, leverage_of, tiers_of
 from msgspec.structs import replace
 from other_prices import OtherPrices
@@ -38,6 +39,7 @@ from backtester import (
     TrailingStopIntent,
     TriggerBy,
 )
+from backtester.app.borrowing import plan_borrowing
 from backtester.app.margin import plan_margin
 from backtester.app.market_data import SymbolRef
 from backtester.app.opening import opening_coins
@@ -110,11 +112,17 @@ def world_of(seed: int) -> World:
     leverage = leverage_of(seed, symbols) if market is Market.LINEAR else {}
     if market is Market.LINEAR and is_hedged(seed):
         leverage["position_mode"] = "hedge"
+    if market is Market.SPOT:
+        leverage = borrow_of(seed, bars)
+    if leverage.get("borrow"):  # hours in which something is owed
+        sim["spot_fee"] = "quote"
+        longer = random.Random(13 * seed + 6)
+        bars = {symbol: _bars(longer, 250) for symbol in symbols}
     cash = Decimal(draw.choice(["300", "10000", "1000000"]))
     config = RunConfig(
         run=RunSection(seed=seed, execution_timeframe="1m"),
         sim=SimSection(**sim),
-        account=AccountSection(starting_cash=cash, snapshot_every="10m", balances=coins, **leverage),
+        account=AccountSection(**{"starting_cash": cash, "snapshot_every": "10m", "balances": coins, **leverage}),
         risk=_risk(seed, symbols, count),
     )
     rules = draw.choice([GENERIC, *venue_table().values()])
@@ -320,6 +328,7 @@ def run(world: World, *, bars: dict[str, CandleColumns] | None = None, routing: 
         open_trigger_prices=partial(OtherPrices, world.seed, world.bars),
         margin=plan_margin(config, refs, world.specs, fees, start_ms=first_ms, end_ms=end_ms),
         opening=opening,
+        borrow=plan_borrowing(config, world.specs),
     )
     feed = CandleFeed(_streams(tables), execution_ms=MINUTE_MS, signal_ms=(MINUTE_MS,), start_ms=first_ms, end_ms=end_ms)
     journal = MemoryJournal()

@@ -61,23 +61,24 @@ class Borrowing:
         return self._books.cash + max(0, room(equity=self._books.equity(), borrowed=self.coins_owed(), leverage=leverage))
 
     def sale(self, symbol: str, lots: int, price_e8_: int, *, working: Mapping[str, int], reserved: int) -> tuple[int, int]:
-        """(value that a sale of `lots` would borrow, with its fee; room for it), beside what works.
+        """(how much more would be owed after a sale of `lots`, its fee included; room for it), beside what works.
 
-        `working` are lots on sale by symbol, `reserved` what purchases hold. Only what is sold beyond the holdings is borrowed.
+        `working` are lots on sale by symbol, `reserved` what purchases hold. What is sold beyond the holdings is owed; what it
+        brings pays back quote.
         """
-        books, planned = self._books, 0
-        for other, on_sale in working.items():
-            held = max(0, books.lots[other])
-            mark_e8 = price_e8(books.marks[other])
-            planned += max(0, on_sale - held) * self._specs[other].lot_e8 * mark_e8
-        spec = self._specs[symbol]
-        before = working.get(symbol, 0)
-        held = max(0, books.lots[symbol])
-        opening = max(0, before + lots - held) - max(0, before - held)
-        value = opening * spec.lot_e8 * price_e8_
-        owed = max(0, reserved - books.cash) + self.coins_owed() + planned
-        free = room(equity=books.equity(), borrowed=owed, leverage=self.terms.leverage)
-        return value + self._fee(symbol, lots * spec.lot_e8 * price_e8_), max(0, free)
+        books, spec = self._books, self._specs[symbol]
+        value = lots * spec.lot_e8 * price_e8_
+        fee = self._fee(symbol, value)
+        coins = self.coins_owed() + sum(self._beyond(other, on_sale) for other, on_sale in working.items())
+        more_coins = self._beyond(symbol, working.get(symbol, 0) + lots) - self._beyond(symbol, working.get(symbol, 0))
+        quote = max(0, reserved - books.cash)
+        more = more_coins + max(0, reserved - books.cash - value + fee) - quote + fee
+        return max(0, more), max(0, room(equity=books.equity(), borrowed=quote + coins, leverage=self.terms.leverage))
+
+    def _beyond(self, symbol: str, on_sale: int) -> int:
+        """What of lots on sale is worth at the mark that would be owed, in addition to what is."""
+        lots = max(0, on_sale - max(0, self._books.lots[symbol]))
+        return lots * self._specs[symbol].lot_e8 * price_e8(self._books.marks[symbol])
 
     def covers(self, symbol: str, signed_lots: int, price_e8_: int) -> bool:
         """Whether a fill is within the leverage: it borrows nothing more, or what is owed after it is allowed to that equity."""

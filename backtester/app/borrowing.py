@@ -14,10 +14,12 @@ from backtester.domain.vocabulary import Market
 def plan_borrowing(config: RunConfig, specs: Mapping[str, SymbolSpec]) -> BorrowTerms | None:
     """The terms of a run that borrows; None where `account.borrow` is off.
 
-    Raises ConfigError where a symbol is not spot, the leverage leaves nothing to borrow, a rate is missing, or one is given that
-    nothing here is borrowed at.
+    Raises ConfigError where a symbol is not spot, the leverage leaves nothing to borrow, fees are taken in coins, a rate is
+    missing, or one is given that nothing here is borrowed at.
     """
     account = config.account
+    if account.borrow == "off" and account.borrow_rates:
+        raise ConfigError(f"account.borrow_rates names {', '.join(account.borrow_rates)}, and account.borrow is off: set it to on")
     if account.borrow == "off":
         return None
     others = [symbol for symbol, spec in specs.items() if spec.market is not Market.SPOT]
@@ -25,6 +27,8 @@ def plan_borrowing(config: RunConfig, specs: Mapping[str, SymbolSpec]) -> Borrow
         raise ConfigError(f"{', '.join(others)}: account.borrow is for spot; leave it off, or use --market spot")
     if account.leverage <= 1:
         raise ConfigError("account.borrow = on borrows up to (account.leverage - 1) x equity: give a leverage above 1")
+    if config.sim.spot_fee == "received":
+        raise ConfigError("account.borrow = on takes fees in quote (sim.spot_fee = quote): one in the coin would leave a part owed")
     assets = dict.fromkeys(asset for spec in specs.values() for asset in (spec.money_asset, spec.base))
     missing = [asset for asset in assets if asset not in account.borrow_rates]
     if missing:

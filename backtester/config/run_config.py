@@ -245,7 +245,6 @@ class AccountSection(Section, frozen=True, kw_only=True):
         for asset, rate in rates.items():
             said = f"account.borrow_rates.{asset} is a fraction an hour, from 0 to 0.01 (0.0001 is 1 bp)"
             _check(rate.is_finite() and 0 <= rate <= Decimal("0.01"), said, rate)
-        _check(self.borrow == "on" or not rates, "account.borrow_rates is for account.borrow = on", ", ".join(rates))
         msgspec.structs.force_setattr(self, "borrow_rates", rates)
         _check_amount("account.starting_cash", self.starting_cash)
         balances = {asset: _exact(f"account.balances.{asset}", amount) for asset, amount in sorted(self.balances.items())}

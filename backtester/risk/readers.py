@@ -35,7 +35,7 @@ class BorrowReader(Protocol):
     """What the gate asks about spot orders that may borrow."""
 
     def sale(self, symbol: str, lots: int, price_e8_: int, *, working: Mapping[str, int], reserved: int) -> tuple[int, int]:
-        """(value that a sale would borrow, with its fee; room for it), beside lots on sale and what purchases hold."""
+        """(how much more a sale would owe, its fee included; room for it), beside lots on sale and what purchases hold."""
 
     def covers(self, symbol: str, signed_lots: int, price_e8_: int) -> bool:
         """Whether a fill borrows nothing more, or no more than the leverage allows."""

@@ -13,7 +13,7 @@ from backtester.domain.money import money_from_decimal
 from backtester.domain.orders import OrderCanceled
 from backtester.domain.run_events import ControlEvent
 from backtester.domain.vocabulary import Market
-from tests.sim.small_run import A, B, SmallRun, clock_text, expect, flat, small_run
+from tests.sim.small_run import A, B, SmallRun, clock_text, expect, flat, small_run, spec
 
 RATES = {"USDT": Decimal("0.0001"), "AAA": Decimal("0.00002")}
 
@@ -57,8 +57,10 @@ def test_more_than_the_cash_is_bought_and_the_quote_is_owed() -> None:
 
 def test_an_hour_costs_five_minutes_past_it_what_is_owed_then_and_the_interest_is_owed_as_well() -> None:
     run = borrowing(flat("00:00", 130), "00:01 long buy 250")
-    assert charges(run) == ["00:05 USDT owed 15000 pays 1.50000000", "01:05 USDT owed 15001.5 pays 1.50015000"] + [
-        "02:05 USDT owed 15003.00015 pays 1.50030002"  # 1.500300015 rounded up
+    assert charges(run) == [
+        "00:05 USDT owed 15000 pays 1.50000000",
+        "01:05 USDT owed 15001.5 pays 1.50015000",
+        "02:05 USDT owed 15003.00015 pays 1.50030002",  # 1.500300015 rounded up
     ]
     last = run.snapshots[-1]
     assert last.equity == Decimal(10000) - Decimal("1.5") - Decimal("1.50015") - Decimal("1.50030002")
@@ -85,8 +87,6 @@ def test_25_hours_of_interest_on_coins_to_the_last_digit() -> None:
 def test_golden_e07_through_a_run_rounded_up() -> None:
     """Golden E07: 1.06333265702840778 x 0.000001216904 = 0.00000129397...; a run holds 8 decimals and rounds against the trader."""
     rules = {"lot_size": Decimal("0.00000001"), "min_qty": Decimal("0.00000001")}
-    from tests.sim.small_run import spec
-
     run = borrowing(
         flat("00:00", 10), "00:01 short sell 1.06333265", rates={"USDT": Decimal(0), "AAA": Decimal("0.000001216904")},
         specs=[spec(market=Market.SPOT, **rules)],
@@ -175,7 +175,7 @@ def test_positions_are_closed_at_the_next_open_when_equity_is_a_tenth_of_what_is
     """Short 200 at 100: equity 30000 - 200 p, borrowed 200 p: at 140 it is 2000 of 28000. Long 300: 300 p - 20000 of 20000."""
     bars = f"{flat('00:00', 3)}\n{flat('00:03', 3, price=price)}"
     run = borrowing(bars, f"00:01 {order}\n00:05 again sell 1")
-    assert [line for line in run.told(ControlEvent)] == ["00:04 borrow_liquidation"]
+    assert run.told(ControlEvent) == ["00:04 borrow_liquidation"]
     told = run.told()
     assert told[1:] == [f"00:04 {fill}", "00:05 again refused LIQUIDATION"]
     assert run.fills[-1].reason == "LIQUIDATION"
@@ -201,7 +201,11 @@ def test_less_than_a_lot_of_interest_stays_owed_when_the_lots_are_bought_back() 
 
 def test_interest_that_comes_to_a_lot_can_be_bought_back_by_a_reduce_only_order() -> None:
     run = borrowing(flat("00:00", 10), "00:01 short sell 100\n00:08 back buy 101 reduce")
-    assert run.told()[-1] == "00:08 back buy 100.002 @ 100 taker"
+    assert run.told() == expect("""
+        00:01 short sell 100 @ 100 taker
+        00:08 back buy 100.002 @ 100 taker
+        00:08 back ends REDUCE_ONLY 0.998
+    """)
     assert run.engine.account.books.position(A) == 0
 
 
@@ -218,7 +222,8 @@ def test_with_borrow_off_nothing_of_it_exists() -> None:
         ({"rates": {**RATES, "XYZ": Decimal("0.0001")}}, "names XYZ"),
         ({"leverage": "1"}, "leverage above 1"),
         ({"rates": {**RATES, "AAA": Decimal("-0.1")}}, "borrow_rates.AAA"),
-        ({"account": {"borrow": "off"}}, "is for account.borrow = on"),
+        ({"spot_fee": "received"}, "fees in quote"),
+        ({"account": {"borrow": "off"}}, "account.borrow is off"),
     ],
 )
 def test_what_is_missing_or_wrong_is_said(given: dict[str, Any], said: str) -> None:
