@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 
+from backtester.account.books import Books
+from backtester.account.borrowing import Borrowing
 from backtester.config.run_config import RunConfig
 from backtester.domain.borrowing import BorrowTerms
 from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.vocabulary import Market
+from backtester.domain.vocabulary import Liquidity, Market
+from backtester.sim.sim_models import FeeModel, checked_rate_bps
 
 
 def plan_borrowing(config: RunConfig, specs: Mapping[str, SymbolSpec]) -> BorrowTerms | None:
@@ -48,3 +52,14 @@ def borrow_notes(terms: BorrowTerms | None) -> tuple[str, ...]:
         return ()
     rates = ", ".join(f"{asset} {rate:f}" for asset, rate in terms.rates.items())
     return (f"borrowed up to {terms.leverage - 1:f} x equity, interest an hour: {rates}",)
+
+
+def put_on_borrowing(books: Books, specs: Mapping[str, SymbolSpec], terms: BorrowTerms | None, fees: FeeModel) -> None:
+    """The books borrow at these terms; they know nothing of it where there are none."""
+    if terms is None:
+        return
+    fee_e8 = {
+        symbol: max(0, *(ceil(checked_rate_bps(fees.rate_bps(symbol=symbol, liquidity=kind)) * 10_000) for kind in Liquidity))
+        for symbol in specs
+    }
+    books.borrowing = Borrowing(books=books, specs=specs, terms=terms, fee_e8=fee_e8)

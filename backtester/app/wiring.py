@@ -5,17 +5,15 @@ TOPOLOGY, the table of topics, stands in `backtester.app.topology`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from math import ceil
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from backtester.account.account import Account
 from backtester.account.books import Books
-from backtester.account.borrowing import Borrowing
 from backtester.account.deliveries import Deliveries
 from backtester.account.hedged_account import HedgedAccount
 from backtester.account.hedged_books import HedgedBooks, LegMarks, LegRoutes, specs_by_leg
@@ -25,6 +23,7 @@ from backtester.account.margins import Margins
 from backtester.account.mark_prices import SeriesMarks
 from backtester.account.option_liquidations import OptionLiquidations
 from backtester.account.option_margins import OptionMargins
+from backtester.app.borrowing import put_on_borrowing
 from backtester.app.future_plan import FuturePlan
 from backtester.app.latency import run_latency
 from backtester.app.margin import MarginPlan
@@ -151,8 +150,7 @@ def build(
     account = _account(plan, books, positions=positions, clock=clock, routes=routes)
     index = plan.options.open_index(clock)
     _put_on_options(plan=plan, books=books, account=account, clock=clock, routes=routes, marks=margin_marks, index=index)
-    if plan.borrow is not None:
-        books.borrowing = Borrowing(books=books, specs=specs, terms=plan.borrow, fee_e8=highest_fees_e8(plan.fees, specs))
+    put_on_borrowing(books, specs, plan.borrow, plan.fees)
     working = WorkingOrders(specs=specs)
     trigger_prices = plan.open_trigger_prices()
     risk = _gate(plan, books=books, orders=working, marks=marks, clock=clock, trigger_prices=trigger_prices)
@@ -178,8 +176,6 @@ def build(
     orders = OrderManager(gateway=venue, working=working)
     routes.open_to_all(venue=venue.on_bar, books=account.on_bar, margin=bool(plan.margin.terms))
     mailbox = Mailbox(schedule=schedule, response_ms=latency.response_ms)
-    if plan.borrow is not None:
-        bus.subscribe(T_INTEREST, venue.on_interest)
     _subscribe(bus=bus, journal=journal, risk=risk, orders=orders, venue=venue, account=account, mailbox=mailbox)
     loop = Loop(
         feed=feed,
@@ -378,6 +374,7 @@ def _subscribe(
     bus.subscribe(T_LIQUIDATIONS, orders.on_liquidation)
     bus.subscribe(T_LIQUIDATIONS, venue.on_liquidation)
     bus.subscribe(T_DELIVERIES, venue.on_delivery)
+    bus.subscribe(T_INTEREST, venue.on_interest)
 
 
 def _touch_fill(plan: Plan) -> TouchFill | None:
@@ -469,12 +466,6 @@ def _exposure(risk: RiskSection, symbols: Mapping[str, SymbolSpec]) -> ExposureL
         max_correlated=risk.max_correlated_exposure,
         groups=risk.correlated_groups,
     )
-
-
-def highest_fees_e8(fees: FeeModel, symbols: Iterable[str]) -> dict[str, int]:
-    """By symbol the higher of the two fees, as a fraction in 1e-8, rounded up."""
-    rates = {symbol: max(_rate_bps(fees, symbol, liquidity) for liquidity in Liquidity) for symbol in symbols}
-    return {symbol: max(0, ceil(rate * 10_000)) for symbol, rate in rates.items()}
 
 
 def _rate_bps(fees: FeeModel, symbol: str, liquidity: Liquidity) -> Decimal:

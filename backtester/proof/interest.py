@@ -17,8 +17,9 @@ PAST_MS = 300_000
 class Charges:
     """Holds each charge of a journal against what was owed, and looks for those that are missing."""
 
-    def __init__(self, account: Accounting, *, rates: dict[str, Any], coins: dict[str, str], quote: str, start_ms: int) -> None:
-        """`rates` are fractions an hour by asset, empty in a run that borrows nothing; `coins` the asset of each spot symbol."""
+    def __init__(self, account: Accounting, settings: dict[str, Any], *, coins: dict[str, str], quote: str, start_ms: int) -> None:
+        """`settings` are those of [account]: without `borrow_rates` nothing is borrowed. `coins` has the asset of each spot symbol."""
+        rates = settings.get("borrow_rates", {})
         self._account = account
         self._rates = {asset: Fraction(str(rate)) for asset, rate in rates.items()}
         self._coins = coins
@@ -42,6 +43,8 @@ class Charges:
         if topic == "interest":
             yield from self._wrong_charge(event)
             (self._expected or set()).discard(event.get("symbol") or event["asset"])
+        elif topic == "account.snapshot":
+            yield from self._wrong_owed(event)
         elif topic == "fills" and time_ms == self._due_ms and self._expected is not None:
             self._expected -= {event["symbol"], self._quote}  # before or after the charge: not said
 
@@ -59,6 +62,14 @@ class Charges:
             yield f"interest on {event['owed']} {asset} is {event['amount']}, at {event['rate']} an hour it is another"
         if not symbol and Fraction(event["price"]) != 1:
             yield f"{asset} is valued at {event['price']}"
+
+    def _wrong_owed(self, event: dict[str, Any]) -> Iterator[str]:
+        """What a snapshot says is owed is what stands below 0: cash, and each position."""
+        owed = {self._quote: max(Fraction(0), -self._account.cash())}
+        for symbol, asset in self._coins.items():
+            owed[asset] = owed.get(asset, Fraction(0)) + max(Fraction(0), -self._account.held.get((symbol, ""), Fraction(0)))
+        if {row["asset"]: Fraction(row["amount"]) for row in event.get("owed", ())} != {a: n for a, n in owed.items() if n}:
+            yield "what the snapshot says is owed is not what the fills leave"
 
     def _owing(self) -> set[str]:
         """Positions, or the quote asset, on which an hour costs something."""

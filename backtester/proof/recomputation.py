@@ -63,8 +63,7 @@ def recompute(run_dir: Path) -> Recomputed:
     contracts = {symbol: Fraction(size) for symbol, size in manifest.get("contracts", {}).items()}
     account, levels = Accounting(start, outright=outright, contracts=contracts), Levels()
     coins = {symbol: asset for symbol, asset in manifest.get("bases", {}).items() if markets[symbol] == "spot"}
-    rates = config["account"].get("borrow_rates", {})
-    charges = Charges(account, rates=rates, coins=coins, quote=manifest.get("quote", ""), start_ms=start_ms)
+    charges = Charges(account, config["account"], coins=coins, quote=manifest.get("quote", ""), start_ms=start_ms)
     fills: list[dict[str, Any]] = []
     cash: list[tuple[int, bool, Fraction, bool]] = []
     equity = start
@@ -73,9 +72,8 @@ def recompute(run_dir: Path) -> Recomputed:
         for event in journal.events():
             events += 1
             levels.see(event.topic, event.fields)
-            if rates:
-                for problem in charges.wrong(event.topic, event.fields):
-                    told.add("journal", f"line {event.line}: {problem}")
+            for problem in charges.wrong(event.topic, event.fields):
+                told.add("journal", f"line {event.line}: {problem}")
             if event.topic == "fills":
                 fills.append(event.fields)
                 account.fill(event.fields)
@@ -100,8 +98,6 @@ def recompute(run_dir: Path) -> Recomputed:
                 equity = Fraction(event.fields["equity"])
                 _compare_snapshot(event.line, event.fields, account, told)
                 _compare_coins(event.line, event.fields, account, coins, told)
-                if rates:
-                    _compare_owed(event.line, event.fields, account, coins | {"": manifest["quote"]}, told)
     except ValueError as error:
         told.put_first("journal", str(error))
         return Recomputed(told.sentences(), events, len(fills), snapshots, 0, 0)
@@ -117,7 +113,7 @@ def recompute(run_dir: Path) -> Recomputed:
     metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
     expected = figures(equity_rows, trade_rows, start_ms=start_ms, starting_cash=start)
     expected |= {"total_return": float(equity / start - 1), "fees": float(account.fees), "funding": float(-account.funding)}
-    expected |= {"interest": float(account.interest)} if rates else {}
+    expected |= {"interest": float(account.interest)} if account.interest else {}
     expected |= {"exposure": held_rows / len(equity_rows)} if equity_rows else {}
     compared = _compare_figures(metrics, expected, told)
     least, most = drawdown_bounds(equity_rows, start)
@@ -193,17 +189,6 @@ def _compare_coins(line: int, event: dict[str, Any], account: Accounting, coins:
     shown = {row["asset"]: Fraction(row["amount"]) for row in event.get("balances", ())}
     if shown != {asset: amount for asset, amount in held.items() if amount}:
         told.add("journal", f"line {line}: the snapshot's balances are not the sum of the fills before it")
-
-
-def _compare_owed(line: int, event: dict[str, Any], account: Accounting, coins: dict[str, str], told: _Differences) -> None:
-    """What is owed of each asset is what stands below 0: cash, under the name "", and each position."""
-    owed: dict[str, Fraction] = {}
-    for symbol, asset in coins.items():
-        held = account.held.get((symbol, ""), Fraction(0)) if symbol else account.cash()
-        owed[asset] = owed.get(asset, Fraction(0)) + max(Fraction(0), -held)
-    shown = {row["asset"]: Fraction(row["amount"]) for row in event.get("owed", ())}
-    if shown != {asset: amount for asset, amount in owed.items() if amount}:
-        told.add("journal", f"line {line}: what the snapshot says is owed is not what the fills leave")
 
 
 def _compare_fills(rows: Iterable[Row], fills: Iterable[dict[str, Any]], told: _Differences) -> None:

@@ -138,7 +138,7 @@ def test_the_proof_finds_interest_that_is_wrong_or_missing(made: Path, tmp_path:
         assert [said for said in recompute(copy).differences if "the rate of USDT" in said] != [], recompute(copy).differences
         return
     account = Accounting(Fraction(-5), outright=frozenset({SYMBOL}))
-    charges = Charges(account, rates=RATES, coins={SYMBOL: "AAA"}, quote="USDT", start_ms=0)
+    charges = Charges(account, {"borrow_rates": RATES}, coins={SYMBOL: "AAA"}, quote="USDT", start_ms=0)
     assert list(charges.wrong("fills", {"time_ms": 300_001, "symbol": SYMBOL})) == ["no interest is charged on USDT at 300000"]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from backtester.audit import events
 from backtester.audit.journal import MemoryJournal
+from backtester.domain.borrowing import InterestCharged
 from backtester.domain.delivery import ContractSettled, Delivery
 from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.intents import (
@@ -66,6 +67,7 @@ REST = (
     TrailingStopIntent(time_ms=1, side=Side.SELL, qty=1, trail_bps=100, **ORDER),
     OcoOrderIntent(time_ms=1, side=Side.SELL, qty=1, price=105, trigger_price=95, **ORDER),
     CoinsDeposited(time_ms=1, symbol="BTCUSDT", asset="BTC", qty=Decimal("0.5"), price=Decimal(100), strategy_id="cross"),
+    InterestCharged(1, "USDT", Decimal(15000), Decimal("0.0001"), Decimal("1.5"), Decimal(1)),
 )  # fmt: skip
 
 
