@@ -18,7 +18,7 @@ class Charges:
     """Holds each charge of a journal against what was owed, and looks for those that are missing."""
 
     def __init__(self, account: Accounting, settings: dict[str, Any], *, coins: dict[str, str], quote: str, start_ms: int) -> None:
-        """`settings` are those of [account]: without `borrow_rates` nothing is borrowed. `coins` has the asset of each spot symbol."""
+        """`settings` are those of [account]; without `borrow_rates` nothing is borrowed. `coins` has each spot symbol's asset."""
         rates = settings.get("borrow_rates", {})
         self._account = account
         self._rates = {asset: Fraction(str(rate)) for asset, rate in rates.items()}

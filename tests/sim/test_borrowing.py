@@ -223,7 +223,7 @@ def test_with_borrow_off_nothing_of_it_exists() -> None:
         ({"leverage": "1"}, "leverage above 1"),
         ({"rates": {**RATES, "AAA": Decimal("-0.1")}}, "borrow_rates.AAA"),
         ({"spot_fee": "received"}, "fees in quote"),
-        ({"account": {"borrow": "off"}}, "account.borrow is off"),
+        ({"account": {"borrow": "off"}, "leverage": "1"}, "account.borrow is off"),
     ],
 )
 def test_what_is_missing_or_wrong_is_said(given: dict[str, Any], said: str) -> None:
