@@ -14,6 +14,7 @@ from backtester.audit.journal import LOG_TOPIC, JournalLine
 from backtester.audit.run_store import METRICS_NAME
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import MONEY_ONE, e8_from_decimal
+from backtester.domain.run_events import ControlAction
 from backtester.engine.ports import MarketDataSource
 from backtester.engine.rng import RandomStreams
 from backtester.metrics.figures import Figures, RunSeries, figures
@@ -54,7 +55,7 @@ class JournalTally:
                 self.fills += 1
             elif line.topic == "orders.sanitized":
                 self.orders += line.raw.startswith(b'{"type":"sanitized_order"')
-            elif line.topic == "orders.liquidation":
+            elif line.topic == "orders.liquidation" or (line.topic == "control" and _BORROWED_TOO_MUCH in line.raw):
                 self.liquidations += 1
             elif line.topic in {"orders.refused", "orders.rejected"}:
                 reason = _decode_reason(line.raw).reason
@@ -176,4 +177,5 @@ class _WithReason(msgspec.Struct):
     reason: str
 
 
+_BORROWED_TOO_MUCH = f'"action":"{ControlAction.BORROW_LIQUIDATION.value}"'.encode()
 _decode_reason = msgspec.json.Decoder(_WithReason).decode

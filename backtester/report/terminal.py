@@ -248,6 +248,9 @@ def _costs(facts: RunFacts) -> Section:
         rows.append(Row("liquidations", f"{count}; {', '.join(dict.fromkeys(priced))}", "warn" if count else ""))
     if interest := facts.summary.get("interest"):
         rows.append(Row("interest", f"{amount_text(interest, facts.quote)} {facts.quote} on what was borrowed"))
+    if facts.config.account.borrow == "on" and facts.summary.get("liquidations"):
+        level = facts.config.account.borrow_liquidation
+        rows.append(Row("liquidations", f"1; equity had fallen to {level:f} of what was owed, entries are refused since", "warn"))
     charged = [one.rule for one in facts.manifest.assumptions if "funding settlements" in one.rule]
     if charged:
         assumed = any("assumed" in text for text in charged)

@@ -142,5 +142,22 @@ def test_the_proof_finds_interest_that_is_wrong_or_missing(made: Path, tmp_path:
     assert list(charges.wrong("fills", {"time_ms": 300_001, "symbol": SYMBOL})) == ["no interest is charged on USDT at 300000"]
 
 
-def test_the_same_run_is_the_same_events_and_without_borrowing_nothing_changes() -> None:
+def test_a_liquidation_is_counted_told_and_proven(tmp_path: Path) -> None:
+    class Holds(Strategy):
+        def on_candle(self, candle: Candle) -> list[Any]:
+            if self.ctx.position(SYMBOL) or self.ctx.open_orders(SYMBOL):
+                return []
+            return [MarketOrderIntent(symbol=SYMBOL, side=Side.SELL, qty=f"{8.5 * float(self.ctx.equity) / candle.close:.3f}")]
+
+    result = run_of(Holds, output=tmp_path, run_id="one", settings={"account.leverage": "10"}, count=1500)
+    assert result.path is not None
+    assert result.summary["liquidations"] == 1
+    reasons = [row["close_reason"] for row in table(result.path, "trades.csv")]
+    assert "LIQUIDATION" in reasons
+    assert recompute(result.path).differences == ()
+    assert explain(result.path, asset="AAA").problems == ()
+    assert [one["action"] for _, one in events(result.path, "control")] == ["borrow_liquidation"]
+
+
+def test_the_same_run_is_the_same_events() -> None:
     assert run_of(count=300).manifest.digest == run_of(count=300).manifest.digest

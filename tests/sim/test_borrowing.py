@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import accumulate
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from backtester.domain.borrowing import InterestCharged, charged_interest_e8
 from backtester.domain.errors import ConfigError
 from backtester.domain.money import money_from_decimal
-from backtester.domain.orders import OrderCanceled
+from backtester.domain.orders import Fill, OrderCanceled
 from backtester.domain.run_events import ControlEvent
 from backtester.domain.vocabulary import Market
 from tests.sim.small_run import A, B, SmallRun, clock_text, expect, flat, small_run, spec
@@ -229,3 +232,59 @@ def test_with_borrow_off_nothing_of_it_exists() -> None:
 def test_what_is_missing_or_wrong_is_said(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         borrowing(flat("00:00", 3), **given)
+
+
+def test_orders_of_every_kind_may_borrow() -> None:
+    rises = f"{flat('00:00', 3)}\n00:03 100 112 100 112 1000\n{flat('00:04', 2, price=112)}"
+    bars = f"{rises}\n00:06 112 112 80 80 1000\n{flat('00:07', 2, price=80)}"
+    orders = """
+        00:01 guarded sell 10 tp 90 sl 110
+        00:05 value buy $15000
+        00:06 falls sell 200 stop 100
+    """
+    assert borrowing(bars, orders).told() == expect("""
+        00:01 guarded sell 10 @ 100 taker
+        00:04 guarded-tp1 ends OCO 10
+        00:04 guarded-sl1 buy 10 @ 110 taker bar
+        00:05 value buy 133.928 @ 112 taker
+        00:07 falls sell 200 @ 100 taker bar
+    """)
+
+
+def test_margin_is_asked_for_again_when_a_stop_triggers() -> None:
+    bars = f"{flat('00:00', 4)}\n{flat('00:04', 2, price=40)}"
+    orders = "00:01 long buy 120\n00:02 falls sell 215 stop 60"
+    assert borrowing(bars, orders, leverage="2").told() == expect("""
+        00:01 long buy 120 @ 100 taker
+        00:05 falls ends INSUFFICIENT 215
+    """)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    moves=st.lists(st.integers(-6, 6), min_size=13, max_size=13),
+    sent=st.lists(st.tuples(st.integers(1, 128), st.sampled_from(["buy", "sell"]), st.integers(1, 250)), max_size=12),
+    leverage=st.sampled_from(["1.5", "3"]),
+)
+def test_the_ledger_of_each_asset_is_the_fold_of_its_events(
+    moves: list[int], sent: list[tuple[int, str, int]], leverage: str
+) -> None:
+    prices = list(accumulate(moves, lambda price, move: max(50, price + move), initial=100))
+    bars = "\n".join(flat(f"{minute // 60:02d}:{minute % 60:02d}", 10, price=prices[minute // 10]) for minute in range(0, 130, 10))
+    lines = [f"{m // 60:02d}:{m % 60:02d} o{n} {side} {qty}" for n, (m, side, qty) in enumerate(sorted(sent))]
+    run = borrowing(bars, "\n".join(lines), leverage=leverage, fee_bps=("10", "10"))
+    folded = {"USDT": Decimal(10000), "AAA": Decimal(0)}
+    for message in run.messages(Fill, InterestCharged):
+        if isinstance(message, InterestCharged):
+            assert message.owed == -folded[message.asset]
+            folded[message.asset] -= message.amount
+            continue
+        folded["AAA"] += message.side.sign * message.qty
+        folded["USDT"] -= message.side.sign * message.qty * message.price + message.fee
+    account = run.engine.account
+    account.check()
+    for asset, amount in folded.items():
+        assert account.ledger.balance("wallet", asset) == money_from_decimal(amount)
+        charged = sum(one.amount for one in run.messages(InterestCharged) if one.asset == asset)
+        own = account.ledger.balance("interest", asset)
+        assert own == money_from_decimal(Decimal(charged)) if asset == "AAA" else own == account.books.interest
