@@ -6,21 +6,39 @@ Owed is what stands below 0: cash, and each spot position. Values are money unit
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from backtester.domain.account import CoinBalance
 from backtester.domain.borrowing import BorrowTerms, InterestCharged, charged_interest_e8, is_due, room
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import FEE_STEP, PRICE_ONE, ceil_div, decimal_from_e8, decimal_from_money, price_e8
 
-if TYPE_CHECKING:
-    from backtester.account.books import Books
+
+class BalanceReader(Protocol):
+    """What is asked of the books; see `Books`, which knows this module."""
+
+    quote: str
+    cash: int
+    lots: dict[str, int]
+    sizes: dict[str, int]
+    step_e8: dict[str, int]
+    strategy_sizes: dict[tuple[str, str], int]
+    coins: dict[str, str]
+    marks: Mapping[str, float]
+
+    def worth(self, symbol: str, size: int) -> int:
+        """What a size in steps counts for at the mark, in money units."""
+
+    def equity(self) -> int:
+        """Cash and the value of what is held, in money units."""
 
 
 class Borrowing:
     """Reads the books of a run with `account.borrow = on`; `fee_e8` is the highest fee of each symbol as a fraction in 1e-8."""
 
-    def __init__(self, *, books: Books, specs: Mapping[str, SymbolSpec], terms: BorrowTerms, fee_e8: Mapping[str, int]) -> None:
+    def __init__(
+        self, *, books: BalanceReader, specs: Mapping[str, SymbolSpec], terms: BorrowTerms, fee_e8: Mapping[str, int]
+    ) -> None:
         self.terms = terms
         self._books = books
         self._specs = specs
