@@ -57,7 +57,10 @@ class Liquidations:
         routes: Routes,
         stops_before: StopsBefore,
         series: MarkReader | None = None,
+        prefix: str = "liq",
     ) -> None:
+        """Order ids begin with `prefix`."""
+        self._prefix = prefix
         self.margins = margins
         self._books = books
         self._specs = specs
@@ -276,7 +279,7 @@ class Liquidations:
             self._count += 1
             order = SanitizedOrder(
                 time_ms=self._clock.now_ms,
-                order_id=f"liq-{self._count}",
+                order_id=f"{self._prefix}-{self._count}",
                 strategy_id=strategy_id,
                 symbol=traded,
                 side=Side.SELL if lots > 0 else Side.BUY,

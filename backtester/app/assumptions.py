@@ -45,6 +45,8 @@ ASSUMED: Mapping[str, tuple[str, str]] = {
     "sim.option_spread_bps": ("spread of options", "a taker pays half of {value} bps, where sim.symbols gives no other"),
     "sim.underlying": ("index of options", "{value}"),
     "account.balances": ("coins at the start", "{value}"),
+    "account.currency": ("currency of results", "{value}"),
+    "account.peg": ("assets that count one for one", "{value}"),
     "account.leverage": ("leverage", "{value}"),
     "account.leverage_by_symbol": ("leverage of single symbols", "{value}"),
     "account.position_mode": ("positions of a symbol", "{value}"),
@@ -104,6 +106,8 @@ MEANINGS: Mapping[tuple[str, str], str] = {
     ("sim.funding_hole", "charge"): "1 bp per 8 hours against the position",
     ("sim.underlying", ""): "the stored prices of BASE and quote, each run says which",
     ("account.balances", ""): "none",
+    ("account.currency", ""): "the one settlement asset",
+    ("account.peg", ""): "none",
     ("account.leverage_by_symbol", ""): "that of all",
     ("account.position_mode", "one_way"): "one: buys and sells net",
     ("account.position_mode", "hedge"): "two, a long and a short one",
@@ -167,7 +171,7 @@ def _value(config: RunConfig, key: str) -> str:
     if isinstance(value, Mapping):
         return ", ".join(value)
     if isinstance(value, tuple):
-        return "; ".join(" ".join(group) for group in value)
+        return "; ".join(group if isinstance(group, str) else " ".join(group) for group in value)
     if isinstance(value, bool):
         return str(value).lower()
     return format(value, "f") if isinstance(value, Decimal) else str(value)

@@ -9,12 +9,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
+from backtester.account.currency_replay import CurrencyReplay
 from backtester.account.replay import BookedPosting, LedgerReplay, Source
 from backtester.audit.events import decode_delivery, decode_deposit, decode_fill, decode_funding, decode_interest, decode_snapshot
 from backtester.audit.journal import JournalLine, read_journal, unsealed_lines
-from backtester.audit.run_store import CONFIG_NAME, Manifest, RunDir, faces_of
+from backtester.audit.run_store import CONFIG_NAME, Manifest, RunDir, currency_of, faces_of
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.delivery import ContractSettled
+from backtester.domain.deposits import CashDeposited
 from backtester.domain.errors import ConfigError, JournalError, LedgerImbalanceError
 from backtester.domain.money import money_from_decimal
 from backtester.domain.run_events import RunEnded, RunStarted
@@ -100,10 +102,10 @@ def explain(
         raise ConfigError(f"run {story.manifest.run_id} has no balance of {asset}; its ledger holds {known}")
     return Explanation(
         manifest=story.manifest,
-        asset=asset or (replay.asset if replay is not None else ""),
+        asset=story.asset if replay is not None else asset or "",
         until_ms=story.last_ms if at_ms is None else at_ms,
         totals=tuple(Total(*key, *found) for key, found in totals.items()),
-        balances=dict(replay.ledger.balances[asset or replay.asset]) if replay is not None else {},
+        balances=dict(replay.ledger.balances[story.asset]) if replay is not None else {},
         lines=tuple(kept),
         posting_count=posting_count,
         snapshot_count=story.snapshot_count,
@@ -133,7 +135,11 @@ class RunLedger:
         self.snapshot_count = 0
         self.notes: list[str] = []
         self.problems: list[str] = []
-        self._asset = asset or self.manifest.quote
+        self.asset = asset or self.manifest.quote
+        """That of the postings: the run's money, or the first settlement asset where results are told in another currency."""
+        record = self.manifest.currency
+        if asset is None and record is not None and self.asset not in record.assets:
+            self.asset = next(iter(record.assets))
         self._until_ms = at_ms if at_ms is not None else sys.maxsize
         self._event = 0
         self._postings_since = 0
@@ -151,7 +157,7 @@ class RunLedger:
                 self._event = line.seq
                 self._postings_since += len(postings)
                 for posting in postings:
-                    if posting.asset == self._asset:
+                    if posting.asset == self.asset:
                         yield Line(line.seq, posting)
         except (JournalError, LedgerImbalanceError) as error:
             self.problems.insert(0, f"{error}; explained up to event {self._event}")
@@ -176,6 +182,8 @@ class RunLedger:
         if isinstance(message, AccountSnapshot):
             self._on_snapshot(replay, message, event=line.seq)
             return []
+        if isinstance(message, CashDeposited):
+            return replay.deposited(message) if isinstance(replay, CurrencyReplay) else []
         return [] if isinstance(message, ContractSettled) else replay.book(message)
 
     def _reaches(self, time_ms: int) -> bool:
@@ -191,6 +199,10 @@ class RunLedger:
             if not self._reaches(event.time_ms):
                 return []
             cash = money_from_decimal(Decimal(event.settings["account.starting_cash"]))
+            currency = currency_of(self.manifest)
+            if currency is not None:
+                self.replay = CurrencyReplay(currency=currency, time_ms=event.time_ms, faces=faces_of(self.manifest.contracts))
+                return []
             self.replay = LedgerReplay(
                 asset=self.manifest.quote,
                 starting_cash=cash,
@@ -250,7 +262,7 @@ def _coins(manifest: Manifest) -> dict[str, str]:
     }
 
 
-_BOOKED: Mapping[str, Callable[[bytes], Source | ContractSettled | AccountSnapshot]] = {
+_BOOKED: Mapping[str, Callable[[bytes], Source | CashDeposited | ContractSettled | AccountSnapshot]] = {
     T_FILLS.name: decode_fill,
     T_FUNDING.name: decode_funding,
     T_DELIVERIES.name: decode_delivery,

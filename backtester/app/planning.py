@@ -12,6 +12,7 @@ import msgspec
 
 from backtester.app.assumptions import assumptions_in_force
 from backtester.app.borrowing import borrow_notes, plan_borrowing
+from backtester.app.currency import CurrencyPlan, plan_currency, settles_in_several, without_spot_trading
 from backtester.app.funding import stored_funding
 from backtester.app.future_plan import plan_futures
 from backtester.app.latency import latency_text, recorded_series
@@ -31,7 +32,6 @@ from backtester.config.option_terms import with_contract
 from backtester.config.run_config import RunConfig, Section
 from backtester.config.venue_rules import venue_rules
 from backtester.domain.deposits import CoinsDeposited
-from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
 from backtester.domain.money import CALCULATION
 from backtester.domain.timeframe import timeframe_ms
@@ -82,7 +82,7 @@ class PlannedRun(NamedTuple):
 def plan_run(
     resolved: ResolvedRun, *, market: MarketData, specs: SymbolSpecs | None = None, models: Models = Models()
 ) -> PlannedRun:
-    """The plan of a resolved run. Raises ConfigError for a symbol without a spec, or symbols settled in different assets."""
+    """The plan of a resolved run. Raises ConfigError for a symbol without a spec, or one of several assets without a currency."""
     config = resolved.config
     chosen, notes = _specs_at_start(resolved, specs)
     check_position_mode(config, chosen)
@@ -95,7 +95,8 @@ def plan_run(
     margin = plan_margin(config, resolved.refs, chosen, fees, start_ms=resolved.start_ms, end_ms=resolved.end_ms)
     options = plan_options(config, resolved.refs, chosen, market=market, start_ms=resolved.start_ms, end_ms=resolved.end_ms)
     opening: tuple[CoinsDeposited, ...] = ()
-    if config.account.balances:
+    currency = _currency(resolved, chosen, market)
+    if config.account.balances and currency is None:
         first = market.open(signal_ms=(), start_ms=resolved.start_ms, end_ms=resolved.end_ms)
         owner = strategies[0][0]
         opening = opening_coins(config.account.balances, chosen, feed=first, start_ms=resolved.start_ms, strategy_id=owner)
@@ -117,13 +118,25 @@ def plan_run(
         opening=opening,
         futures=futures,
         borrow=borrow,
+        currency=currency,
     )
     lengths = sorted({timeframe_ms(name) for _, _, timeframes in strategies for name in timeframes})
     said = (*_notes(resolved, rates, models), *_finer_notes(config, market), *funding.notes, *margin.notes)
     return PlannedRun(
         plan,
         tuple(lengths),
-        assumptions_in_force(config, (*said, *options.notes, *futures.notes, *coins_notes(opening), *borrow_notes(borrow), *notes)),
+        assumptions_in_force(
+            config,
+            (
+                *said,
+                *options.notes,
+                *futures.notes,
+                *coins_notes(opening),
+                *borrow_notes(borrow),
+                *(currency.notes if currency is not None else ()),
+                *notes,
+            ),
+        ),
     )
 
 
@@ -134,14 +147,17 @@ def _specs_at_start(resolved: ResolvedRun, specs: SymbolSpecs | None) -> ChosenS
     for ref in resolved.refs:
         if ref.market == Market.OPTION.value and chosen.specs[ref.key].option is None:  # handed over in Python
             chosen.specs[ref.key] = with_contract(chosen.specs[ref.key], ref.name)
-    assets = {key: spec.money_asset for key, spec in chosen.specs.items()}
-    if len(set(assets.values())) > 1:
-        listed = ", ".join(f"{key} {asset}" for key, asset in assets.items())
-        raise ConfigError(
-            f"symbols of one run must be settled in one asset, for an account has one balance; these are in several: {listed}. "
-            "Run them one by one, or choose symbols of one settlement asset"
-        )
+    if settles_in_several(resolved.config, chosen.specs):
+        return chosen._replace(specs=without_spot_trading(chosen.specs))
     return chosen
+
+
+def _currency(resolved: ResolvedRun, specs: Mapping[str, SymbolSpec], market: MarketData) -> CurrencyPlan | None:
+    """How a run of several settlement assets is told in one; None for any other run."""
+    if not settles_in_several(resolved.config, specs):
+        return None
+    first = partial(market.open, signal_ms=(), start_ms=resolved.start_ms, end_ms=resolved.end_ms)
+    return plan_currency(resolved.config, specs, open_feed=first, start_ms=resolved.start_ms)
 
 
 def strategy_ids(resolved: ResolvedRun) -> tuple[str, ...]:
@@ -254,6 +270,8 @@ def settings_text(config: RunConfig) -> dict[str, str]:
         flat["account.leverage_by_symbol"] = ", ".join(f"{symbol} = {leverage}" for symbol, leverage in rows)
     if config.account.balances:
         flat["account.balances"] = ", ".join(f"{asset} = {amount}" for asset, amount in config.account.balances.items())
+    if config.account.peg:
+        flat["account.peg"] = ", ".join(config.account.peg)
     if config.data.gap_policy == "flat":  # the others leave the candles as they are
         flat["data.gap_policy"] = config.data.gap_policy
     for index, section in enumerate(config.strategies):

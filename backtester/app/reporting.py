@@ -56,15 +56,22 @@ def make_report(run_dir: Path, *, output: Path | None = None, png: bool = False,
 
 def _market(run: RecordedRun, data: Path | None) -> tuple[Market, RunConfig | None]:
     """What is still there of the run's market, and its configuration, None where that cannot be read."""
-    config, coins = None, float(run.manifest.coins_at_start)
+    config = None
     try:
         config = load_run_config(RunRequest(config_file=run.path / CONFIG_NAME)).config
         candles = run_candles(run.path, data=data)
-        cash = float(config.account.starting_cash) + coins
+        cash = _start_equity(run, config)
         return Market(candles.quote(), cash, candles.of, "", _gap_lines(candles.gaps())), config
     except BacktesterError as error:
-        cash = float(config.account.starting_cash) + coins if config is not None else _first_cash(run)
+        cash = _start_equity(run, config) if config is not None else _first_cash(run)
         return Market("quote", cash, None, f"The candles of the run are not there any more, so none are drawn: {error}"), config
+
+
+def _start_equity(run: RecordedRun, config: RunConfig) -> float:
+    """What the account began with."""
+    if run.manifest.currency is not None:
+        return float(run.manifest.currency.start_equity)
+    return float(config.account.starting_cash) + float(run.manifest.coins_at_start)
 
 
 def _gap_lines(gaps: Mapping[str, GapReport]) -> list[GapLine]:

@@ -48,6 +48,8 @@ class RunCandles:
 
     def quote(self) -> str:
         """The asset that the run's money is in. Raises ConfigError when its first symbol has no rules."""
+        if self.config.account.currency:
+            return self.config.account.currency
         specs = specs_of(ResolvedRun(self.config, self.refs, (), self._start_ms, self._end_ms))
         return specs.at(self.refs[0].key, self._start_ms).money_asset
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from backtester.app.run_candles import run_candles
 from backtester.audit.journal import read_journal
-from backtester.audit.run_store import RunDir, faces_of
+from backtester.audit.run_store import RunDir, currency_of, faces_of
 from backtester.domain.errors import BacktesterError, ConfigError, DataError, StorageError
 from backtester.domain.legs import leg_of
 from backtester.domain.money import money_from_decimal
@@ -28,6 +28,8 @@ class RunTrades(NamedTuple):
     facts: list[TradeFacts]
     note: str
     asset: str
+    settles: Mapping[str, str] = {}
+    """By symbol its settlement asset, in which its amounts are; empty where that is `asset` for all."""
 
 
 def run_trades(run: Path, *, data: Path | None = None) -> RunTrades:
@@ -61,7 +63,8 @@ def run_trades(run: Path, *, data: Path | None = None) -> RunTrades:
     )
     if len(facts) != len(rows):
         raise StorageError(f"{path} has {len(rows)} trades, the journal {len(facts)}: see `bt verify {run}`")
-    return RunTrades(facts, note, manifest.quote or "quote")
+    currency = currency_of(manifest)
+    return RunTrades(facts, note, manifest.quote or "quote", currency.settles if currency is not None else {})
 
 
 def _leg(row: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from time import perf_counter
 import msgspec
 
 from backtester import __version__
+from backtester.app.currency import currency_record
 from backtester.app.kill_file import KillFile
 from backtester.app.logging import RunLog
 from backtester.app.market_data import MarketData, open_market_data
@@ -147,6 +148,7 @@ def _written(
         starting_cash=money_from_decimal(resolved.config.account.starting_cash) + _coins_value(planned),
         start_ms=planned.plan.start_ms,
         end_ms=end_ms,
+        currency=planned.plan.currency.start() if planned.plan.currency is not None else None,
     )
     return files, results
 
@@ -207,6 +209,8 @@ def _run(resolved: ResolvedRun, engine: Engine, feed: CandleFeed) -> str:
     )
     for deposit in engine.plan.opening:
         bus.publish(T_BALANCES, deposit)
+    for wallet in engine.plan.currency.deposits if engine.plan.currency is not None else ():
+        bus.publish(T_BALANCES, wallet)
     bus.drain()
     reason = _to_the_end(loop)
     loop.expire_orders(RejectReason.BANKRUPT if reason == "bankrupt" else RejectReason.END_OF_RUN)
@@ -302,8 +306,9 @@ def _manifest(
         symbols=[ref.key for ref in resolved.refs],
         exchange=config.run.exchange,
         market=config.run.market,
+        currency=currency_record(planned.plan.currency),
         coins_at_start=format_money(_coins_value(planned)) if planned.plan.opening else "0",
-        quote=next(iter(planned.plan.specs.values())).money_asset,
+        quote=config.account.currency or next(iter(planned.plan.specs.values())).money_asset,
         bases={symbol: spec.base for symbol, spec in planned.plan.specs.items() if spec.market is Market.SPOT},
         contracts={key: format(spec.contract_size, "f") for key, spec in planned.plan.specs.items() if spec.face},
         start=config.run.start,

@@ -77,6 +77,6 @@ TOPOLOGY: tuple[TopologyRow, ...] = (
     TopologyRow(T_ORDERS_AMENDED.name, "OrderAmended", ("execution (venue)",), ("audit", "risk", "execution")),
     TopologyRow(T_LIQUIDATIONS.name, "LiquidationOrder", ("account",), ("audit", "execution", "execution (venue)")),
     TopologyRow(T_DELIVERIES.name, "ContractSettled | Delivery", ("account",), ("audit", "execution (venue)")),
-    TopologyRow(T_BALANCES.name, "CoinsDeposited", ("app",), ("audit",)),
+    TopologyRow(T_BALANCES.name, "CoinsDeposited | CashDeposited", ("app",), ("audit",)),
     TopologyRow(T_INTEREST.name, "InterestCharged", ("account",), ("audit", "execution (venue)")),
 )

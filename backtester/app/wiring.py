@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -23,18 +23,23 @@ from backtester.account.margins import Margins
 from backtester.account.mark_prices import SeriesMarks
 from backtester.account.option_liquidations import OptionLiquidations
 from backtester.account.option_margins import OptionMargins
+from backtester.account.portfolio import Portfolio
+from backtester.account.portfolio_books import PortfolioBooks
 from backtester.app.borrowing import put_on_borrowing
+from backtester.app.currency import CurrencyPlan
+from backtester.app.exposure_limits import exposure_limits
 from backtester.app.future_plan import FuturePlan
 from backtester.app.latency import run_latency
 from backtester.app.margin import MarginPlan
 from backtester.app.option_plan import OptionPlan
+from backtester.app.portfolio_wiring import portfolio_of, put_portfolio_on_margin
 from backtester.app.position_mode import is_hedged
-from backtester.config.run_config import RiskSection, RunConfig
+from backtester.app.touch_fill import touch_fill
+from backtester.config.run_config import RunConfig
 from backtester.data.mark_bars import MarkBars
 from backtester.domain.borrowing import BorrowTerms, InterestDue, interest_instants
 from backtester.domain.delivery import Expiry
 from backtester.domain.deposits import CoinsDeposited
-from backtester.domain.errors import ConfigError
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.legs import legs_of
 from backtester.domain.money import money_from_decimal
@@ -69,10 +74,9 @@ from backtester.engine.topics import (
 from backtester.execution.order_manager import OrderManager
 from backtester.execution.working_orders import WorkingOrders
 from backtester.risk.gate import RiskGate
-from backtester.risk.limits import ExposureLimits, RiskLimits
+from backtester.risk.limits import RiskLimits
 from backtester.sim.intrabar import Intrabar
 from backtester.sim.latency import LatencyModel
-from backtester.sim.limit_fill import TouchFill
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.option_pricing import OptionPricing
 from backtester.sim.pricing import FillPricing
@@ -112,6 +116,8 @@ class Plan(NamedTuple):
     futures: FuturePlan = FuturePlan()
     borrow: BorrowTerms | None = None
     """Set where spot borrows."""
+    currency: CurrencyPlan | None = None
+    """The reporting currency of a run that settles in several assets."""
 
 
 class Engine(NamedTuple):
@@ -145,9 +151,10 @@ def build(
     marks: dict[str, float] = {}
     stored = plan.margin.open_marks()
     margin_marks = marks if stored is None else SeriesMarks(reader=stored, last=marks, clock=clock)
-    books = _books(plan, margin_marks if plan.margin.marks_equity else marks)
     positions = {strategy_id: _positions(plan) for strategy_id, _, _ in plan.strategies}
-    account = _account(plan, books, positions=positions, clock=clock, routes=routes)
+    equity_marks = margin_marks if plan.margin.marks_equity else marks
+    account = _account(plan, equity_marks, closes=equity_marks, positions=positions, clock=clock, routes=routes)
+    books = account.books
     index = plan.options.open_index(clock)
     _put_on_options(plan=plan, books=books, account=account, clock=clock, routes=routes, marks=margin_marks, index=index)
     put_on_borrowing(books, specs, plan.borrow, plan.fees)
@@ -229,10 +236,9 @@ def _venue(
         routes=routes,
         clock=clock,
         marks=marks,
-        quote=books.quote,
         intrabar=Intrabar(specs=specs, path=sim.path, seed=plan.config.run.seed, finer=finer),
         touch=sim.limit_fill == "touch",
-        touch_fill=_touch_fill(plan),
+        touch_fill=touch_fill(plan.config, plan.specs),
         carry=sim.remainder == "carry",
         work_bars=sim.work_bars,
         rules=plan.rules,
@@ -263,24 +269,39 @@ def _gate(
         rules=plan.rules,
         trigger_prices=trigger_prices.require,
         borrowing=books.borrowing,
+        portfolio=books if isinstance(books, PortfolioBooks) else None,
     )
 
 
-def _account(plan: Plan, books: Books, *, positions: dict[str, PositionTable], clock: Clock, routes: Routes) -> Account:
+def _account(
+    plan: Plan,
+    marks: Mapping[str, float],
+    *,
+    closes: Mapping[str, float],
+    positions: dict[str, PositionTable],
+    clock: Clock,
+    routes: Routes,
+) -> Account:
     risk, hedge = plan.config.risk, is_hedged(plan.config)
+    rails: dict[str, Any] = {
+        "daily_loss": risk.daily_loss_limit,
+        "flatten": risk.daily_loss_action == "flatten",
+        "drawdown": risk.max_drawdown,
+        "drawdown_flatten": risk.max_drawdown_action == "flatten",
+        "kill_flatten": risk.kill_switch == "flatten",
+    }
+    if plan.currency is not None:
+        known: dict[str, Any] = {"positions": positions, "clock": clock, "routes": routes, "rails": rails}
+        return portfolio_of(plan.currency, plan.specs, marks=marks, closes=closes, **known)
     return (HedgedAccount if hedge else Account)(
-        books=books,
+        books=_books(plan, marks),
         specs=specs_by_leg(plan.specs) if hedge else plan.specs,
         positions=positions,
         clock=clock,
         routes=LegRoutes(routes) if hedge else routes,
-        daily_loss=risk.daily_loss_limit,
-        flatten=risk.daily_loss_action == "flatten",
-        drawdown=risk.max_drawdown,
-        drawdown_flatten=risk.max_drawdown_action == "flatten",
-        kill_flatten=risk.kill_switch == "flatten",
         uses_last=not plan.margin.marks_equity,
         opening=plan.opening,
+        **rails,
     )
 
 
@@ -326,6 +347,9 @@ def _put_on_margin(
     if not margin.terms:
         return
     lots, cost, stops = books.lots, books.cost, venue.stops_before
+    if isinstance(account, Portfolio):
+        put_portfolio_on_margin(account, margin, plan.specs, stops=stops, clock=clock, routes=routes, stored=stored, marks=marks)
+        return
     if is_hedged(plan.config):
         specs, terms = specs_by_leg(plan.specs), {leg: found for key, found in margin.terms.items() for leg in legs_of(key)}
         legs = HedgedMargins(terms=terms, specs=specs, mode=margin.mode, lots=lots, cost=cost, marks=LegMarks(marks))
@@ -375,19 +399,6 @@ def _subscribe(
     bus.subscribe(T_LIQUIDATIONS, venue.on_liquidation)
     bus.subscribe(T_DELIVERIES, venue.on_delivery)
     bus.subscribe(T_INTEREST, venue.on_interest)
-
-
-def _touch_fill(plan: Plan) -> TouchFill | None:
-    sim = plan.config.sim
-    if sim.limit_fill == "through" or sim.limit_fill == "touch":  # noqa: PLR1714 - the form that mypy narrows
-        return None
-    return TouchFill(
-        specs=plan.specs,
-        rule=sim.limit_fill,
-        seed=plan.config.run.seed,
-        touch_frac=sim.touch_fill_frac,
-        ahead_frac=sim.queue_ahead_frac,
-    )
 
 
 def _put_on_options(
@@ -447,24 +458,9 @@ def _limits(plan: Plan, options: OptionMargins | None) -> RiskLimits:
             for symbol in plan.specs
         },
         market_bps=(spread_bps + sim.slippage_bps) * sim.cost_factor,
-        exposure=_exposure(risk, plan.specs),
+        exposure=exposure_limits(risk, plan.specs),
         options=options,
         hedge=is_hedged(plan.config),
-    )
-
-
-def _exposure(risk: RiskSection, symbols: Mapping[str, SymbolSpec]) -> ExposureLimits:
-    if bool(risk.correlated_groups) is (risk.max_correlated_exposure is None):
-        raise ConfigError("risk.correlated_groups and risk.max_correlated_exposure go together: give both or neither")
-    for symbol in (name for group in risk.correlated_groups for name in group):
-        if symbol not in symbols:
-            raise ConfigError(f"risk.correlated_groups: {symbol} is not a symbol of this run ({', '.join(symbols)})")
-    return ExposureLimits(
-        max_leverage=risk.max_leverage,
-        max_symbol=risk.max_symbol_exposure,
-        max_total=risk.max_total_exposure,
-        max_correlated=risk.max_correlated_exposure,
-        groups=risk.correlated_groups,
     )
 
 

@@ -10,7 +10,7 @@ import msgspec
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.borrowing import InterestCharged
 from backtester.domain.delivery import ContractSettled, Delivery
-from backtester.domain.deposits import CoinsDeposited
+from backtester.domain.deposits import CashDeposited, CoinsDeposited
 from backtester.domain.errors import JournalError
 from backtester.domain.intents import (
     AmendOrderIntent,
@@ -66,6 +66,7 @@ _Recorded = (
     | ControlEvent
     | Delivery
     | CoinsDeposited
+    | CashDeposited
     | FundingPaid
     | InterestCharged
     | LiquidationOrder
@@ -143,10 +144,10 @@ def decode_delivery(raw: bytes) -> ContractSettled | Delivery:
         raise JournalError(f"not a delivery: {error}: {raw[:120]!r}") from error
 
 
-_decode_deposit = msgspec.json.Decoder(CoinsDeposited).decode
+_decode_deposit: Callable[[bytes], CoinsDeposited | CashDeposited] = msgspec.json.Decoder(CoinsDeposited | CashDeposited).decode
 
 
-def decode_deposit(raw: bytes) -> CoinsDeposited:
+def decode_deposit(raw: bytes) -> CoinsDeposited | CashDeposited:
     """The deposit that `raw` records. Raises JournalError when it is none."""
     try:
         return _decode_deposit(raw)

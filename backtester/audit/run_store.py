@@ -17,6 +17,7 @@ from typing import Any, Literal, TextIO
 import msgspec
 
 from backtester.audit.journal import JOURNAL_NAME
+from backtester.domain.conversion import Currency, Rate
 from backtester.domain.errors import StorageError
 from backtester.domain.money import PRICE_ONE, e8_from_decimal
 
@@ -80,6 +81,24 @@ class Assumption(msgspec.Struct, kw_only=True, frozen=True):
     setting: str = ""
 
 
+class AssetRecord(msgspec.Struct, kw_only=True):
+    """A settlement asset of a run with a reporting currency: the symbols that settle in it, and the one whose price it is told at.
+
+    No `symbol`: one for one. `divides`: amounts are divided by the price, which is that of the currency in the asset.
+    """
+
+    symbol: str = ""
+    divides: bool = False
+    settles: list[str] = []
+
+
+class CurrencyRecord(msgspec.Struct, kw_only=True):
+    """How the assets of a run are told in its reporting currency (the manifest's `quote`), and what it began with in that."""
+
+    assets: dict[str, AssetRecord]
+    start_equity: str
+
+
 class Manifest(msgspec.Struct, kw_only=True):
     """What ran, on what, and how it ended. `end_reason` is `end_of_data`, `bankrupt`, or what stopped the run.
 
@@ -91,6 +110,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     `quoted_fills` counts taker fills by what their spread went by (a fresh quote, a stale one, none), where it goes by quotes.
     `quote` is the asset that the run's money is in, `bases` has the base asset of each spot symbol, `contracts` how much of its
     quote currency each inverse contract stands for. `coins_at_start` is what the coins that it began with were worth in quote.
+    `currency` stands where it settles in several assets.
     """
 
     run_id: str
@@ -109,6 +129,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     bases: dict[str, str] = {}
     contracts: dict[str, str] = {}
     coins_at_start: str = "0"
+    currency: CurrencyRecord | None = None
     start: str = ""
     end: str = ""
     timeframe: str = ""
@@ -137,6 +158,16 @@ class Manifest(msgspec.Struct, kw_only=True):
     manifest_sha256: str = ""
     """That of the manifest's own text with this left empty; empty while the run runs."""
     format_version: int = FORMAT_VERSION
+
+
+def currency_of(manifest: Manifest) -> Currency | None:
+    """The reporting currency of a run that settles in several assets."""
+    record = manifest.currency
+    if record is None:
+        return None
+    rates = {asset: Rate(one.symbol, one.divides) for asset, one in record.assets.items()}
+    settles = {symbol: asset for asset, one in record.assets.items() for symbol in one.settles}
+    return Currency(manifest.quote, rates, settles)
 
 
 def faces_of(contracts: Mapping[str, str]) -> dict[str, int]:

@@ -57,7 +57,7 @@ def _print_text(found: Explanation, lines: Iterator[Line], *, is_all: bool, rang
         print("\nbalances of the accounts, which sum to zero")
         print_table(("account", f"{found.asset:>22}"), balances, out)
         if found.proof is not None:
-            _print_proof(found.proof, found.asset)
+            _print_proof(found.proof, found.manifest.quote)
         of_those = " in this range" if ranged else ""
         shown = "all" if is_all else f"the last {len(found.lines):,} of"
         print(f"\n{shown} {found.posting_count:,} postings{of_those}" + ("" if is_all else " (--all shows every one)"))
@@ -90,10 +90,17 @@ def _print_proof(proof: EquityProof, asset: str) -> None:
     snapshot = proof.snapshot
     print(f"\nequity in the snapshot at {iso_text(snapshot.time_ms)} UTC (event {proof.event})")
     rows = [("sum of postings (wallet and inventory)", _money(proof.booked, 22), "")]
-    for view in snapshot.positions:
+    prices = {one.asset: one.price for one in snapshot.prices}
+    if prices:
+        rows += [
+            ("  of which", f"{format(held.amount, 'f'):>22}", f"{held.asset} at {format(prices[held.asset], 'f')}")
+            for held in snapshot.balances
+        ]
+        rows.append(("+ unrealised, all assets", _money(proof.unrealised, 22), ""))
+    for view in snapshot.positions if not prices else ():
         what = f"{view.leg} {format(view.qty, 'f')}, entry {format(view.avg_entry, 'f')}, mark {format(view.mark, 'f')}"
         rows.append(("+ unrealised", f"{format(view.unrealised_pnl, 'f'):>22}", what))
-    if not snapshot.positions:
+    if not snapshot.positions and not prices:
         rows.append(("+ unrealised", _money(0, 22), "no position is open"))
     rows.append(("= equity", _money(proof.booked + proof.unrealised, 22), f"{asset}; the snapshot says {snapshot.equity:f}"))
     for label, amount, remark in rows:

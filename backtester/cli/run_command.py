@@ -117,5 +117,7 @@ def quote_of(result: RunResult) -> str:
     """The asset in which a run's amounts are."""
     from backtester.app.specs import specs_of
 
+    if result.resolved.config.account.currency:
+        return result.resolved.config.account.currency
     first = result.resolved.refs[0]
     return specs_of(result.resolved).at(first.key, result.resolved.start_ms).money_asset

@@ -43,6 +43,10 @@ def list_trades(options: Namespace) -> int:
     limit = whole_number(options.limit, "--limit", least=1)
     run = run_directory(options.run, runs_directory(options))
     found = run_trades(run, data=chosen_data(options, run))
+
+    def asset_of(one: TradeFacts) -> str:
+        return found.settles.get(one.trade.symbol, found.asset)
+
     symbols = sorted({one.trade.symbol for one in found.facts})
     if options.symbol is not None and options.symbol not in symbols:
         raise ConfigError(f"{run} has no trade of {options.symbol}; it traded {', '.join(symbols) or 'nothing'}")
@@ -51,15 +55,17 @@ def list_trades(options: Namespace) -> int:
     if found.note and not options.quiet:
         sys.stderr.write(f"bt: note: no excursions and slippage: {found.note}\n")
     if options.json:
-        rows = [_json(one) for one in shown]
+        rows = [_json(one) | ({"asset": asset_of(one)} if found.settles else {}) for one in shown]
         print(json.dumps({"run": str(run), "trades": rows, "matching": len(facts), "note": found.note}))
         return EXIT_DONE
     if shown:
         guarded = any(one.trade.stop_price is not None or one.trade.target_price is not None for one in shown)
         columns = (*_COLUMNS[:8], *_LEVELS, *_COLUMNS[8:]) if guarded else _COLUMNS
-        print_listing(columns, [_cells(one, guarded=guarded, asset=found.asset) for one in shown], sys.stdout)
+        print_listing(columns, [_cells(one, guarded=guarded, asset=asset_of(one)) for one in shown], sys.stdout)
     if not options.quiet:
-        print(_totals(facts, shown=len(shown), asset=found.asset))
+        for asset in dict.fromkeys(map(asset_of, facts)) or (found.asset,):
+            mine = [one for one in facts if asset_of(one) == asset]
+            print(_totals(mine, shown=sum(asset_of(one) == asset for one in shown), asset=asset))
     return EXIT_DONE
 
 

@@ -227,6 +227,8 @@ class AccountSection(Section, frozen=True, kw_only=True):
 
     starting_cash: Decimal = Decimal(10000)
     balances: dict[str, Decimal] = {}
+    currency: str = ""
+    peg: tuple[str, ...] = ()
     leverage: Decimal = Decimal(1)
     leverage_by_symbol: dict[str, Decimal] = {}
     position_mode: Literal["one_way", "hedge"] = "one_way"
@@ -251,6 +253,9 @@ class AccountSection(Section, frozen=True, kw_only=True):
         for asset, amount in balances.items():
             _check_amount(f"account.balances.{asset}", amount)
         msgspec.structs.force_setattr(self, "balances", balances)
+        for pair in self.peg:
+            left, _, right = pair.partition("=")
+            _check(left.isalnum() and right.isalnum() and left != right, "account.peg lists pairs such as 'USDC=USDT'", pair)
         by_symbol = {symbol: _exact(f"account.leverage_by_symbol.{symbol}", x) for symbol, x in self.leverage_by_symbol.items()}
         msgspec.structs.force_setattr(self, "leverage_by_symbol", by_symbol)
         named = [("leverage", self.leverage), *((f"leverage_by_symbol.{symbol}", x) for symbol, x in by_symbol.items())]

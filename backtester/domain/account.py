@@ -38,12 +38,22 @@ class CoinBalance(msgspec.Struct, frozen=True, gc=False):
     amount: Decimal
 
 
+class AssetPrice(msgspec.Struct, frozen=True, gc=False):
+    """The price by which a settlement asset is counted in the reporting currency; 1 where it needs none."""
+
+    asset: str
+    price: Decimal
+
+
 class AccountSnapshot(Message, frozen=True, gc=False, tag="account_snapshot", omit_defaults=True):
     """Balances at `time_ms`: equity = cash + unrealised (derivatives) or cash + sum(qty * mark) (spot), quote, exact.
 
     `exposure` is the gross value of open positions at the marks. `initial_margin` (at the entries) and `maintenance_margin` (at the
     marks) are those of a run with leverage above 1, None in any other. `balances` are the coins of a spot account,
     `owed` what it has borrowed, interest included.
+
+    In a run with a reporting currency all sums are in that, at `prices`, each asset's part rounded down; `balances` are the wallets
+    of the settlement assets, and views of positions are in theirs.
     """
 
     cash: Decimal
@@ -57,3 +67,4 @@ class AccountSnapshot(Message, frozen=True, gc=False, tag="account_snapshot", om
     maintenance_margin: Decimal | None = None
     balances: tuple[CoinBalance, ...] = ()
     owed: tuple[CoinBalance, ...] = ()
+    prices: tuple[AssetPrice, ...] = ()

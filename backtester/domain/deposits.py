@@ -34,3 +34,14 @@ class CoinsDeposited(Message, frozen=True, gc=False, tag="coins_deposited"):
     def value(self) -> int:
         """What the coins are worth at that price, in money units."""
         return self.size_e8 * e8_from_decimal(self.price)
+
+
+class CashDeposited(Message, frozen=True, gc=False, tag="cash_deposited"):
+    """A run of several settlement assets begins with `amount` of `asset`.
+
+    `price` is the first one of the symbol by which the asset is counted in the reporting currency; 1 where it needs none.
+    """
+
+    asset: str
+    amount: Decimal
+    price: Decimal

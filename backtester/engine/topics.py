@@ -8,7 +8,7 @@ from backtester.domain.account import AccountSnapshot
 from backtester.domain.borrowing import InterestCharged
 from backtester.domain.candle import Candle
 from backtester.domain.delivery import ContractSettled, Delivery
-from backtester.domain.deposits import CoinsDeposited
+from backtester.domain.deposits import CashDeposited, CoinsDeposited
 from backtester.domain.intents import AnyIntent
 from backtester.domain.orders import (
     Fill,
@@ -71,7 +71,7 @@ T_FUNDING: Topic[FundingPaid] = Topic("funding", 14)
 T_ORDERS_AMENDED: Topic[OrderAmended] = Topic("orders.amended", 15)
 T_LIQUIDATIONS: Topic[LiquidationOrder] = Topic("orders.liquidation", 16)
 T_DELIVERIES: Topic[ContractSettled | Delivery] = Topic("deliveries", 17)
-T_BALANCES: Topic[CoinsDeposited] = Topic("account.balances", 18)
+T_BALANCES: Topic[CoinsDeposited | CashDeposited] = Topic("account.balances", 18)
 T_INTEREST: Topic[InterestCharged] = Topic("interest", 19)
 
 TOPICS: tuple[Topic[Any], ...] = (

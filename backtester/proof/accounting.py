@@ -22,6 +22,10 @@ def position_of(event: dict[str, Any]) -> Position:
     return event["symbol"], event.get("position_side") or ""
 
 
+Change = tuple[int, bool, dict[str, Fraction], bool]
+"""(time, whether it belongs to the instant that it is stamped with, wallets by asset, whether anything is held) after an event."""
+
+
 class Trade(NamedTuple):
     """One round trip, flat to flat; `exit_value` is None while it is open; fills of the run count from 0.
 
@@ -147,10 +151,30 @@ class Accounting:
         """Wallet of derivatives, quote balance of what is traded outright: spot and options."""
         return self.flows + sum((cost for (symbol, _), cost in self.cost.items() if symbol not in self._outright), Fraction(0))
 
+    def wallets(self) -> dict[str, Fraction]:
+        """Cash by asset; of a run in one asset without its name."""
+        return {"": self.cash()}
+
     def equity(self, marks: dict[Position, Fraction]) -> Fraction:
         """Flows and what is held at these marks."""
         held = ((symbol, size) for symbol, size in self.held.items() if size)
         return self.flows + sum((size * self.worth(symbol, marks[symbol]) for symbol, size in held), Fraction(0))
+
+    def snapshot_figures(self, event: dict[str, Any], marks: dict[Position, Fraction]) -> list[tuple[str, Fraction, Fraction]]:
+        """(name, value, how far it may be rounded) of the sums of the snapshot `event`, at its marks."""
+        held = {position: size for position, size in self.held.items() if size}
+        inexact = (self.reductions + len(held)) * UNIT if self.inverse else Fraction(0)
+        exposure = sum((abs(size * self.worth(position, marks[position])) for position, size in held.items()), Fraction(0))
+        return [
+            ("cash", self.cash(), self.reductions * UNIT),
+            ("equity", self.equity(marks), inexact),
+            ("fees", self.fees, Fraction(0)),
+            ("exposure", exposure, inexact),
+        ]
+
+    def paid(self) -> tuple[Fraction, Fraction]:
+        """(fees, funding received)."""
+        return self.fees, self.funding
 
     def worth(self, position: Position, price: Fraction) -> Fraction:
         """What one unit of size counts for at a price: the price, or what an inverse contract is worth in coins, below 0."""

@@ -12,12 +12,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from backtester.proof.accounting import UNIT, Accounting, Trade, position_of
+from backtester.proof.accounting import UNIT, Accounting, Change, Trade, position_of
+from backtester.proof.currency import CurrencyAccounting
 from backtester.proof.delivery import wrong_delivery
 from backtester.proof.figures import Row, drawdown_bounds, figures
 from backtester.proof.interest import Charges
 from backtester.proof.levels import Levels
-from backtester.proof.sealed_journal import SealedJournal
+from backtester.proof.sealed_journal import Event, SealedJournal
 
 TOLERANCE = 1e-9
 """Relative, of figures that are ratios of floating-point numbers; accounting is exact."""
@@ -61,65 +62,97 @@ def recompute(run_dir: Path) -> Recomputed:
     markets = {symbol: _market_of(symbol, manifest) for symbol in manifest["symbols"]}
     outright = frozenset(symbol for symbol, market in markets.items() if market in {"spot", "option"})
     contracts = {symbol: Fraction(size) for symbol, size in manifest.get("contracts", {}).items()}
-    account, levels = Accounting(start, outright=outright, contracts=contracts), Levels()
+    several = CurrencyAccounting(manifest["currency"], contracts=contracts) if manifest.get("currency") else None
+    account = several or Accounting(start, outright=outright, contracts=contracts)
+    start = Fraction(0) if several is not None else start
     coins = {symbol: asset for symbol, asset in manifest.get("bases", {}).items() if markets[symbol] == "spot"}
     charges = Charges(account, config["account"], coins=coins, quote=manifest.get("quote", ""), start_ms=start_ms)
-    fills: list[dict[str, Any]] = []
-    cash: list[tuple[int, bool, Fraction, bool]] = []
-    equity = start
-    events = snapshots = 0
+    read = _Reading(account, coins, told, start)
     try:
         for event in journal.events():
-            events += 1
-            levels.see(event.topic, event.fields)
             for problem in charges.wrong(event.topic, event.fields):
                 told.add("journal", f"line {event.line}: {problem}")
-            if event.topic == "fills":
-                fills.append(event.fields)
-                account.fill(event.fields)
-                cash.append((event.fields["time_ms"], bool(event.fields["bar_fill"]), account.cash(), account.in_position()))
-            elif event.topic == "deliveries" and "fill_id" in event.fields:
-                fills.append(event.fields | _DELIVERED)
-                account.fill(fills[-1])
-                cash.append((event.fields["time_ms"], True, account.cash(), account.in_position()))
-                if problem := wrong_delivery(event.fields):
-                    told.add("journal", f"line {event.line}: {problem}")
-            elif event.topic == "funding":
-                account.pay(event.fields)
-                cash.append((event.fields["time_ms"], True, account.cash(), account.in_position()))
-            elif event.topic == "interest":
-                account.charge(event.fields)
-                cash.append((event.fields["time_ms"], True, account.cash(), account.in_position()))
-            elif event.topic == "account.balances":
-                account.deposit(event.fields)
-                cash.append((event.fields["time_ms"], True, account.cash(), account.in_position()))
-            elif event.topic == "account.snapshot":
-                snapshots += 1
-                equity = Fraction(event.fields["equity"])
-                _compare_snapshot(event.line, event.fields, account, told)
-                _compare_coins(event.line, event.fields, account, coins, told)
+            read.see(event)
     except ValueError as error:
         told.put_first("journal", str(error))
-        return Recomputed(told.sentences(), events, len(fills), snapshots, 0, 0)
+        return Recomputed(told.sentences(), read.events, len(read.fills), read.snapshots, 0, 0)
     if journal.digest != manifest["digest"]:
         told.add("journal", f"its digest is {journal.digest[:16]}, the manifest has {manifest['digest'][:16]}")
-    _compare_fills(_rows(run_dir / "fills.csv"), fills, told)
+    _compare_fills(_rows(run_dir / "fills.csv"), read.fills, told)
     trade_rows, equity_rows = _rows(run_dir / "trades.csv"), _rows(run_dir / "equity.csv")
     trades = account.all_trades()
-    guards = levels.of(trades, entry_price=lambda trade: _price(account, trade, trade.entry_value)[0])
+    guards = read.levels.of(trades, entry_price=lambda trade: _price(account, trade, trade.entry_value)[0])
     _compare_trades(trade_rows, trades, guards, account, told)
-    held_rows = _compare_equity(equity_rows, cash, start, told, has_outright=bool(outright), slack=account.reductions * UNIT)
+    if several is not None:
+        problems, held_rows = several.equity_problems(equity_rows, read.changes)
+        for problem in problems:
+            told.add("equity.csv", problem)
+        trade_rows = several.told_trades(trade_rows)
+    else:
+        held_rows = _compare_equity(
+            equity_rows, read.changes, start, told, has_outright=bool(outright), slack=account.reductions * UNIT
+        )
     start += account.deposited
+    fees, funding = account.paid()
     metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
     expected = figures(equity_rows, trade_rows, start_ms=start_ms, starting_cash=start)
-    expected |= {"total_return": float(equity / start - 1), "fees": float(account.fees), "funding": float(-account.funding)}
+    expected |= {"total_return": float(read.equity / start - 1), "fees": float(fees), "funding": float(-funding)}
     expected |= {"interest": float(account.interest)} if account.interest else {}
     expected |= {"exposure": held_rows / len(equity_rows)} if equity_rows else {}
     compared = _compare_figures(metrics, expected, told)
     least, most = drawdown_bounds(equity_rows, start)
     if metrics["max_drawdown"] is not None and not least - TOLERANCE <= metrics["max_drawdown"] <= most + TOLERANCE:
         told.add("metrics.json", f"max_drawdown is {metrics['max_drawdown']}, equity.csv allows {least} to {most}")
-    return Recomputed(told.sentences(), events, len(fills), snapshots, len(trade_rows), compared + 1)
+    return Recomputed(told.sentences(), read.events, len(read.fills), read.snapshots, len(trade_rows), compared + 1)
+
+
+class _Reading:
+    """One pass over the journal: accounting follows the events, snapshots are compared with it."""
+
+    def __init__(self, account: Accounting, coins: dict[str, str], told: _Differences, start: Fraction) -> None:
+        self._account = account
+        self._coins = coins
+        self._told = told
+        self.levels = Levels()
+        self.fills: list[dict[str, Any]] = []
+        self.changes: list[Change] = []
+        self.equity = start
+        """That of the last snapshot."""
+        self.events = 0
+        self.snapshots = 0
+
+    def see(self, event: Event) -> None:
+        """Take the next event."""
+        account, fields = self._account, event.fields
+        self.events += 1
+        self.levels.see(event.topic, fields)
+        if event.topic == "fills":
+            self.fills.append(fields)
+            account.fill(fields)
+            self._changed(fields, at_close=bool(fields["bar_fill"]))
+        elif event.topic == "deliveries" and "fill_id" in fields:
+            self.fills.append(fields | _DELIVERED)
+            account.fill(self.fills[-1])
+            self._changed(fields, at_close=True)
+            if problem := wrong_delivery(fields):
+                self._told.add("journal", f"line {event.line}: {problem}")
+        elif event.topic == "funding":
+            account.pay(fields)
+            self._changed(fields, at_close=True)
+        elif event.topic == "interest":
+            account.charge(fields)
+            self._changed(fields, at_close=True)
+        elif event.topic == "account.balances":
+            account.deposit(fields)
+            self._changed(fields, at_close=True)
+        elif event.topic == "account.snapshot":
+            self.snapshots += 1
+            self.equity = Fraction(fields["equity"])
+            _compare_snapshot(event.line, fields, account, self._told)
+            _compare_coins(event.line, fields, account, self._coins, self._told)
+
+    def _changed(self, fields: dict[str, Any], *, at_close: bool) -> None:
+        self.changes.append((fields["time_ms"], at_close, self._account.wallets(), self._account.in_position()))
 
 
 def _market_of(symbol: str, manifest: dict[str, Any]) -> str:
@@ -165,24 +198,17 @@ def _compare_snapshot(line: int, event: dict[str, Any], account: Accounting, tol
         told.add("journal", f"line {line}: the snapshot's positions are not the sum of the fills before it")
         return
     marks = {position_of(row): Fraction(row["mark"]) for row in event["positions"]}
-    slack = account.reductions * UNIT
-    inexact = (account.reductions + len(held)) * UNIT if account.inverse else Fraction(0)
-    for name, value, allowed in (
-        ("cash", account.cash(), slack),
-        ("equity", account.equity(marks), inexact),
-        ("fees", account.fees, Fraction(0)),
-        (
-            "exposure",
-            sum((abs(size * account.worth(symbol, marks[symbol])) for symbol, size in held.items()), Fraction(0)),
-            inexact,
-        ),
-    ):
+    for name, value, allowed in account.snapshot_figures(event, marks):
         if abs(Fraction(event[name]) - value) > allowed:
             told.add("journal", f"line {line}: the snapshot's {name} is {event[name]}, the fills make it {float(value)}")
 
 
 def _compare_coins(line: int, event: dict[str, Any], account: Accounting, coins: dict[str, str], told: _Differences) -> None:
     """Each coin's balance is what the fills of its symbols have left, fees taken from it included."""
+    if isinstance(account, CurrencyAccounting):
+        if account.wrong_balances(event):
+            told.add("journal", f"line {line}: the snapshot's balances are not what the fills leave in the wallets")
+        return
     held: dict[str, Fraction] = {}
     for symbol, asset in coins.items():
         held[asset] = held.get(asset, Fraction(0)) + account.held.get((symbol, ""), Fraction(0))
@@ -255,7 +281,7 @@ def _price(account: Accounting, trade: Trade, value: Fraction) -> tuple[Fraction
 
 def _compare_equity(
     rows: Iterable[Row],
-    changes: list[tuple[int, bool, Fraction, bool]],
+    changes: list[Change],
     start: Fraction,
     told: _Differences,
     *,
@@ -270,7 +296,8 @@ def _compare_equity(
     for number, row in enumerate(rows, start=2):
         time_ms = int(row["time_ms"])
         while index < len(changes) and (changes[index][0] < time_ms or (changes[index][0] == time_ms and changes[index][1])):
-            _, _, cash, is_held = changes[index]
+            _, _, wallets, is_held = changes[index]
+            cash = wallets[""]
             index += 1
         held_rows += is_held
         equity, low, high = Fraction(row["equity"]), Fraction(row["equity_min"]), Fraction(row["equity_max"])

@@ -20,7 +20,7 @@ from backtester.domain.money import FEE_STEP, PRICE_ONE, format_money, price_e8
 from backtester.domain.timeframe import DAY_MS
 from backtester.engine.ports import MarketDataSource, Tick
 from backtester.metrics.drawdown import DeepestFall
-from backtester.report.fill_book import INTEREST_REASON, BookedFill, FillBook, with_interest
+from backtester.report.fill_book import INTEREST_REASON, BookedFill, FillBook, FillPart, with_interest
 
 EQUITY_NAME = "equity.csv"
 EQUITY_COLUMNS = "time_ms,equity,cash,unrealised_pnl,exposure,equity_min,equity_max"
@@ -50,7 +50,7 @@ class EquityCurve(msgspec.Struct, kw_only=True):
 class Replay:
     """Cash and positions as the fills leave them, one instant after the other."""
 
-    def __init__(self, book: FillBook, *, specs: Mapping[str, SymbolSpec], starting_cash: int) -> None:
+    def __init__(self, book: FillBook | FillPart, *, specs: Mapping[str, SymbolSpec], starting_cash: int) -> None:
         self._fills = chain(book.openings, (fill for _, fill in with_interest(book, book.grown)) if book.grown else book)
         self._next: BookedFill | None = next(self._fills, None)
         self._payments = iter(book.payments)
@@ -125,7 +125,12 @@ def write_equity(
     `feed` is read from its beginning. Minimum and maximum are over the execution closes since the last row, this one included.
     """
     file.write(EQUITY_COLUMNS + "\n")
-    curve = _Curve(Replay(book, specs=specs, starting_cash=starting_cash), starting_cash, start_ms)
+    curve = Curve(Replay(book, specs=specs, starting_cash=starting_cash), starting_cash, start_ms)
+    return draw(file, curve, feed=feed, end_ms=end_ms)
+
+
+def draw(file: TextIO, curve: Curve, *, feed: MarketDataSource, end_ms: int | None) -> EquityCurve:
+    """The rows of a curve stand in `file`; `feed` is read from its beginning up to `end_ms`."""
     last_ms = _NEVER_MS if end_ms is None else end_ms
     for batch in feed.batches():
         ticks = list(batch)
@@ -138,7 +143,7 @@ def write_equity(
     return curve.finished()
 
 
-class _Curve:
+class Curve:
     """The curve as far as it has been read."""
 
     def __init__(self, replay: Replay, starting_cash: int, start_ms: int) -> None:

@@ -77,6 +77,8 @@ class FillBook:
         self._at_close = bytearray()
         self.payments: list[tuple[int, int]] = []
         """(time_ms, money units) of every payment of cash without a fill, received positive: funding, and interest on quote."""
+        self.paid_on: list[str] = []
+        """The symbol of each payment; empty of interest."""
         self.grown: list[tuple[int, BookedFill]] = []
         """Interest on coins, as what was sold of them at its price to pay it; with the number of the fill that it came before."""
         self.interest = 0
@@ -134,6 +136,15 @@ class FillBook:
     def add_payment(self, paid: FundingPaid) -> None:
         """Keep one more funding payment."""
         self.payments.append((paid.time_ms, money_from_decimal(paid.amount)))
+        self.paid_on.append(paid.symbol)
+
+    def numbered(self) -> Iterator[tuple[int, BookedFill]]:
+        """The fills, counted from 0."""
+        return enumerate(self)
+
+    def part(self, symbols: frozenset[str]) -> FillPart:
+        """What belongs to these symbols."""
+        return FillPart(self, symbols)
 
     def add_interest(self, charged: InterestCharged) -> None:
         """Keep one more charge of interest."""
@@ -142,6 +153,7 @@ class FillBook:
         if not charged.symbol:
             self._interest_paid += value
             self.payments.append((time_ms, -value))
+            self.paid_on.append("")
             return
         price_e8, facts = e8_from_decimal(charged.price), (INTEREST_REASON, "", charged.strategy_id)
         self.grown.append(
@@ -162,6 +174,32 @@ class FillBook:
         if not any(words[-1] for words in self._known):
             return sum(self._fee_e8) * FEE_STEP
         return sum(fill.fee for fill in self)
+
+
+class FillPart:
+    """The fills and payments of some symbols of a book, as the whole book has them; nothing is borrowed in such a run."""
+
+    def __init__(self, book: FillBook, symbols: frozenset[str]) -> None:
+        self._book = book
+        self._symbols = symbols
+        self.openings = [opening for opening in book.openings if opening.symbol in symbols]
+        self.payments = [paid for paid, symbol in zip(book.payments, book.paid_on, strict=True) if symbol in symbols]
+        self.grown: list[tuple[int, BookedFill]] = []
+
+    def __iter__(self) -> Iterator[BookedFill]:
+        return (fill for _, fill in self.numbered())
+
+    def numbered(self) -> Iterator[tuple[int, BookedFill]]:
+        """The fills, with their numbers in the whole book."""
+        return ((number, fill) for number, fill in enumerate(self._book) if fill.symbol in self._symbols)
+
+    def fees(self) -> int:
+        """All fees paid, in money units."""
+        return sum(fill.fee for fill in self)
+
+    def funding(self) -> int:
+        """All funding received less paid, in money units."""
+        return sum(amount for _, amount in self.payments)
 
 
 def with_interest(fills: Iterable[BookedFill], grown: Sequence[tuple[int, BookedFill]]) -> Iterator[tuple[int, BookedFill]]:
@@ -192,6 +230,8 @@ def fills_of(lines: Iterable[JournalLine]) -> Iterator[Kept]:
             if isinstance(ended, Delivery):
                 yield ended
         elif line.topic == BALANCES_TOPIC:
-            yield decode_deposit(line.raw)
+            deposit = decode_deposit(line.raw)
+            if isinstance(deposit, CoinsDeposited):
+                yield deposit
         elif line.topic == INTEREST_TOPIC:
             yield decode_interest(line.raw)

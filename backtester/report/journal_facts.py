@@ -10,6 +10,7 @@ import msgspec
 
 from backtester.audit.events import decode_deposit
 from backtester.audit.journal import JournalLine, read_journal
+from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import JournalError, StorageError
 from backtester.domain.money import PRICE_ONE
 from backtester.domain.vocabulary import Side
@@ -151,7 +152,8 @@ class _Reading:
             self._payments.append((paid.time_ms, paid.symbol, float(paid.amount)))
         elif topic == BALANCES_TOPIC:
             coins = decode_deposit(line.raw)
-            self._coins.append((coins.time_ms, coins.symbol, float(coins.qty), float(coins.price)))
+            if isinstance(coins, CoinsDeposited):
+                self._coins.append((coins.time_ms, coins.symbol, float(coins.qty), float(coins.price)))
         elif topic in _REFUSERS:
             self._refuse(_REFUSERS[topic], _decode_refused(line.raw))
 

@@ -12,7 +12,7 @@ from backtester.audit.journal import JournalLine
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.borrowing import InterestCharged
 from backtester.domain.delivery import ContractSettled, Delivery
-from backtester.domain.deposits import CoinsDeposited
+from backtester.domain.deposits import CashDeposited, CoinsDeposited
 from backtester.domain.intents import AmendOrderIntent, CancelAllIntent, CancelOrderIntent, Intent, PositionExitsIntent
 from backtester.domain.orders import (
     Fill,
@@ -182,6 +182,8 @@ def _venue_told(event: Any) -> tuple[str, str, str]:
             f"the account begins with {_plain(event.qty)} {event.asset} ({event.symbol}) at {_plain(event.price)}",
             "",
         )
+    if isinstance(event, CashDeposited):
+        return "brought", f"the account begins with {_plain(event.amount)} {event.asset}", ""
     if isinstance(event, ContractSettled):
         last = ", the last close there was" if event.is_last else ""
         return "expired", f"{event.symbol} is settled at {_plain(event.settlement_price)}{last}", "warn"

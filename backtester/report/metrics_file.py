@@ -21,7 +21,7 @@ from backtester.metrics.costs import price_paid_away
 from backtester.metrics.drawdown import Fall, Underwater
 from backtester.metrics.trades import TradeResult
 from backtester.report.equity import EquityCurve, Replay
-from backtester.report.fill_book import DELIVERY_TYPE, END_REASON, BookedFill, FillBook
+from backtester.report.fill_book import DELIVERY_TYPE, END_REASON, BookedFill, FillBook, FillPart
 from backtester.report.trades import Trade
 from backtester.report.waiting_orders import WaitingOrders
 
@@ -36,7 +36,7 @@ class MarketWatch:
         self,
         feed: MarketDataSource,
         *,
-        book: FillBook,
+        book: FillBook | FillPart,
         specs: Mapping[str, SymbolSpec],
         waiting: WaitingOrders,
         starting_cash: int,
@@ -51,7 +51,7 @@ class MarketWatch:
         self._symbols = len(specs)
         self._closes: dict[str, float] = {}
         self._opens: dict[str, float] = {}
-        self._fills = iter(enumerate(book))
+        self._fills = book.numbered()
         self._fill = next(self._fills, None)
         self._unpriced: list[BookedFill] = []
         self._waiting = waiting
@@ -219,7 +219,7 @@ class EquityRows(io.TextIOBase):
         self._file.writelines(rows)
         see = self._seen.see
         for row in rows:
-            time_ms, equity, _, _, _, low, high = row.split(",")
+            time_ms, equity, _, _, _, low, high, *_ = row.split(",")
             see(int(time_ms), float(low), float(high), float(equity))
 
     def as_text(self) -> TextIO:

@@ -11,6 +11,7 @@ from backtester.audit.journal import JOURNAL_NAME, read_journal
 from backtester.audit.run_store import faces_of
 from backtester.domain.timeframe import parse_time_ms, timeframe_ms
 from backtester.report.candle_series import SYMBOLS_MAX, Candles, candles_each, coarser
+from backtester.report.currency_shown import last_rates
 from backtester.report.curves import EquityDrawn, Floats, Ints, daily_equity, drawn_equity, last_rows
 from backtester.report.journal_facts import Stop
 from backtester.report.positions import Held, held_by_symbol
@@ -101,7 +102,10 @@ def report_data(run: RecordedRun, market: Market) -> ReportData:
         end_ms = last_ms if last_ms > start_ms else end_ms
     contracts = run.manifest.contracts
     coins = run.journal.coins
-    held = held_by_symbol(run.fills, quote=run.manifest.quote, contracts=contracts, coins=coins) if len(run.fills) else {}
+    quote = run.manifest.quote if run.manifest.currency is None else ""  # with several assets no fee is taken from a coin bought
+    held = held_by_symbol(run.fills, quote=quote, contracts=contracts, coins=coins) if len(run.fills) else {}
+    rates = last_rates(run.path, run.manifest)
+    held = {symbol: one._replace(cost=one.cost * float(rates.get(symbol, 1))) for symbol, one in held.items()} if rates else held
     trails = trail_steps(
         run.journal.trails, bars_of=market.bars_of, length_ms=timeframe_ms(run.manifest.execution_timeframe), end_ms=end_ms
     )

@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 import msgspec
 
@@ -20,8 +20,9 @@ from backtester.engine.rng import RandomStreams
 from backtester.metrics.figures import Figures, RunSeries, figures
 from backtester.metrics.trades import TradeResult
 from backtester.report.csv_files import FILLS_NAME, TRADES_NAME, TradeCount, write_fills, write_trades
+from backtester.report.currency_results import CurrencyStart, CurrencyWatch
 from backtester.report.equity import EQUITY_NAME, EquityCurve, write_equity
-from backtester.report.fill_book import FillBook, fills_of
+from backtester.report.fill_book import fills_of
 from backtester.report.metrics_file import EquityRows, MarketWatch, trade_result
 from backtester.report.trades import trades_of
 from backtester.report.waiting_orders import WaitingOrders, with_levels
@@ -110,39 +111,53 @@ def write_results(
     starting_cash: int,
     start_ms: int,
     end_ms: int | None = None,
+    currency: CurrencyStart | None = None,
 ) -> Results:
     """fills.csv, equity.csv, trades.csv and metrics.json are written from the journal's lines and the candles of `feed`.
 
     `feed` is a fresh one of the same run; `starting_cash` in money units; ticks up to `start_ms` are warm-up, those after
-    `end_ms` (the run's last instant, where it ended before its data) are left out.
+    `end_ms` (the run's last instant, where it ended before its data) are left out. With a `currency` the
+    cash is that of its wallets.
     """
     tally = JournalTally()
     with open_file(FILLS_NAME) as file:
         book = write_fills(file, fills_of(tally.watch(lines)), faces={key: spec.face for key, spec in specs.items() if spec.face})
-    watch = MarketWatch(
-        feed, book=book, specs=specs, waiting=tally.waiting, starting_cash=starting_cash, start_ms=start_ms, end_ms=end_ms
-    )
+    known: dict[str, Any] = {"specs": specs, "start_ms": start_ms, "end_ms": end_ms}
+    together = CurrencyWatch(feed, start=currency, book=book, waiting=tally.waiting, **known) if currency is not None else None
+    starting_cash = currency.equity() if currency is not None else starting_cash
     with open_file(EQUITY_NAME) as file:
         rows = EquityRows(file, start_ms=start_ms, starting_cash=starting_cash)
-        curve = write_equity(
-            rows.as_text(), feed=watch, book=book, specs=specs, starting_cash=starting_cash, start_ms=start_ms, end_ms=end_ms
-        )
+        if together is not None:
+            curve = together.write_equity(rows.as_text(), **known)
+            watch = together.told(curve)
+        else:
+            watch = MarketWatch(feed, book=book, waiting=tally.waiting, starting_cash=starting_cash, **known)
+            curve = write_equity(rows.as_text(), feed=watch, book=book, starting_cash=starting_cash, **known)
+            watch.finish(curve)
     plain = trades_of(book, last_closes=curve.last_closes, openings=book.openings, grown=book.grown)
     found = list(with_levels(plain, tally.waiting, tick_e8=lambda symbol: e8_from_decimal(specs[symbol].tick_size)))
     with open_file(TRADES_NAME) as file:
         trades = write_trades(file, found)
     closed = [trade_result(trade) for trade in found if not trade.is_open]
-    computed = _run_figures(curve=curve, watch=watch, rows=rows, trades=closed, book=book, seed=tally.waiting.seed)
+    fees, funding = (book.fees(), book.funding()) if together is None else (together.fees(curve), together.funding(curve))
+    closed = closed if together is None else together.trades(closed, curve)
+    paid = (fees, -funding, book.interest)
+    computed = _run_figures(curve=curve, watch=watch, rows=rows, trades=closed, paid=paid, seed=tally.waiting.seed)
     with open_file(METRICS_NAME) as file:
         file.write(json.dumps(msgspec.structs.asdict(computed), indent=2, allow_nan=False) + "\n")
     return Results(figures=computed, curve=curve, trades=trades, tally=tally)
 
 
 def _run_figures(
-    *, curve: EquityCurve, watch: MarketWatch, rows: EquityRows, trades: Sequence[TradeResult], book: FillBook, seed: int
+    *,
+    curve: EquityCurve,
+    watch: MarketWatch,
+    rows: EquityRows,
+    trades: Sequence[TradeResult],
+    paid: tuple[int, int, int],
+    seed: int,
 ) -> Figures:
-    """The figures of a run whose journal, candles and equity have all passed."""
-    watch.finish(curve)
+    """The figures of a run whose journal, candles and equity have all passed; `paid` are fees, funding and interest."""
     fall, longest_underwater_ms = rows.finish(curve)
     return figures(
         RunSeries(
@@ -157,9 +172,9 @@ def _run_figures(
             rows_in_position=curve.rows_in_position,
             rows=curve.rows,
             trades=trades,
-            fees=book.fees(),
-            funding=-book.funding(),
-            interest=book.interest,
+            fees=paid[0],
+            funding=paid[1],
+            interest=paid[2],
             slippage=watch.slippage,
             fills_without_reference=watch.without_reference,
             bought=watch.bought,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from backtester.domain.instruments import SymbolSpec
@@ -90,7 +90,10 @@ class ExposureRails:
         orders: OrderReader,
         marks: Mapping[str, float],
         hedge: bool = False,
+        told: Callable[[str, int], int] | None = None,
     ) -> None:
+        """`told` turns money of a symbol into that of equity, where it settles in another asset."""
+        self._told = told
         self._hedge = hedge
         self._limits = limits
         self._specs = specs
@@ -104,6 +107,7 @@ class ExposureRails:
         limits, equity = self._limits, self._account.equity()
         book = self._book()
         mine = book.setdefault(symbol, self._none())
+        value = self._told(symbol, value) if self._told is not None else value
         if side is Side.BUY:
             mine.buys += value
         else:
@@ -144,18 +148,22 @@ class ExposureRails:
             if not lots:
                 continue
             symbol = split_leg(leg)[0] if self._hedge else leg
-            held = self._specs[symbol].value(abs(lots), self._mark_e8(symbol))
+            held = self._value(symbol, abs(lots), self._mark_e8(symbol))
             mine = book.setdefault(symbol, self._none())
             mine.hold(held, Side.BUY if lots > 0 else Side.SELL)
         for symbol, side, lots, ticks in self._orders.entries():
             spec = self._specs[symbol]
-            value = spec.value(lots, ticks * spec.tick_e8 or self._mark_e8(symbol))
+            value = self._value(symbol, lots, ticks * spec.tick_e8 or self._mark_e8(symbol))
             exposure = book.setdefault(symbol, self._none())
             if side is Side.BUY:
                 exposure.buys += value
             else:
                 exposure.sells += value
         return book
+
+    def _value(self, symbol: str, lots: int, price_e8_: int) -> int:
+        value = self._specs[symbol].value(lots, price_e8_)
+        return value if self._told is None else self._told(symbol, value)
 
     def _none(self) -> Exposure:
         return BothSides() if self._hedge else Exposure()

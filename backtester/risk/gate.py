@@ -23,7 +23,7 @@ from backtester.domain.intents import (
     OrderIntent,
     PositionExitsIntent,
 )
-from backtester.domain.money import FEE_STEP, PRICE_ONE, ceil_div, price_e8, shown_amount
+from backtester.domain.money import FEE_STEP, PRICE_ONE, ceil_div, price_e8
 from backtester.domain.orders import (
     Fill,
     OrderAmended,
@@ -51,12 +51,14 @@ from backtester.risk.order_validation import (
     check_collar,
     check_life,
     check_opening_size,
+    missing_text,
     round_exits,
     trigger_price_of,
 )
-from backtester.risk.readers import AccountReader, BorrowReader, OrderReader
+from backtester.risk.readers import AccountReader, BorrowReader, OrderReader, PortfolioReader
 from backtester.risk.reservations import Reservations
 from backtester.risk.sanitizing import sanitized_order
+from backtester.risk.several_assets import SeveralAssets
 from backtester.risk.sizing import Sized, is_unsized, sized
 
 _PARTS_MAX = 10_000
@@ -82,9 +84,12 @@ class RiskGate:
         rules: Mapping[str, VenueRules] | None = None,
         trigger_prices: Callable[[str, TriggerBy], None],
         borrowing: BorrowReader | None = None,
+        portfolio: PortfolioReader | None = None,
     ) -> None:
         self._borrowing = borrowing
         self.reservations = Reservations()
+        self._portfolio = portfolio
+        self._shared = None if portfolio is None else SeveralAssets(portfolio, self.reservations, orders)
         self._specs = specs
         self._rules = rules or {}
         self._trigger_prices = trigger_prices
@@ -99,7 +104,13 @@ class RiskGate:
         self._exposure: ExposureRails | None = None
         if limits.exposure.any:
             self._exposure = ExposureRails(
-                limits=limits.exposure, specs=specs, account=account, orders=orders, marks=marks, hedge=limits.hedge
+                limits=limits.exposure,
+                specs=specs,
+                account=account,
+                orders=orders,
+                marks=marks,
+                hedge=limits.hedge,
+                told=portfolio.told if portfolio is not None else None,
             )
         rate = limits.orders_per_second_e8
         self._bucket = TokenBucket(per_second_e8=rate, burst=limits.order_burst, now_ms=clock.now_ms) if rate is not None else None
@@ -286,7 +297,10 @@ class RiskGate:
         if limits.max_position is not None:
             held = self._account.lots[opened_leg(spec.symbol, side, hedge=self._hedge)]
             after = held * side.sign + self._orders.entry_lots(spec.symbol, side) + more_lots
-            if after > 0 and spec.value(after, price_e8_) > limits.max_position:
+            value = spec.value(max(0, after), price_e8_)
+            if self._portfolio is not None:
+                value = self._portfolio.told(spec.symbol, value)
+            if after > 0 and value > limits.max_position:
                 return Refusal(RejectReason.MAX_POSITION, "the position, with what works, would exceed risk.max_position_notional")
         if limits.margin:
             broken = self._tier_refusal(spec, side, more_lots, price_e8_)
@@ -326,9 +340,9 @@ class RiskGate:
         if rounded.quote_e8 and side is Side.BUY:
             return self._reserve_value(spec, rounded.quote_e8)
         need = self._cost(spec, side, rounded.qty_lots, opening_lots, order_e8)
-        free = self._account.free_cash() - self.reservations.total
+        free = self._account.free_cash() - self.reservations.total if self._shared is None else self._free(spec.symbol)
         if need > free:
-            return Refusal(RejectReason.INSUFFICIENT, _missing(spec, need, free))
+            return Refusal(RejectReason.INSUFFICIENT, missing_text(spec, need, free))
         if spec.market is Market.SPOT and side is Side.BUY:
             more = 2 * FEE_STEP * min(rounded.qty_lots, _PARTS_MAX) if is_limit else need // 100
             return min(free, need + more)
@@ -338,15 +352,15 @@ class RiskGate:
         """Nothing is held for a sale that borrows its coins: what works is counted anew for each order."""
         working = {other: self._orders.entry_lots(other, Side.SELL) for other in self._specs if other in self._marks}
         need, free = borrowing.sale(spec.symbol, lots, price_e8_, working=working, reserved=self.reservations.total)
-        return Refusal(RejectReason.INSUFFICIENT, _missing(spec, need, free)) if need > free else 0
+        return Refusal(RejectReason.INSUFFICIENT, missing_text(spec, need, free)) if need > free else 0
 
     def _reserve_value(self, spec: SymbolSpec, quote_e8: int) -> int | Refusal:
         """The value and its fee, for a spot buy by value, which never costs more."""
         fee_e8 = ceil_div(quote_e8 * max(0, self._limits.fee_e8.get(spec.symbol, 0)), PRICE_ONE)
         need = (quote_e8 + fee_e8) * FEE_STEP
-        free = self._account.free_cash() - self.reservations.total
+        free = self._account.free_cash() - self.reservations.total if self._shared is None else self._free(spec.symbol)
         if need > free:
-            return Refusal(RejectReason.INSUFFICIENT, _missing(spec, need, free))
+            return Refusal(RejectReason.INSUFFICIENT, missing_text(spec, need, free))
         return need
 
     def _told(self, symbol: str, refusal: Refusal) -> Sequence[Published]:
@@ -434,7 +448,13 @@ class RiskGate:
         if (order.symbol not in self._limits.margin and spec.option is None) or not opening_lots:
             return True
         need = self._cost(spec, order.side, lots, opening_lots, price_e8)
-        return need <= self._account.free_cash() - self.reservations.total + self.reservations.of(order.order_id)
+        return need <= self._free(order.symbol) + self.reservations.of(order.order_id)
+
+    def _free(self, symbol: str) -> int:
+        """Cash that no position and no working order needs; with several settlement assets in that of the symbol."""
+        if self._shared is not None:
+            return self._shared.free_cash(symbol)
+        return self._account.free_cash() - self.reservations.total
 
     # -- what became of orders ---------------------------------------------------------------------------------------
 
@@ -476,8 +496,3 @@ class RiskGate:
     def close_all(self, *, owner: str, reason: str) -> list[Published]:
         """Market orders that close every position; their ids start with `owner`."""
         return self._halting.close_all(owner=owner, reason=reason)
-
-
-def _missing(spec: SymbolSpec, need: int, free: int) -> str:
-    asset = spec.money_asset
-    return f"needs {shown_amount(need, asset)}, free is {shown_amount(free, asset)} {asset}"

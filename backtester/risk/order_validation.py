@@ -23,7 +23,7 @@ from backtester.domain.intents import (
     order_type_of,
     trigger_rises,
 )
-from backtester.domain.money import PRICE_ONE, ceil_div
+from backtester.domain.money import PRICE_ONE, ceil_div, shown_amount
 from backtester.domain.order_bounds import OrderBounds
 from backtester.domain.rounding import exact_decimal, opening_breach, price_ticks, qty_lots
 from backtester.domain.venue_rules import GENERIC, VenueRules
@@ -300,3 +300,9 @@ def check_collar(*, side: Side, price_e8: int, mark_e8: int, collar_e8: int) -> 
     if side is Side.SELL and price_e8 * PRICE_ONE < mark_e8 * (PRICE_ONE - collar_e8):
         return Refusal(RejectReason.PRICE_BAND, "sell limit is too far below the market")
     return None
+
+
+def missing_text(spec: SymbolSpec, need: int, free: int) -> str:
+    """What an order needs and what is free, in its asset."""
+    asset = spec.money_asset
+    return f"needs {shown_amount(need, asset)}, free is {shown_amount(free, asset)} {asset}"

@@ -41,6 +41,19 @@ class BorrowReader(Protocol):
         """Whether a fill borrows nothing more, or no more than the leverage allows."""
 
 
+class PortfolioReader(Protocol):
+    """What the gate asks of an account with several settlement assets."""
+
+    def told(self, symbol: str, units: int) -> int:
+        """Money units of the reporting currency for units of the asset that a symbol settles in."""
+
+    def asset_of(self, symbol: str) -> str:
+        """The asset that a symbol settles in; empty of one that is there for its price only."""
+
+    def free_cash_in(self, asset: str) -> int:
+        """Money units of one asset that new orders may use, before reservations."""
+
+
 class OptionNeeds(Protocol):
     """What the gate asks about orders in options."""
 

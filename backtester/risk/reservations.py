@@ -41,5 +41,9 @@ class Reservations:
         if held is not None:
             self.total -= held[0]
 
+    def held(self) -> list[tuple[str, int]]:
+        """(order, money units) of every order that holds something."""
+        return [(order_id, amount) for order_id, (amount, _) in self._by_order.items()]
+
     def __len__(self) -> int:
         return len(self._by_order)

@@ -32,7 +32,6 @@ class Filling:
         pricing: FillPricing,
         liquidity: BarLiquidity,
         clock: Clock,
-        quote: str,
         covers: CoversFill | None = None,
         borrows: bool = False,
     ) -> None:
@@ -44,7 +43,7 @@ class Filling:
         self._pricing = pricing
         self._liquidity = liquidity
         self._clock = clock
-        self._quote = quote
+        self._fee_assets = {symbol: spec.money_asset for symbol, spec in specs.items()}
         self._received = pricing.received
 
     def owe(self, symbol: str, more_e8: int) -> None:
@@ -144,7 +143,10 @@ class Filling:
         if self._received is not None and fee_in_base:
             fee_e8, fee_asset = self._received.fee_e8(symbol, side, liquidity, lots), spec.base
         else:
-            fee_e8, fee_asset = self._pricing.fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=liquidity), self._quote
+            fee_e8, fee_asset = (
+                self._pricing.fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=liquidity),
+                self._fee_assets[symbol],
+            )
         if working.budget_e8 is not None:
             working.budget_e8 -= self._cost_e8(symbol, ticks, lots, liquidity)
         self._liquidity.use(bar, lots)

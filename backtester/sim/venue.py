@@ -69,7 +69,6 @@ class SimulatedVenue:
         routes: Routes,
         clock: Clock,
         marks: Mapping[str, float],
-        quote: str,
         may_trigger: MayTrigger,
         may_amend: MayAmend,
         intrabar: Intrabar | None = None,
@@ -90,9 +89,7 @@ class SimulatedVenue:
         self._marks = marks
         self._touch = touch or touch_fill is not None
         self.intrabar, self.quotes = intrabar or Intrabar(specs=specs), pricing.quotes
-        filling = Filling(
-            specs=specs, pricing=pricing, liquidity=liquidity, clock=clock, quote=quote, covers=covers_fill, borrows=borrows
-        )
+        filling = Filling(specs=specs, pricing=pricing, liquidity=liquidity, clock=clock, covers=covers_fill, borrows=borrows)
         self._borrows = borrows
         self._standing = StandingOrders(
             specs=specs,

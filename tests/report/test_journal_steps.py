@@ -12,7 +12,7 @@ from backtester.audit import events
 from backtester.audit.journal import MemoryJournal
 from backtester.domain.borrowing import InterestCharged
 from backtester.domain.delivery import ContractSettled, Delivery
-from backtester.domain.deposits import CoinsDeposited
+from backtester.domain.deposits import CashDeposited, CoinsDeposited
 from backtester.domain.intents import (
     AmendOrderIntent,
     MarketOrderIntent,
@@ -68,6 +68,7 @@ REST = (
     OcoOrderIntent(time_ms=1, side=Side.SELL, qty=1, price=105, trigger_price=95, **ORDER),
     CoinsDeposited(time_ms=1, symbol="BTCUSDT", asset="BTC", qty=Decimal("0.5"), price=Decimal(100), strategy_id="cross"),
     InterestCharged(1, "USDT", Decimal(15000), Decimal("0.0001"), Decimal("1.5"), Decimal(1)),
+    CashDeposited(time_ms=1, asset="BTC", amount=Decimal("0.5"), price=Decimal(100)),
 )  # fmt: skip
 
 

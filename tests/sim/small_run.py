@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from backtester import Candle, Strategy
 from backtester.app.borrowing import plan_borrowing
+from backtester.app.currency import CurrencyPlan, plan_currency, settles_in_several, without_spot_trading
 from backtester.app.future_plan import plan_futures
 from backtester.app.margin import plan_margin
 from backtester.app.market_data import SymbolRef, from_columns
@@ -337,6 +338,7 @@ def small_run(
     """
     tables = {symbol: columns(text) for symbol, text in ({A: bars} if isinstance(bars, str) else bars).items()}
     rules = {rule.symbol: rule for rule in specs or [spec(symbol, market=market) for symbol in tables]}
+    rules = without_spot_trading(rules) if (account or {}).get("currency") else rules
     free = {"order_latency_ms": 0, "cancel_latency_ms": 0, "response_latency_ms": 0, "spread_bps": 0, "slippage_bps": 0}
     config = RunConfig(
         run=RunSection(seed=seed, execution_timeframe="1m"),
@@ -368,6 +370,7 @@ def small_run(
         options=plan_options(config, _refs(rules), rules, **known),
         borrow=plan_borrowing(config, rules),
         opening=_opening(config, rules, tables, start_ms=start_ms, end_ms=end_ms),
+        currency=_currency(config, rules, tables, start_ms=start_ms, end_ms=end_ms),
     )
     return _played(plan, tables, finer or {})
 
@@ -385,11 +388,25 @@ def _opening(
     config: RunConfig, rules: Mapping[str, SymbolSpec], tables: Mapping[str, CandleColumns], *, start_ms: int, end_ms: int
 ) -> tuple[CoinsDeposited, ...]:
     """The coins at the start."""
-    if not config.account.balances:
+    if not config.account.balances or config.account.currency:
         return ()
     streams = [SymbolStream(symbol, iter([table]), symbol) for symbol, table in tables.items()]
     first = CandleFeed(streams, execution_ms=MINUTE, signal_ms=(), start_ms=start_ms, end_ms=end_ms)
     return opening_coins(config.account.balances, rules, feed=first, start_ms=start_ms, strategy_id="s")
+
+
+def _currency(
+    config: RunConfig, rules: Mapping[str, SymbolSpec], tables: Mapping[str, CandleColumns], *, start_ms: int, end_ms: int
+) -> CurrencyPlan | None:
+    """The reporting currency, where symbols settle in several assets."""
+    if not settles_in_several(config, rules):
+        return None
+
+    def open_feed() -> CandleFeed:
+        streams = [SymbolStream(symbol, iter([table]), symbol) for symbol, table in tables.items()]
+        return CandleFeed(streams, execution_ms=MINUTE, signal_ms=(), start_ms=start_ms, end_ms=end_ms)
+
+    return plan_currency(config, rules, open_feed=open_feed, start_ms=start_ms)
 
 
 def _played(plan: Plan, tables: Mapping[str, CandleColumns], finer: Mapping[int, str]) -> SmallRun:
@@ -406,6 +423,8 @@ def _played(plan: Plan, tables: Mapping[str, CandleColumns], finer: Mapping[int,
     engine = build(plan, feed=feed, journal=recorder, finer=finer_bars(finer) if finer else None)
     for deposit in plan.opening:
         engine.bus.publish(T_BALANCES, deposit)
+    for wallet in plan.currency.deposits if plan.currency is not None else ():
+        engine.bus.publish(T_BALANCES, wallet)
     engine.bus.drain()
     reason = asyncio.run(engine.loop.run())
     engine.loop.expire_orders(RejectReason.BANKRUPT if reason == "bankrupt" else RejectReason.END_OF_RUN)
