@@ -36,7 +36,7 @@ from backtester.domain.position import Booked, book_fill
 from backtester.domain.run_events import ControlAction, ControlEvent
 from backtester.domain.settlement import FundingPaid, Settlement
 from backtester.domain.timeframe import DAY_MS
-from backtester.domain.vocabulary import PositionSide, Side
+from backtester.domain.vocabulary import BUY, PositionSide
 from backtester.engine.clock import Clock
 from backtester.engine.routes import ALWAYS, Routes
 from backtester.engine.topics import T_ACCOUNT_SNAPSHOT, T_CONTROL, T_DELIVERIES, T_FUNDING, T_INTEREST, Published, on
@@ -119,7 +119,7 @@ class Account:
         """The fill is in the ledger, the wallet, the position and the strategy's own position."""
         books, symbol = self.books, fill.symbol if fill.position_side is None else fill.leg
         spec = self._specs[symbol]
-        signed = fill.qty_lots if fill.side is Side.BUY else -fill.qty_lots
+        signed = fill.qty_lots if fill.side is BUY else -fill.qty_lots
         step_e8 = spec.lot_e8
         fee = fill.fee_e8 * FEE_STEP
         if symbol in books.coins:

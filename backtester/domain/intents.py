@@ -6,7 +6,17 @@ from decimal import Decimal
 
 import msgspec
 
-from backtester.domain.vocabulary import ExitSize, OrderType, PositionSide, SelfTrade, Side, TimeInForce, TriggerBy
+from backtester.domain.vocabulary import (
+    BUY,
+    MARKET_ORDER,
+    ExitSize,
+    OrderType,
+    PositionSide,
+    SelfTrade,
+    Side,
+    TimeInForce,
+    TriggerBy,
+)
 
 Number = Decimal | int | float | str
 
@@ -203,7 +213,7 @@ INTENT_TYPES = (*ORDER_TYPES, PositionExitsIntent, AmendOrderIntent, CancelOrder
 def order_type_of(intent: OrderIntent) -> OrderType:
     """The type of the order that an intent asks for."""
     if isinstance(intent, MarketOrderIntent):
-        return OrderType.MARKET
+        return MARKET_ORDER
     if isinstance(intent, (LimitOrderIntent, OcoOrderIntent)):
         return OrderType.LIMIT
     if isinstance(intent, StopOrderIntent):
@@ -215,4 +225,4 @@ def order_type_of(intent: OrderIntent) -> OrderType:
 
 def trigger_rises(order_type: OrderType, side: Side) -> bool:
     """Whether a conditional order waits for a rise: buy stops and sell take-profits (exchange_semantics.md, section 1.1)."""
-    return order_type.is_stop is (side is Side.BUY)
+    return order_type.is_stop is (side is BUY)

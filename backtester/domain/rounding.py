@@ -8,7 +8,7 @@ from backtester.domain.errors import InvalidPriceError, InvalidQuantityError
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.intents import Number
 from backtester.domain.money import PRICE_ONE, ceil_div, decimal_from_e8, size_from_e8
-from backtester.domain.vocabulary import RejectReason, Side
+from backtester.domain.vocabulary import BUY, RejectReason, Side
 
 
 def exact_decimal(value: Number, *, what: str) -> Decimal:
@@ -37,7 +37,7 @@ def price_ticks(price: Number, *, spec: SymbolSpec, side: Side) -> int:
     """Whole ticks of a limit price, never worse for the trader's fill than asked: a buy is rounded down, a sell up."""
     numerator, denominator = exact_decimal(price, what="price").as_integer_ratio()
     numerator, denominator = numerator * PRICE_ONE, denominator * spec.tick_e8
-    return int(numerator // denominator) if side is Side.BUY else ceil_div(numerator, denominator)
+    return int(numerator // denominator) if side is BUY else ceil_div(numerator, denominator)
 
 
 def qty_lots(qty: Number, *, spec: SymbolSpec) -> int:
@@ -48,7 +48,7 @@ def qty_lots(qty: Number, *, spec: SymbolSpec) -> int:
 
 def fill_price_ticks(reference_e8: int, *, numerator: int, denominator: int, tick_e8: int, side: Side) -> int:
     """Ticks of a taker fill: reference x numerator / denominator, rounded once, last, against the trader; at least 1."""
-    if side is Side.BUY:
+    if side is BUY:
         return -(-reference_e8 * numerator // (denominator * tick_e8))
     return max(1, reference_e8 * numerator // (denominator * tick_e8))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Final
 
 
 class Word(Enum):
@@ -217,3 +218,20 @@ class FillNote(Word):
     RESOLVED = "resolved"
     MARK = "mark"
     INDEX = "index"
+
+
+BUY: Final = Side.BUY
+SELL: Final = Side.SELL
+SPOT: Final = Market.SPOT
+MARKET_ORDER: Final = OrderType.MARKET
+LIMIT_ORDER: Final = OrderType.LIMIT
+GTC: Final = TimeInForce.GTC
+GTD: Final = TimeInForce.GTD
+FOK: Final = TimeInForce.FOK
+TAKER: Final = Liquidity.TAKER
+LAST: Final = TriggerBy.LAST
+NO_NOTE: Final = FillNote.NONE
+SUBMITTED: Final = OrderStatus.SUBMITTED
+LIVE: Final = OrderStatus.LIVE
+FILLED: Final = OrderStatus.FILLED
+"""Members by a name of their own, for what every order passes: in Python 3.11 an attribute of an Enum costs 70 ns, a name 10."""

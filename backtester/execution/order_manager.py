@@ -21,7 +21,7 @@ from backtester.domain.orders import (
     SanitizedExits,
     SanitizedOrder,
 )
-from backtester.domain.vocabulary import OrderStatus, RejectReason
+from backtester.domain.vocabulary import FILLED, LIVE, OrderStatus, RejectReason
 from backtester.execution.working_orders import OrderRecord, WorkingOrders, is_engine_id
 
 
@@ -73,7 +73,7 @@ class OrderManager:
     def on_ack(self, ack: OrderAck) -> None:
         """The order is live, or waits for its trigger."""
         record = self._records[ack.order_id]
-        following = OrderStatus.UNTRIGGERED if ack.is_waiting else OrderStatus.LIVE
+        following = OrderStatus.UNTRIGGERED if ack.is_waiting else LIVE
         record.status = next_status(record.status, following, order_id=ack.order_id)
 
     def on_attached(self, attached: OrderAttached) -> None:
@@ -94,19 +94,19 @@ class OrderManager:
     def on_liquidation(self, liquidation: LiquidationOrder) -> None:
         """An order that the venue made of a position short of margin is known, and live."""
         record = OrderRecord(liquidation.order)
-        record.status = next_status(record.status, OrderStatus.LIVE, order_id=liquidation.order.order_id)
+        record.status = next_status(record.status, LIVE, order_id=liquidation.order.order_id)
         self._records[liquidation.order.order_id] = record
 
     def on_triggered(self, triggered: OrderTriggered) -> None:
         """The order has been triggered and is live."""
         record = self._records[triggered.order_id]
         status = next_status(record.status, OrderStatus.TRIGGERED, order_id=triggered.order_id)
-        record.status = next_status(status, OrderStatus.LIVE, order_id=triggered.order_id)
+        record.status = next_status(status, LIVE, order_id=triggered.order_id)
 
     def on_fill(self, fill: Fill) -> None:
         """The order is partly filled, or filled and forgotten."""
         record = self._records[fill.order_id]
-        following = OrderStatus.PARTIALLY_FILLED if fill.open_lots else OrderStatus.FILLED
+        following = OrderStatus.PARTIALLY_FILLED if fill.open_lots else FILLED
         record.status = next_status(record.status, following, order_id=fill.order_id)
         record.open_lots = fill.open_lots
         if following in TERMINAL:

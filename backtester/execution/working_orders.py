@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.orders import OpenOrder, SanitizedOrder
 from backtester.domain.rounding import lots_decimal, ticks_decimal
-from backtester.domain.vocabulary import OrderStatus, Side
+from backtester.domain.vocabulary import SUBMITTED, OrderStatus, Side
 
 
 class OrderRecord:
@@ -17,7 +17,7 @@ class OrderRecord:
 
     def __init__(self, order: SanitizedOrder) -> None:
         self.order = order
-        self.status = OrderStatus.SUBMITTED
+        self.status = SUBMITTED
         self.open_lots = order.qty_lots
 
 
@@ -46,7 +46,7 @@ class WorkingOrders:
         record = self.records.get(order_id)
         if record is None:
             return None
-        before = record.status is OrderStatus.UNTRIGGERED or record.status is OrderStatus.SUBMITTED
+        before = record.status is OrderStatus.UNTRIGGERED or record.status is SUBMITTED
         return record.order, record.open_lots, before and record.order.order_type.is_conditional
 
     def is_used(self, order_id: str) -> bool:

@@ -35,7 +35,7 @@ from backtester.domain.orders import (
 )
 from backtester.domain.run_events import ControlEvent
 from backtester.domain.venue_rules import GENERIC, VenueRules
-from backtester.domain.vocabulary import Market, RejectReason, Side, TimeInForce, TriggerBy
+from backtester.domain.vocabulary import BUY, GTC, LAST, SELL, SPOT, RejectReason, Side, TriggerBy
 from backtester.engine.clock import Clock
 from backtester.engine.topics import T_CONTROL, T_ORDERS_REFUSED, T_ORDERS_SANITIZED, Published, on
 from backtester.risk.amending import Amendments
@@ -156,7 +156,7 @@ class RiskGate:
         if broken is not None:
             return self._refuse(intent, broken)
         held = held_lots(self._account, intent)
-        if spec.market is Market.SPOT:
+        if spec.market is SPOT:
             return self._refuse(intent, Refusal(RejectReason.INVALID, "a spot account has no positions: send an OCO"))
         if spec.option is not None:
             return self._refuse(intent, NO_CONDITIONS)
@@ -212,14 +212,14 @@ class RiskGate:
             return self._refuse(intent, rounded)
         if size is not None:
             rounded = replace(rounded, quote_e8=size.quote_e8, follows_position=size.follows)
-        if intent.tif is not TimeInForce.GTC or not isinstance(intent, MarketOrderIntent):
+        if intent.tif is not GTC or not isinstance(intent, MarketOrderIntent):
             broken = check_life(intent, rules=self._rules.get(intent.symbol, GENERIC), now_ms=self._clock.now_ms)
             if broken is None and spec.option is not None and (rounded.waits or intent.__class__ is OcoOrderIntent):
                 broken = NO_CONDITIONS
             if broken is not None:
                 return self._refuse(intent, broken)
         held = self._account.lots[intent.symbol] if not self._hedge else held_lots(self._account, intent)
-        opposite = held > 0 if intent.side is Side.SELL else held < 0
+        opposite = held > 0 if intent.side is SELL else held < 0
         if intent.reduce_only and not opposite and not rounded.waits:  # what waits may be there before its position
             return self._refuse(intent, Refusal(RejectReason.REDUCE_ONLY, "there is no position that this order would reduce"))
         reduces = intent.reduce_only or (opposite and rounded.qty_lots <= abs(held))
@@ -233,9 +233,9 @@ class RiskGate:
             if self._exposure is not None:
                 self._exposure.has_begun(intent.symbol, None)
             self.reservations.hold(intent.order_id, amount=hold, lots=rounded.qty_lots)
-        if rounded.trigger_by is not TriggerBy.LAST:
+        if rounded.trigger_by is not LAST:
             self._require_prices(intent.symbol, rounded.trigger_by)
-        budget_e8 = hold // FEE_STEP if spec.market is Market.SPOT and intent.side is Side.BUY else 0
+        budget_e8 = hold // FEE_STEP if spec.market is SPOT and intent.side is BUY else 0
         return ((T_ORDERS_SANITIZED, sanitized_order(intent, rounded, now_ms=self._clock.now_ms, budget_e8=budget_e8)),)
 
     def _sized(self, intent: OrderIntent, spec: SymbolSpec) -> Sized | Refusal:
@@ -245,7 +245,7 @@ class RiskGate:
 
     def _require_prices(self, symbol: str, by: TriggerBy) -> None:
         """An order that waits for a price which the run does not have ends the run: the last price would be another order."""
-        if by is not TriggerBy.LAST:
+        if by is not LAST:
             self._trigger_prices(symbol, by)
 
     def _opening(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, *, opening_lots: int) -> int | Refusal:
@@ -260,7 +260,7 @@ class RiskGate:
         halted = self._halting.reason
         if halted is not None:
             return Refusal(halted, self._halting.detail)
-        if spec.market is Market.SPOT and intent.side is Side.SELL and self._borrowing is None:
+        if spec.market is SPOT and intent.side is SELL and self._borrowing is None:
             return Refusal(RejectReason.SHORT_SPOT, "a spot account cannot sell more than it holds")
         mark = self._marks.get(spec.symbol)
         if mark is None:
@@ -275,9 +275,9 @@ class RiskGate:
             broken = self._count_rails(spec, intent.side, rounded, price_e8_=order_e8)
         if broken is not None:
             return broken
-        if rounded.waits and spec.market is not Market.SPOT:
+        if rounded.waits and spec.market is not SPOT:
             return 0  # margin is asked for at the trigger (exchange_semantics.md, section 1.1)
-        if rounded.oco_trigger_ticks and spec.market is Market.SPOT:  # a buy holds what the dearer of the two may cost
+        if rounded.oco_trigger_ticks and spec.market is SPOT:  # a buy holds what the dearer of the two may cost
             is_limit = rounded.oco_price_ticks > 0
             order_e8 = max(rounded.price_ticks, rounded.oco_price_ticks or rounded.oco_trigger_ticks) * spec.tick_e8
         return self._reserve(spec, rounded, opening_lots, order_e8=order_e8, is_limit=is_limit, side=intent.side)
@@ -331,19 +331,19 @@ class RiskGate:
     ) -> int | Refusal:
         """What the order costs (`_cost`), from the cash that is free."""
         if not is_limit and spec.face:
-            if side is Side.SELL:  # coins that a contract is worth are more at a lower price
+            if side is SELL:  # coins that a contract is worth are more at a lower price
                 order_e8 = max(1, order_e8 * PRICE_ONE // (PRICE_ONE + self._limits.market_e8))
-        elif not is_limit and side is Side.BUY:
+        elif not is_limit and side is BUY:
             order_e8 = ceil_div(order_e8 * (PRICE_ONE + self._limits.market_e8), PRICE_ONE)
-        if self._borrowing is not None and side is Side.SELL:
+        if self._borrowing is not None and side is SELL:
             return self._room_for_sale(self._borrowing, spec, rounded.qty_lots, order_e8)
-        if rounded.quote_e8 and side is Side.BUY:
+        if rounded.quote_e8 and side is BUY:
             return self._reserve_value(spec, rounded.quote_e8)
         need = self._cost(spec, side, rounded.qty_lots, opening_lots, order_e8)
         free = self._account.free_cash() - self.reservations.total if self._shared is None else self._free(spec.symbol)
         if need > free:
             return Refusal(RejectReason.INSUFFICIENT, missing_text(spec, need, free))
-        if spec.market is Market.SPOT and side is Side.BUY:
+        if spec.market is SPOT and side is BUY:
             more = 2 * FEE_STEP * min(rounded.qty_lots, _PARTS_MAX) if is_limit else need // 100
             return min(free, need + more)
         return need
@@ -417,11 +417,11 @@ class RiskGate:
         if order.oco_id:  # its limit has just ended: what that held is for this order
             amount = self.reservations.of(order.oco_id)
             self.reservations.release(order.oco_id)
-            if spec.market is Market.SPOT and amount:
+            if spec.market is SPOT and amount:
                 self.reservations.hold(order.order_id, amount=amount, lots=order.qty_lots)
         held = self._account.lots[order.leg]
-        opposite = held > 0 if order.side is Side.SELL else held < 0
-        if order.reduce_only or spec.market is Market.SPOT or (opposite and order.qty_lots <= abs(held)):
+        opposite = held > 0 if order.side is SELL else held < 0
+        if order.reduce_only or spec.market is SPOT or (opposite and order.qty_lots <= abs(held)):
             return True
         opening_lots = order.qty_lots - abs(held) if opposite else order.qty_lots
         rounded = Rounded(order.qty_lots, order.price_ticks, order.trigger_ticks)
@@ -443,7 +443,7 @@ class RiskGate:
             closes = order.reduce_only or self._halting.is_own(order.order_id)
             return closes or self._borrowing.covers(order.symbol, order.side.sign * lots, price_e8)
         held = self._account.lots[order.leg]
-        opposite = held > 0 if order.side is Side.SELL else held < 0
+        opposite = held > 0 if order.side is SELL else held < 0
         opening_lots = max(0, lots - abs(held)) if opposite else lots
         if (order.symbol not in self._limits.margin and spec.option is None) or not opening_lots:
             return True
@@ -463,7 +463,7 @@ class RiskGate:
         closed by a switch, what an entry fills in spite of its cancel is closed as well.
         """
         spent = None
-        if fill.side is Side.BUY and self._specs[fill.symbol].market is Market.SPOT:
+        if fill.side is BUY and self._specs[fill.symbol].market is SPOT:
             spec = self._specs[fill.symbol]
             value = fill.price_ticks * spec.tick_e8 * fill.qty_lots * spec.lot_e8
             spent = (ceil_div(value, FEE_STEP) + (0 if fill.fee_in_base else fill.fee_e8)) * FEE_STEP

@@ -27,7 +27,7 @@ from backtester.domain.money import PRICE_ONE, ceil_div, shown_amount
 from backtester.domain.order_bounds import OrderBounds
 from backtester.domain.rounding import exact_decimal, opening_breach, price_ticks, qty_lots
 from backtester.domain.venue_rules import GENERIC, VenueRules
-from backtester.domain.vocabulary import ExitSize, RejectReason, SelfTrade, Side, TimeInForce, TriggerBy
+from backtester.domain.vocabulary import BUY, GTD, SELL, ExitSize, RejectReason, SelfTrade, Side, TimeInForce, TriggerBy
 
 __all__ = ["Refusal", "Rounded", "SymbolSpecs", "check_collar", "check_life", "check_opening_size", "round_order"]
 
@@ -162,7 +162,7 @@ def _with_prices(
 
 def _with_oco(intent: OcoOrderIntent, spec: SymbolSpec, lots: int) -> Rounded | Refusal:
     """Limit, trigger and the stop's own limit in ticks; the two lie on the sides of the market where an OCO has them."""
-    buys = intent.side is Side.BUY
+    buys = intent.side is BUY
     stop = 0
     try:
         limit = price_ticks(intent.price, spec=spec, side=intent.side)
@@ -186,15 +186,15 @@ def round_exits(intent: PositionExitsIntent, spec: SymbolSpec, *, side: Side) ->
         stop = price_ticks(intent.stop_loss, spec=spec, side=side.opposite) if intent.stop_loss is not None else 0
     except InvalidPriceError as error:
         return Refusal(RejectReason.INVALID, str(error))
-    if target and stop and (target <= stop if side is Side.SELL else target >= stop):
-        order = "stop_loss < take_profit of a long" if side is Side.SELL else "take_profit < stop_loss of a short"
+    if target and stop and (target <= stop if side is SELL else target >= stop):
+        order = "stop_loss < take_profit of a long" if side is SELL else "take_profit < stop_loss of a short"
         return Refusal(RejectReason.INVALID, f"prices must be {order} position")
     return target, stop
 
 
 def _with_exits(intent: MarketOrderIntent | LimitOrderIntent, spec: SymbolSpec, rounded: Rounded) -> Rounded | Refusal:
     """Attached take-profit and stop-loss in ticks, each rounded so that it is reached later."""
-    buys = intent.side is Side.BUY
+    buys = intent.side is BUY
     target = stop = 0
     try:
         if intent.take_profit is not None:
@@ -216,7 +216,7 @@ def _with_trail(intent: TrailingStopIntent, spec: SymbolSpec, lots: int) -> Roun
     """Distance and activation, both rounded so that the stop is reached later."""
     if (intent.distance is None) is (intent.trail_bps is None):
         return Refusal(RejectReason.INVALID, "a trailing stop needs either distance or trail_bps")
-    later = Side.SELL if intent.side is Side.SELL else Side.BUY
+    later = Side.SELL if intent.side is SELL else Side.BUY
     activation = distance = fraction = 0
     try:
         if intent.activation_price is not None:
@@ -240,7 +240,7 @@ def check_life(intent: OrderIntent, *, rules: VenueRules, now_ms: int) -> Refusa
         return Refusal(RejectReason.INVALID, f"post_only rests and {intent.tif.value} does not: choose one")
     if isinstance(intent, OcoOrderIntent) and intent.tif in (TimeInForce.IOC, TimeInForce.FOK):
         return Refusal(RejectReason.INVALID, f"an OCO waits and {intent.tif.value} does not: choose one")
-    if intent.tif is not TimeInForce.GTD:
+    if intent.tif is not GTD:
         return Refusal(RejectReason.INVALID, "good_till_ms needs tif=TimeInForce.GTD") if good_till_ms else None
     if isinstance(intent, MarketOrderIntent):
         return Refusal(RejectReason.INVALID, "a market order has no date: gtd is for orders that wait")
@@ -295,9 +295,9 @@ def check_collar(*, side: Side, price_e8: int, mark_e8: int, collar_e8: int) -> 
 
     Only the aggressive side is bounded: a buy far below or a sell far above the market is a patient order.
     """
-    if side is Side.BUY and price_e8 * PRICE_ONE > mark_e8 * (PRICE_ONE + collar_e8):
+    if side is BUY and price_e8 * PRICE_ONE > mark_e8 * (PRICE_ONE + collar_e8):
         return Refusal(RejectReason.PRICE_BAND, "buy limit is too far above the market")
-    if side is Side.SELL and price_e8 * PRICE_ONE < mark_e8 * (PRICE_ONE - collar_e8):
+    if side is SELL and price_e8 * PRICE_ONE < mark_e8 * (PRICE_ONE - collar_e8):
         return Refusal(RejectReason.PRICE_BAND, "sell limit is too far below the market")
     return None
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from backtester.domain.candle import Candle
 from backtester.domain.money import price_e8
 from backtester.domain.orders import OrderAck, OrderRejected, SanitizedAmend, SanitizedCancel, SanitizedExits
-from backtester.domain.vocabulary import FillNote, Liquidity, OrderStatus, OrderType, RejectReason, TimeInForce
+from backtester.domain.vocabulary import FOK, GTD, MARKET_ORDER, TAKER, FillNote, Liquidity, OrderStatus, RejectReason, TimeInForce
 from backtester.engine.clock import Clock
 from backtester.engine.schedule import Schedule
 from backtester.engine.topics import T_ORDERS_ACK, T_ORDERS_REJECTED, Published, on
@@ -72,7 +72,7 @@ class Arrivals:
         bar = self._bars.bar_from(symbol, now_ms)
         if item.arrived_ms < 0:
             item.arrived_ms = now_ms
-            if order.tif is TimeInForce.GTD and order.good_till_ms <= now_ms:
+            if order.tif is GTD and order.good_till_ms <= now_ms:
                 self._standing.reject(item, RejectReason.GOOD_TILL, "its date had passed before it arrived", reports)
                 return reports
             if order.reduce_only and not item.conditional and self._is_too_large(item, reports):
@@ -83,11 +83,11 @@ class Arrivals:
             if order.oco_trigger_ticks:
                 self._begin_oco(item, bar, reports)
                 return reports
-            if (order.post_only or order.tif is TimeInForce.FOK) and self._ends_at_arrival(item, bar, reports):
+            if (order.post_only or order.tif is FOK) and self._ends_at_arrival(item, bar, reports):
                 return reports
             ack = OrderAck(now_ms, order_id, order.strategy_id, symbol)
             reports.append((T_ORDERS_ACK, ack))
-        if order.order_type is OrderType.MARKET:
+        if order.order_type is MARKET_ORDER:
             self._work_market(item, bar, reports)
         else:
             self._place_limit(item, bar, reports)
@@ -253,7 +253,7 @@ class Arrivals:
             if working.budget_e8 is not None or self._filling.covers is not None:
                 paid_lots = self._filling.affordable(working, lots, ticks, Liquidity.TAKER)
             if paid_lots:
-                self._standing.trade(working, bar, paid_lots, ticks, Liquidity.TAKER, reports, over_share=over, bar_fill=False)
+                self._standing.trade(working, bar, paid_lots, ticks, TAKER, reports, over_share=over, bar_fill=False)
             if paid_lots < lots:
                 self._standing.end(working, RejectReason.INSUFFICIENT, reports)
                 return

@@ -9,7 +9,7 @@ from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import decimal_from_e8, size_from_e8
 from backtester.domain.orders import Fill, SanitizedOrder
-from backtester.domain.vocabulary import Liquidity, Side
+from backtester.domain.vocabulary import BUY, TAKER, Liquidity, Side
 from backtester.engine.clock import Clock
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
@@ -58,7 +58,7 @@ class Filling:
         lots = working.open_lots
         if working.closes_only:
             held = self.lots[working.holding]
-            lots = min(lots, max(0, -held if order.side is Side.BUY else held))
+            lots = min(lots, max(0, -held if order.side is BUY else held))
         if order.reduce_only or (working.conditional and not order.price_ticks):  # never leaves a naked position
             return lots, left is not None and lots > left
         return (lots if left is None else min(lots, left)), False
@@ -92,7 +92,7 @@ class Filling:
             symbol=order.symbol, side=order.side, lots=lots, bar=bar, reference=price, over_share=over_share
         )
         if order.price_ticks:
-            ticks = min(ticks, order.price_ticks) if order.side is Side.BUY else max(ticks, order.price_ticks)
+            ticks = min(ticks, order.price_ticks) if order.side is BUY else max(ticks, order.price_ticks)
         return ticks
 
     def lots_for_value(self, working: WorkingOrder, bar: Candle) -> int:
@@ -114,7 +114,7 @@ class Filling:
         if lots < working.open_lots:
             return False
         ticks = self.taker_ticks(working, bar, lots, over_share=False)
-        return self.affordable(working, lots, ticks, Liquidity.TAKER) == lots
+        return self.affordable(working, lots, ticks, TAKER) == lots
 
     def _cost_e8(self, symbol: str, ticks: int, lots: int, liquidity: Liquidity) -> int:
         """What a spot buy costs in whole 1e-8 quote."""
@@ -150,12 +150,12 @@ class Filling:
         if working.budget_e8 is not None:
             working.budget_e8 -= self._cost_e8(symbol, ticks, lots, liquidity)
         self._liquidity.use(bar, lots)
-        if self._pricing.remembering and liquidity is Liquidity.TAKER:
+        if self._pricing.remembering and liquidity is TAKER:
             self._pricing.tell_traded(symbol=symbol, side=side, lots=lots, bar=bar)
         working.open_lots -= lots
         working.fills += 1
         if self._received is None or symbol not in self._received.symbols:
-            self.lots[working.holding] += lots if side is Side.BUY else -lots
+            self.lots[working.holding] += lots if side is BUY else -lots
         else:
             change_e8 = side.sign * lots * spec.lot_e8 - (fee_e8 if fee_in_base else 0)
             self.lots[symbol] = self._received.hold(symbol, change_e8)

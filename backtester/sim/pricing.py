@@ -11,7 +11,7 @@ from backtester.domain.costs import cost_ratio, fee_ratio, over_share_impact_bps
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import CALCULATION, price_e8, size_from_e8
 from backtester.domain.rounding import fill_price_ticks
-from backtester.domain.vocabulary import Liquidity, Side
+from backtester.domain.vocabulary import TAKER, Liquidity, Side
 from backtester.sim.liquidity import volume_e8
 from backtester.sim.quoted_spread import QuotedSpreads
 from backtester.sim.received_fees import ReceivedFees
@@ -97,7 +97,7 @@ class FillPricing:
         """Fee on the value of a fill, rounded up to 1e-8 of the account's asset; negative for a rebate."""
         spec = self._specs[symbol]
         rates = self._rates.get(symbol) or self._ask_rates(symbol)
-        numerator, denominator = rates[liquidity is Liquidity.TAKER]
+        numerator, denominator = rates[liquidity is TAKER]
         if spec.face:  # exact until the one rounding (exchange_semantics.md, section 3; golden B05)
             return -(-lots * spec.lot_e8 * spec.face * numerator // (ticks * spec.tick_e8 * denominator))
         return -(-ticks * spec.tick_e8 * lots * spec.lot_e8 * numerator // denominator)

@@ -8,7 +8,7 @@ from backtester.domain.instruments import SymbolSpec
 from backtester.domain.intents import trigger_rises
 from backtester.domain.money import PRICE_ONE
 from backtester.domain.orders import SanitizedExits, SanitizedOrder
-from backtester.domain.vocabulary import FillNote, Market, OrderType, Side
+from backtester.domain.vocabulary import BUY, LIMIT_ORDER, MARKET_ORDER, NO_NOTE, SPOT, FillNote, OrderType, Side
 from backtester.sim.trailing import Trail
 
 
@@ -55,30 +55,30 @@ class WorkingOrder:
         self.holding = order.symbol if order.position_side is None else holding_of(order)
         self.symbol_index = symbol_index
         self.open_lots = order.qty_lots
-        pays_whole = spec.market is Market.SPOT and not borrows
-        self.budget_e8 = order.budget_e8 if pays_whole and order.side is Side.BUY else None
+        pays_whole = spec.market is SPOT and not borrows
+        self.budget_e8 = order.budget_e8 if pays_whole and order.side is BUY else None
         self.tick_e8 = spec.tick_e8
         self.beyond_e8 = 0 if touch else spec.tick_e8
         self.limit_e8 = 0
         self.through_price = self.trigger_price = 0.0
         self.trail: Trail | None = None
         self.conditional = self.rises = False
-        if order.order_type is not OrderType.MARKET:
+        if order.order_type is not MARKET_ORDER:
             self._price(order)
-        if order.order_type is not OrderType.MARKET and order.order_type is not OrderType.LIMIT:
+        if order.order_type is not MARKET_ORDER and order.order_type is not LIMIT_ORDER:
             self.conditional = True
             self.rises = trigger_rises(order.order_type, order.side)
             self.trail = Trail(order, tick_e8=spec.tick_e8) if order.order_type is OrderType.TRAILING_STOP else None
         self.waiting = False
         self.counterpart: WorkingOrder | None = None
-        self.closes_only = order.reduce_only or (pays_whole and order.side is Side.SELL)
+        self.closes_only = order.reduce_only or (pays_whole and order.side is SELL)
         self.arrived_ms = -1
         self.meets_from_ms = -1
         self.resting = False
         self.bars_worked = 0
         self.fills = 0
         self.sequence = 0
-        self.note = FillNote.NONE
+        self.note: FillNote = NO_NOTE
 
     def amend(self, order: SanitizedOrder) -> None:
         """The order has the values of `order` from now on; what is filled of it stays filled."""
