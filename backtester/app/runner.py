@@ -13,6 +13,7 @@ import msgspec
 
 from backtester import __version__
 from backtester.app.currency import currency_record
+from backtester.app.garbage import rarely_collected
 from backtester.app.kill_file import KillFile
 from backtester.app.logging import RunLog
 from backtester.app.market_data import MarketData, open_market_data
@@ -73,7 +74,7 @@ def execute(
         import pyarrow.parquet  # noqa: F401 - starting a library is not the run's time
     code = running_code()  # nor is asking git
     started_s = perf_counter()
-    with StopSignals() as signals:
+    with StopSignals() as signals, rarely_collected():
         market = market_data or open_market_data(resolved.config, resolved.refs)
         planned = plan_run(resolved, specs=specs, models=models, market=market)
         gaps = market.gaps(start_ms=planned.plan.feed_start_ms, end_ms=planned.plan.end_ms)

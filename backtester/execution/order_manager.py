@@ -56,7 +56,7 @@ class OrderManager:
             self._ask(request)
             return
         self.sent_count += 1
-        self._records[request.order_id] = OrderRecord(request)
+        self._records[request.order_id] = OrderRecord(request, request.qty_lots)
         if not is_engine_id(request.order_id, request.strategy_id):
             self._working.chosen_ids.add(request.order_id)
         self._gateway.send(request)
@@ -78,7 +78,7 @@ class OrderManager:
 
     def on_attached(self, attached: OrderAttached) -> None:
         """An order that the venue made of a fill is known, and waits."""
-        record = OrderRecord(attached.order)
+        record = OrderRecord(attached.order, attached.order.qty_lots)
         record.status = next_status(record.status, OrderStatus.UNTRIGGERED, order_id=attached.order.order_id)
         self._records[attached.order.order_id] = record
         self._working.chosen_ids.add(attached.order.order_id)
@@ -93,7 +93,7 @@ class OrderManager:
 
     def on_liquidation(self, liquidation: LiquidationOrder) -> None:
         """An order that the venue made of a position short of margin is known, and live."""
-        record = OrderRecord(liquidation.order)
+        record = OrderRecord(liquidation.order, liquidation.order.qty_lots)
         record.status = next_status(record.status, LIVE, order_id=liquidation.order.order_id)
         self._records[liquidation.order.order_id] = record
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import msgspec
+
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.orders import OpenOrder, SanitizedOrder
 from backtester.domain.rounding import lots_decimal, ticks_decimal
 from backtester.domain.vocabulary import SUBMITTED, OrderStatus, Side
 
 
-class OrderRecord:
+class OrderRecord(msgspec.Struct, eq=False):
     """One order and where it stands in its life cycle."""
 
-    __slots__ = ("open_lots", "order", "status")
-
-    def __init__(self, order: SanitizedOrder) -> None:
-        self.order = order
-        self.status = SUBMITTED
-        self.open_lots = order.qty_lots
+    order: SanitizedOrder
+    open_lots: int
+    status: OrderStatus = SUBMITTED
 
 
 class WorkingOrders:

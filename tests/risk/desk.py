@@ -76,7 +76,7 @@ class Desk:
             else:
                 assert topic is T_ORDERS_SANITIZED
                 if isinstance(message, SanitizedOrder):
-                    self.orders.records[message.order_id] = OrderRecord(message)
+                    self.orders.records[message.order_id] = OrderRecord(message, message.qty_lots)
                     self.orders.chosen_ids.add(message.order_id)
                 outcomes.append("ok")
             self.last = message
