@@ -281,6 +281,8 @@ def _check_bounds(rounded: Rounded, *, spec: SymbolSpec, bounds: OrderBounds, si
     limit_e8 = rounded.price_ticks * spec.tick_e8
     if not limit_e8 and bounds.max_market_e8 is not None and rounded.qty_lots * spec.lot_e8 > bounds.max_market_e8:
         return Refusal(RejectReason.MAX_QTY, f"quantity above the maximum of {spec.max_market_qty} for market orders")
+    if not limit_e8 and not rounded.trigger_ticks:
+        return None
     ticks = (rounded.price_ticks, rounded.trigger_ticks, rounded.oco_trigger_ticks, rounded.oco_price_ticks)
     if not all(bounds.is_in_range(one * spec.tick_e8) for one in ticks if one):
         low, high = spec.min_price or 0, spec.max_price if spec.max_price is not None else "any"
