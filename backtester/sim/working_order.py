@@ -8,7 +8,7 @@ from backtester.domain.instruments import SymbolSpec
 from backtester.domain.intents import trigger_rises
 from backtester.domain.money import PRICE_ONE
 from backtester.domain.orders import SanitizedExits, SanitizedOrder
-from backtester.domain.vocabulary import BUY, LIMIT_ORDER, MARKET_ORDER, NO_NOTE, SPOT, FillNote, OrderType, Side
+from backtester.domain.vocabulary import BUY, LIMIT_ORDER, MARKET_ORDER, NO_NOTE, SELL, SPOT, FillNote, OrderType, Side
 from backtester.sim.trailing import Trail
 
 
