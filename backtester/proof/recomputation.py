@@ -129,7 +129,7 @@ class _Reading:
         if event.topic == "fills":
             self.fills.append(fields)
             account.fill(fields)
-            self._changed(fields, at_close=bool(fields["bar_fill"]))
+            self._changed(fields, at_close=bool(fields["bar_fill"]) or fields["reason"] == "END")
         elif event.topic == "deliveries" and "fill_id" in fields:
             self.fills.append(fields | _DELIVERED)
             account.fill(self.fills[-1])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import backtester
-from backtester import Candle, MarketOrderIntent, Side, Strategy, SymbolSpec
+from backtester import Candle, LimitOrderIntent, MarketOrderIntent, Side, Strategy, SymbolSpec
 from backtester.app.explain import explain
 from backtester.app.run_trades import run_trades
 from backtester.audit.run_store import RunDir
@@ -44,10 +44,10 @@ class Turns(Strategy):
 
 
 def spec(symbol: str) -> SymbolSpec:
-    market = Market(symbol.partition(":")[0].partition(".")[2])
+    market, name = Market(symbol.partition(":")[0].partition(".")[2]), symbol.partition(":")[2]
     step = Decimal(1) if market is Market.INVERSE else Decimal("0.001")
     return SymbolSpec(
-        symbol=symbol, exchange="bybit", market=market, base="BTC", quote="USD" if market is Market.INVERSE else "USDT",
+        symbol=symbol, exchange="bybit", market=market, base=name[:3], quote=name[3:],
         tick_size=Decimal("0.01"), lot_size=step, min_qty=step,
     )  # fmt: skip
 
@@ -157,6 +157,54 @@ def test_a_spot_symbol_gives_its_price_and_takes_no_order(tmp_path: Path) -> Non
     assert recompute(result.path).differences == ()
     assert explain(result.path).asset == "BTC"  # no wallet holds the currency
     assert any("for its price only" in one.rule for one in result.manifest.assumptions)
+
+
+COINS = ("bybit.inverse:ETHUSD", "bybit.spot:ETHBTC", "bybit.linear:ETHUSDC")
+
+
+@pytest.mark.parametrize(
+    ("symbols", "currency", "peg", "leverage"),
+    [
+        ((LINEAR, INVERSE), "USDT", [], 20),
+        ((INVERSE, COINS[0]), "USD", [], 3),
+        ((INVERSE, *COINS[:2]), "ETH", [], 1),
+        ((LINEAR, COINS[2], INVERSE), "USDC", ["USDT=USDC"], 1),
+        ((INVERSE,), "USD", [], 1),
+    ],
+)
+def test_whatever_is_traded_the_proof_and_the_explanation_agree(
+    tmp_path: Path, symbols: tuple[str, ...], currency: str, peg: list[str], leverage: int
+) -> None:
+    class Anything(Strategy):
+        def on_candle(self, candle: Candle) -> MarketOrderIntent | LimitOrderIntent | None:
+            stream = self.ctx.rng("orders")
+            if stream.random() < 0.7 or "spot" in candle.symbol:
+                return None
+            side = Side.BUY if stream.random() < 0.5 else Side.SELL
+            size = Decimal(stream.randint(1, 300)) / (1 if "inverse" in candle.symbol else 300)
+            if stream.random() < 0.6:
+                return MarketOrderIntent(symbol=candle.symbol, side=side, qty=size.quantize(Decimal("0.001")))
+            price = round(candle.close * (0.999 if side is Side.BUY else 1.001), 2)
+            return LimitOrderIntent(symbol=candle.symbol, side=side, qty=size.quantize(Decimal("0.001")), price=price)
+
+    settings: dict[str, Any] = {
+        "account.currency": currency, "account.peg": peg, "account.leverage": leverage, "account.snapshot_every": "20m",
+        "account.balances": {asset: "3" if asset in ("BTC", "ETH") else "900" for asset in assets(symbols)},
+        "sim.participation_bps": 0, "end.close": True, "risk.max_drawdown": "0.3", "risk.max_drawdown_action": "flatten", "risk.max_total_exposure": "8",
+    }  # fmt: skip
+    result = backtester.run(
+        Anything, symbols=list(symbols), data={symbol: frame_of(make_bars(5 + n, 300)) for n, symbol in enumerate(symbols)},
+        timeframe="5m", specs=[spec(symbol) for symbol in symbols], settings=settings, output=tmp_path, run_id="one",
+    )  # fmt: skip
+    assert result.path is not None
+    assert result.summary["fills"] >= 10
+    assert recompute(result.path).differences == ()
+    assert explain(result.path).problems == ()
+
+
+def assets(symbols: tuple[str, ...]) -> set[str]:
+    """What the symbols settle in."""
+    return {spec(symbol).money_asset for symbol in symbols if "spot" not in symbol}
 
 
 def test_spot_symbols_of_several_quotes_stay_an_error(tmp_path: Path) -> None:

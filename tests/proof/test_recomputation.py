@@ -84,6 +84,22 @@ def test_stops_that_follow_an_entry_in_coins_agree(tmp_path):
     assert any("order_type" in sentence for sentence in said)
 
 
+class Holds(Strategy):
+    """Long from the first candle on."""
+
+    def on_candle(self, candle: Candle):
+        return None if self.ctx.position(candle.symbol) else MarketOrderIntent(symbol=candle.symbol, side=Side.BUY, qty="0.1")
+
+
+def test_positions_that_are_closed_because_the_data_ends_agree(tmp_path):
+    run = backtester.run(
+        Holds, symbols=["BTCUSDT"], market="linear", timeframe="1h", output=tmp_path,
+        settings={"data.sample_days": "4", "end.close": "true"},
+    )  # fmt: skip
+    assert run.fills["reason"].to_list()[-1] == "END"
+    assert recompute(run.path).differences == ()
+
+
 @needs_shared
 def test_a_run_with_funding_agrees(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
