@@ -84,10 +84,12 @@ class AccountInfo:
         return self._books.position(symbol, side)
 
     def balance(self, asset: str) -> Decimal:
-        """What is held of an asset: the cash in quote, or all of a coin on spot. Raises StrategyError for any other asset."""
+        """What is held of an asset: the cash in it, or all of a coin on spot. Raises StrategyError for any other asset."""
         amount = self._books.balance(asset)
         if amount is None:
-            raise StrategyError(f"this run holds no {asset!r}: its assets are the quote asset and the coins of its spot symbols")
+            raise StrategyError(
+                f"this run holds no {asset!r}: its assets are those that it settles in and the coins of its spot symbols"
+            )
         return amount
 
     def snapshot(self) -> AccountSnapshot:
