@@ -62,5 +62,6 @@ PLAUSIBLE = {
     "too-few-trades",
     "sharpe-too-good",
     "large-share-of-volume",
+    "profit-rests-on-ambiguous-bars",
 }
 """Warnings that a day of trading deserve, however honest."""
