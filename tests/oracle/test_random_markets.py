@@ -21,7 +21,8 @@ def test_linear_fills_fees_positions_and_equity_are_those_of_the_oracle(data: st
     bars = data.draw(markets(SYMBOLS, BARS))
     rules = data.draw(rule_sets())
     script = data.draw(scripts(SYMBOLS, BARS * 60_000 // rules.signal_ms))
-    compare(bars, script, rules)
+    result, expected = compare(bars, script, rules)
+    assert len(result.fills) == len(expected.fills)
 
 
 @search(60)
@@ -30,7 +31,8 @@ def test_inverse_fills_fees_positions_and_equity_are_those_of_the_oracle(data: s
     bars = data.draw(markets(SYMBOLS, BARS))
     rules = replace(data.draw(rule_sets()), inverse=True)
     script = data.draw(scripts(SYMBOLS, BARS * 60_000 // rules.signal_ms))
-    compare(bars, script, rules)
+    result, expected = compare(bars, script, rules)
+    assert len(result.fills) == len(expected.fills)
 
 
 @search(60)
@@ -39,7 +41,8 @@ def test_spot_fills_fees_balances_and_equity_are_those_of_the_oracle(data: st.Da
     bars = data.draw(markets(SYMBOLS, BARS))
     rules = data.draw(rule_sets(spot=True))
     script = data.draw(scripts(SYMBOLS, BARS * 60_000 // rules.signal_ms, spot=True))
-    compare(bars, script, rules)
+    result, expected = compare(bars, script, rules)
+    assert len(result.fills) == len(expected.fills)
 
 
 @search(60)
@@ -50,4 +53,5 @@ def test_spot_fees_in_the_coin_received_are_those_of_the_oracle(data: st.DataObj
     rates = {"maker_bps": maker_bps, "taker_bps": data.draw(st.sampled_from((Decimal(10), Decimal("7.7"))))}
     rules = replace(data.draw(rule_sets(spot=True)), received=True, **rates)
     script = data.draw(scripts(SYMBOLS, BARS * 60_000 // rules.signal_ms, spot=True))
-    compare(bars, script, rules)
+    result, expected = compare(bars, script, rules)
+    assert len(result.fills) == len(expected.fills)
