@@ -22,7 +22,8 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     is amended to what is filled already: REJECTED (the request, and the order stands) or CANCELED (the order).
     `rejects_larger_reduce_only`: a reduce-only order larger than the position is rejected; elsewhere it is cut to the position.
     `close_on_trigger`: conditional orders may close the whole position. `stp` is what happens to an order that would trade with
-    another of its account, where the order does not say. `triggers` are the prices that an order can wait for, the venue's own
+    another of its account, where the order does not say. `codes_low` are the words of venues that have two for a reason, one for each
+    end: for a price too low (a sale below the band) and for a trigger on the wrong side that waits for a fall. `triggers` are the prices that an order can wait for, the venue's own
     choice first; empty where no order can wait.
     """
 
@@ -39,12 +40,14 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     stp: SelfTrade = SelfTrade.CANCEL_TAKER
     triggers: tuple[TriggerBy, ...] = (TriggerBy.LAST, TriggerBy.MARK, TriggerBy.INDEX)
     codes: Mapping[str, str] = {}
+    codes_low: Mapping[str, str] = {}
     words: Mapping[str, str] = {}
     source: str = ""
 
-    def code_of(self, reason: RejectReason) -> str:
-        """The venue's own code of a reason; empty where it has none or none is known."""
-        return self.codes.get(reason.value, "")
+    def code_of(self, reason: RejectReason, *, is_low: bool = False) -> str:
+        """The venue's own code of a reason; empty where it has none or none is known. `is_low`: of the two in `codes_low`, that one."""
+        code = self.codes.get(reason.value, "")
+        return self.codes_low.get(reason.value, code) if is_low else code
 
     def word_of(self, status: OrderStatus, *, is_partly_filled: bool = False) -> str:
         """The venue's own word for a state (exchange_semantics.md, section 1.3); empty where none is known.

@@ -407,7 +407,7 @@ class RiskGate:
             symbol=intent.symbol,
             reason=refusal.reason,
             detail=refusal.detail,
-            code=self._rules.get(intent.symbol, GENERIC).code_of(refusal.reason),
+            code=self._rules.get(intent.symbol, GENERIC).code_of(refusal.reason, is_low=refusal.is_low),
         )
         return (on(T_ORDERS_REFUSED, message),)
 

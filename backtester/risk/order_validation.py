@@ -33,10 +33,11 @@ __all__ = ["Refusal", "Rounded", "SymbolSpecs", "check_collar", "check_life", "c
 
 
 class Refusal(NamedTuple):
-    """Why an order may not pass: a code for machines, words for people."""
+    """Why an order may not pass: a code for machines, words for people; `is_low` of a price that is too low, not too high."""
 
     reason: RejectReason
     detail: str
+    is_low: bool = False
 
 
 class Rounded(msgspec.Struct, frozen=True, gc=False):
@@ -286,9 +287,10 @@ def _check_bounds(rounded: Rounded, *, spec: SymbolSpec, bounds: OrderBounds, si
     ticks = (rounded.price_ticks, rounded.trigger_ticks, rounded.oco_trigger_ticks, rounded.oco_price_ticks)
     if not all(bounds.is_in_range(one * spec.tick_e8) for one in ticks if one):
         low, high = spec.min_price or 0, spec.max_price if spec.max_price is not None else "any"
-        return Refusal(RejectReason.PRICE_RANGE, f"{spec.symbol} takes prices from {low} to {high}")
+        is_low = any(0 < one * spec.tick_e8 < (bounds.min_price_e8 or 0) for one in ticks)
+        return Refusal(RejectReason.PRICE_RANGE, f"{spec.symbol} takes prices from {low} to {high}", is_low)
     if limit_e8 and not rounded.waits and not bounds.is_in_band(side, limit_e8, reference_e8=mark_e8):
-        return Refusal(RejectReason.PRICE_BAND, f"{side.value} limit is outside the venue's band around the last price")
+        return Refusal(RejectReason.PRICE_BAND, f"{side.value} limit is outside the venue's band around the last price", side is SELL)
     return None
 
 
@@ -300,7 +302,7 @@ def check_collar(*, side: Side, price_e8: int, mark_e8: int, collar_e8: int) -> 
     if side is BUY and price_e8 * PRICE_ONE > mark_e8 * (PRICE_ONE + collar_e8):
         return Refusal(RejectReason.PRICE_BAND, "buy limit is too far above the market")
     if side is SELL and price_e8 * PRICE_ONE < mark_e8 * (PRICE_ONE - collar_e8):
-        return Refusal(RejectReason.PRICE_BAND, "sell limit is too far below the market")
+        return Refusal(RejectReason.PRICE_BAND, "sell limit is too far below the market", is_low=True)
     return None
 
 

@@ -16,6 +16,8 @@ from backtester.engine.topics import T_ORDERS_REJECTED, Published, on
 from backtester.sim.standing_orders import StandingOrders
 from backtester.sim.working_order import WorkingOrder, holding_of
 
+BEYOND = "the market is beyond the trigger already"
+
 PlaceLimit = Callable[[WorkingOrder, Candle | None, list[Published]], None]
 """Takes what a limit crosses now, and has the rest stand."""
 
@@ -80,7 +82,7 @@ class Amending:
             keeps = rules.amend_keeps_place or working.waiting or open_lots == working.open_lots
         else:
             if amend.trigger_ticks and self._is_beyond(working, changed, bar):
-                self.reject(amend, RejectReason.TRIGGER_SIDE, "the market is beyond the trigger already", reports)
+                self.reject(amend, RejectReason.TRIGGER_SIDE, BEYOND, reports, is_low=not working.rises)
                 return reports
             held = self._may_amend(changed, open_lots, waits=working.waiting)
             if held is None:
@@ -110,15 +112,23 @@ class Amending:
         price = self._standing.triggers.market_of(exits, self._price_now(symbol, bar), now_ms)
         tick_e8 = self._standing.tick_e8(symbol)
         if price is None or not _is_between(price_e8(price), exits, tick_e8):
-            self.reject(exits, RejectReason.TRIGGER_SIDE, "the market is beyond the trigger already", reports)
+            self.reject(exits, RejectReason.TRIGGER_SIDE, BEYOND, reports)
             return reports
         fresh = bar is None or bar.start_ms >= now_ms
         from_ms = {"sl": now_ms, "tp": now_ms} if fresh or bar is None else {"sl": bar.start_ms, "tp": bar.end_ms}
         self._standing.exits.replace_pair(exits, from_ms, reports)
         return reports
 
-    def reject(self, amend: SanitizedAmend | SanitizedExits, reason: RejectReason, detail: str, reports: list[Published]) -> None:
-        """The request is rejected; the order, where there is one, stands as it did."""
+    def reject(
+        self,
+        amend: SanitizedAmend | SanitizedExits,
+        reason: RejectReason,
+        detail: str,
+        reports: list[Published],
+        *,
+        is_low: bool = False,
+    ) -> None:
+        """The request is rejected; the order, where there is one, stands as it did. `is_low`: see `VenueRules.code_of`."""
         rejected = OrderRejected(
             time_ms=self._clock.now_ms,
             order_id=amend.order_id,
@@ -126,7 +136,7 @@ class Amending:
             symbol=amend.symbol,
             reason=reason,
             detail=detail,
-            code=self._standing.code_of(amend.symbol, reason),
+            code=self._standing.code_of(amend.symbol, reason, is_low=is_low),
             is_amend=True,
         )
         reports.append(on(T_ORDERS_REJECTED, rejected))

@@ -60,9 +60,9 @@ class StandingOrders:
         """How the symbol's venue treats orders."""
         return self._rules.get(symbol, GENERIC)
 
-    def code_of(self, symbol: str, reason: RejectReason) -> str:
-        """The venue's own word for a reason."""
-        return self.rules_of(symbol).code_of(reason)
+    def code_of(self, symbol: str, reason: RejectReason, *, is_low: bool = False) -> str:
+        """The venue's own word for a reason; `is_low` as in `VenueRules.code_of`."""
+        return self.rules_of(symbol).code_of(reason, is_low=is_low)
 
     def tick_e8(self, symbol: str) -> int:
         """The price of one tick, in 1e-8."""
@@ -118,7 +118,7 @@ class StandingOrders:
             self.end_counterpart(working, reports)
         symbol, holding = working.order.symbol, working.holding
         self.exits.after_trade(holding, reports)
-        if not filling.lots[holding]:
+        if 0 <= filling.lots[holding] * working.order.side.sign < lots:  # what was held is gone, or turned
             for other in (*self.resting[symbol], *self.triggers.waiting(symbol)):
                 if other.holding == holding:
                     self.end_if_pointless(other, reports)
@@ -193,7 +193,7 @@ class StandingOrders:
     def reject(self, working: WorkingOrder, reason: RejectReason, detail: str, reports: list[Published]) -> None:
         """The order never was one."""
         order = working.order
-        code = self.code_of(order.symbol, reason)
+        code = self.code_of(order.symbol, reason, is_low=working.conditional and not working.rises)
         rejected = OrderRejected(self._clock.now_ms, order.order_id, order.strategy_id, order.symbol, reason, detail, code=code)
         reports.append(on(T_ORDERS_REJECTED, rejected))
         self.forget(working)

@@ -62,8 +62,8 @@ def test_every_promised_instrument_is_shipped_with_source_and_date(exchange: str
         ("binance", "linear", "ETH", "0.01", "0.001", "0.001", "10000", "20", None),
         ("binance", "linear", "SOL", "0.01", "0.01", "0.01", None, "5", None),
         ("bybit", "spot", "BTC", "0.1", "0.000001", "0.000011", "83", "5", "8000000"),
-        ("bybit", "linear", "BTC", "0.1", "0.001", "0.001", "1190", "100", None),
-        ("bybit", "linear", "ETH", "0.01", "0.01", "0.01", "7240", "20", None),
+        ("bybit", "linear", "BTC", "0.1", "0.001", "0.001", "1190", "5", None),
+        ("bybit", "linear", "ETH", "0.01", "0.01", "0.01", "7240", "5", None),
         ("bybit", "spot", "DOGE", "0.00001", "0.1", "3", None, "5", None),
     ],
 )

@@ -67,6 +67,40 @@ def test_a_reason_has_the_code_that_the_venue_gives_it(name: str, reason: str, c
     assert code.removesuffix(".").rpartition(" ")[2] in codes if codes else not code
 
 
+@pytest.mark.parametrize(("name", "reason", "codes"), table(), ids=lambda value: value if isinstance(value, str) else "")
+def test_a_code_for_what_is_too_low_is_another_one_of_the_venue(name: str, reason: str, codes: set[str]) -> None:
+    (rules,) = [rules for rules in venue_table().values() if rules.name == name]
+    low = rules.code_of(RejectReason[reason], is_low=True)
+    assert low == rules.codes_low.get(reason, rules.code_of(RejectReason[reason]))
+    assert reason not in rules.codes_low or (low in codes and low != rules.code_of(RejectReason[reason]))
+
+
+@pytest.mark.parametrize(
+    ("market", "order", "code"),
+    [
+        ("linear", "sell 1 stop 101", "110093"),
+        ("linear", "buy 1 stop 99", "110092"),
+        ("linear", "sell 1 target 99", "110092"),
+        ("linear", "buy 1 target 101", "110093"),
+    ],
+)
+def test_a_trigger_on_the_wrong_side_has_the_code_of_what_it_waits_for(market: str, order: str, code: str) -> None:
+    run = small_run(flat("00:00", 3), f"00:01 a {order}", venue=venue_rules("bybit", market))
+    assert [message.code for _, _, topic, message in run.entries if topic == "orders.rejected"] == [code]
+
+
+@pytest.mark.parametrize(("exchange", "buys", "sells"), [("binance", "-4016", "-4024")])
+def test_golden_g10_a_price_outside_the_band_has_the_code_of_its_side(exchange: str, buys: str, sells: str) -> None:
+    run = small_run(
+        flat("00:00", 3),
+        "00:01 a buy 1 at 106\n00:01 b sell 1 at 94",
+        venue=venue_rules(exchange, "linear"),
+        risk={"price_collar_bps": Decimal(500)},
+    )
+    refused = [message for _, _, topic, message in run.entries if topic == "orders.refused"]
+    assert [(message.reason.value, message.code) for message in refused] == [("PRICE_BAND", buys), ("PRICE_BAND", sells)]
+
+
 def test_every_code_stands_for_a_reason_of_ours() -> None:
     for rules in venue_table().values():
         assert set(rules.codes) <= set(RejectReason.__members__)

@@ -415,7 +415,8 @@ class NaiveMatcher:
         if (order.take_profit, order.stop_loss) != (None, None):
             protect(self, order, bar, lots)
         end_other(self, order)
-        if not self.held[order.symbol]:
+        before, after = self.held[order.symbol] - sign * lots, self.held[order.symbol]
+        if not after or before * after < 0:
             for other in [*self.resting, *self.waiting]:
                 if other.symbol == order.symbol:
                     self.end_if_pointless(other)

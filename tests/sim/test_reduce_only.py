@@ -111,7 +111,7 @@ def test_a_position_that_has_turned_is_not_enlarged_by_the_old_target() -> None:
     assert run.told()[1:] == expect(
         """
         00:03 turn sell 2 @ 100 taker
-        00:05 target ends REDUCE_ONLY 1
+        00:03 target ends REDUCE_ONLY 1
         """
     )
     assert run.engine.account.books.lots["AAAUSDT"] == -1000
@@ -161,3 +161,31 @@ def test_one_that_waits_is_cut_at_its_trigger_even_there() -> None:
     rules = replace(GENERIC, rejects_larger_reduce_only=True)
     run = small_run(JUMP, "00:01 in sell 0.3\n00:01 out buy 1.0 stop 50500 reduce", venue=rules)
     assert run.told()[1:] == expect("00:03 out buy 0.3 @ 51000 taker bar\n00:03 out ends REDUCE_ONLY 0.7")
+
+
+def test_one_that_waits_or_rests_ends_where_the_position_turns_without_ever_being_flat() -> None:
+    orders = """
+        00:01 in buy 1
+        00:02 stop sell 1 stop 90 reduce
+        00:02 rest sell 1 at 110 reduce
+        00:03 turn sell 3
+    """
+    run = small_run(QUIET, orders)
+    assert run.told()[:5] == expect(
+        """
+        00:01 in buy 1 @ 100 taker
+        00:03 turn sell 3 @ 100 taker
+        00:03 rest ends REDUCE_ONLY 1
+        00:03 stop ends REDUCE_ONLY 1
+        """
+    )
+
+
+def test_what_protects_the_other_side_of_a_turned_position_stands() -> None:
+    orders = """
+        00:01 in sell 1
+        00:02 stop buy 1 stop 110 reduce
+        00:03 more sell 1
+        00:04 less buy 0.5
+    """
+    assert not [line for line in small_run(QUIET, orders).told() if "REDUCE_ONLY" in line]
