@@ -290,7 +290,9 @@ def _check_bounds(rounded: Rounded, *, spec: SymbolSpec, bounds: OrderBounds, si
         is_low = any(0 < one * spec.tick_e8 < (bounds.min_price_e8 or 0) for one in ticks)
         return Refusal(RejectReason.PRICE_RANGE, f"{spec.symbol} takes prices from {low} to {high}", is_low)
     if limit_e8 and not rounded.waits and not bounds.is_in_band(side, limit_e8, reference_e8=mark_e8):
-        return Refusal(RejectReason.PRICE_BAND, f"{side.value} limit is outside the venue's band around the last price", side is SELL)
+        return Refusal(
+            RejectReason.PRICE_BAND, f"{side.value} limit is outside the venue's band around the last price", side is SELL
+        )
     return None
 
 
