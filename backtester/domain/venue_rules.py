@@ -45,7 +45,7 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     source: str = ""
 
     def code_of(self, reason: RejectReason, *, is_low: bool = False) -> str:
-        """The venue's own code of a reason; empty where it has none or none is known. `is_low`: of the two in `codes_low`, that one."""
+        """The venue's own code of a reason; empty where it has none or none is known. With `is_low` that of `codes_low`, if any."""
         code = self.codes.get(reason.value, "")
         return self.codes_low.get(reason.value, code) if is_low else code
 
