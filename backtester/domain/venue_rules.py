@@ -22,9 +22,9 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     is amended to what is filled already: REJECTED (the request, and the order stands) or CANCELED (the order).
     `rejects_larger_reduce_only`: a reduce-only order larger than the position is rejected; elsewhere it is cut to the position.
     `close_on_trigger`: conditional orders may close the whole position. `stp` is what happens to an order that would trade with
-    another of its account, where the order does not say. `codes_low` are the words of venues that have two for a reason, one for each
-    end: for a price too low (a sale below the band) and for a trigger on the wrong side that waits for a fall. `triggers` are the prices that an order can wait for, the venue's own
-    choice first; empty where no order can wait.
+    another of its account, where the order does not say. `triggers` are the prices that an order can wait for, the venue's own
+    choice first; empty where no order can wait. `codes_low` are the codes of venues that have two for a reason: for a price that
+    is too low (a sale below the band), and for a trigger on the wrong side that waits for a fall.
     """
 
     name: str
