@@ -7,22 +7,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
+from backtester.app.funding_holes import LONGEST_MS, Span, StoredSettlement, with_holes
 from backtester.app.market_data import SymbolRef
 from backtester.config.run_config import RunConfig
 from backtester.data.catalog import Catalog
 from backtester.data.event_merge import EventMerge, Selection
 from backtester.data.file_parts import numbers_of
 from backtester.data.series import Series, series_of
-from backtester.domain.errors import DataUnavailableError
-from backtester.domain.funding import ASSUMED_FRAC_PER_8H, nominal_time_ms
+from backtester.domain.funding import nominal_time_ms
 from backtester.domain.future_names import delivers_ms
 from backtester.domain.money import price_e8
 from backtester.domain.settlement import Settlement
-from backtester.domain.timeframe import HOUR_MS, iso_text
+from backtester.domain.timeframe import DAY_MS, HOUR_MS, iso_text
 from backtester.domain.vocabulary import Market
-
-LONGEST_MS = 8 * HOUR_MS
-"""Venues settle every 8 hours or more often (exchange_semantics.md, section 4.3); a longer wait is a hole."""
 
 
 class Funding(NamedTuple):
@@ -52,8 +49,10 @@ def stored_funding(config: RunConfig, refs: Sequence[SymbolRef], *, start_ms: in
         if not any(catalog.partitions(ref.name)) or series not in {stored.series for stored in catalog.all_series(ref.name)}:
             notes.append(f"{ref.key}: funding not charged, no series is stored")
             continue
-        charge = config.sim.funding_hole == "charge"
-        found = list(_with_holes(_rows(catalog, ref, start_ms, end_ms), ref, charge=charge))
+        stored = next(one for one in catalog.all_series(ref.name) if one.series == series)
+        rows = _rows(catalog, ref, start_ms, end_ms)
+        span = Span(start_ms, end_ms, has_before=stored.first_ms <= start_ms, has_after=stored.last_ms > end_ms)
+        found = list(with_holes(rows, ref, span, charge=config.sim.funding_hole == "charge"))
         assumed = sum(one.is_assumed for one in found)
         settlements += found
         notes.append(
@@ -73,17 +72,18 @@ def _series(ref: SymbolRef, *, kind: str, timeframe: str | None = None) -> Serie
     )
 
 
-def _rows(catalog: Catalog, ref: SymbolRef, start_ms: int, end_ms: int) -> Iterator[Settlement]:
-    """The stored settlements, each with the open of the mark bar that begins then, where one is stored."""
-    funding = Selection(_series(ref, kind="funding"), ("time_ms", "rate", "mark_price"))
+def _rows(catalog: Catalog, ref: SymbolRef, start_ms: int, end_ms: int) -> list[StoredSettlement]:
+    """The stored settlements of the range and of a day around it, each with the open of the mark bar that begins then, if any."""
+    funding = Selection(_series(ref, kind="funding"), ("time_ms", "rate", "mark_price", "interval_hours"))
+    found = []
     marks = _marks(catalog, ref, start_ms, end_ms)
-    # A stamp some milliseconds late may lie behind the end of the range while its settlement lies in it.
-    merge = EventMerge([funding], catalog.read_tables, start_us=(start_ms - 60_000) * 1000, end_us=(end_ms + 60_000) * 1000)
-    for _, _, (stamp_ms, rate, mark) in merge.rows():
+    merge = EventMerge([funding], catalog.read_tables, start_us=(start_ms - DAY_MS) * 1000, end_us=(end_ms + DAY_MS) * 1000)
+    for _, _, (stamp_ms, rate, mark, hours) in merge.rows():
         time_ms = nominal_time_ms(stamp_ms)
-        if start_ms < time_ms <= end_ms:
-            price = marks.get(time_ms, mark)
-            yield Settlement(time_ms, ref.key, Decimal(repr(rate)), None if price is None else price_e8(price))
+        price = marks.get(time_ms, mark)
+        settlement = Settlement(time_ms, ref.key, Decimal(repr(rate)), None if price is None else price_e8(price))
+        found.append(StoredSettlement(settlement, round(hours * HOUR_MS) if hours else None))
+    return found
 
 
 def _marks(catalog: Catalog, ref: SymbolRef, start_ms: int, end_ms: int) -> Mapping[int, float]:
@@ -99,16 +99,6 @@ def _marks(catalog: Catalog, ref: SymbolRef, start_ms: int, end_ms: int) -> Mapp
     return opens
 
 
-def _with_holes(rows: Iterator[Settlement], ref: SymbolRef, *, charge: bool) -> Iterator[Settlement]:
-    """The settlements; between two, a wait longer than any venue's is a hole: charged against the position, or an error."""
-    last_ms = None
-    for row in rows:
-        if last_ms is not None and row.time_ms - last_ms > LONGEST_MS:
-            yield from _hole(ref, last_ms, row.time_ms, charge=charge)
-        last_ms = row.time_ms
-        yield row
-
-
 def _uncovered(ref: SymbolRef, found: Sequence[Settlement], start_ms: int, end_ms: int) -> Iterator[str]:
     """What a reader should know of the ends of the range that the series does not reach."""
     if not found:
@@ -119,17 +109,3 @@ def _uncovered(ref: SymbolRef, found: Sequence[Settlement], start_ms: int, end_m
         yield f"{ref.key}: funding not charged before {iso_text(first_ms)} UTC, where the stored series begins"
     if end_ms - last_ms > LONGEST_MS:
         yield f"{ref.key}: funding not charged after {iso_text(last_ms)} UTC, where the stored series ends"
-
-
-def _hole(ref: SymbolRef, from_ms: int, to_ms: int, *, charge: bool) -> Iterator[Settlement]:
-    """Assumed settlements at 00:00, 08:00 and 16:00 UTC between two instants, both excluded."""
-    if not charge:
-        raise DataUnavailableError(
-            f"{ref.key}: no funding is stored between {iso_text(from_ms)} and {iso_text(to_ms)} UTC; store it (bt data download "
-            f"--exchange {ref.exchange} --market {ref.market} --symbols {ref.name} --kind funding ...), have the hole charged at "
-            "1 bp per 8 hours (--set sim.funding_hole=charge), or run without funding (--set sim.funding=off)"
-        )
-    time_ms = from_ms // LONGEST_MS * LONGEST_MS + LONGEST_MS
-    while time_ms < to_ms:
-        yield Settlement(time_ms, ref.key, ASSUMED_FRAC_PER_8H, None, is_assumed=True)
-        time_ms += LONGEST_MS

@@ -91,6 +91,61 @@ def test_a_hole_ends_the_run_before_it_starts_unless_it_is_to_be_charged(tmp_pat
     assert "2 of them assumed" in charged.notes[0]
 
 
+def hours_of(*hours: int) -> dict[str, list[float]]:
+    """Settlements at these hours from Monday on."""
+    return {"time_ms": [MONDAY + hour * HOUR_MS for hour in hours], "rate": [0.0001] * len(hours)}
+
+
+def assumed(base: Path, first: int, last: int) -> list[tuple[int, Decimal]]:
+    """(hour, rate) of what is assumed in a range of hours."""
+    span = {"start_ms": MONDAY + first * HOUR_MS, "end_ms": MONDAY + last * HOUR_MS}
+    found = stored_funding(config(base, funding_hole="charge"), [REF], **span).settlements
+    assert [one.time_ms for one in found] == sorted({one.time_ms for one in found})
+    return [((one.time_ms - MONDAY) // HOUR_MS, one.rate) for one in found if one.is_assumed]
+
+
+def test_a_series_by_the_hour_has_a_hole_where_one_hour_is_missing(tmp_path: Path) -> None:
+    store(tmp_path, "funding", hours_of(*range(6), *range(9, 14)))
+    with pytest.raises(DataUnavailableError, match="between 2025-01-06 05:00:00 and 2025-01-06 09:00:00 UTC"):
+        stored_funding(config(tmp_path), [REF], start_ms=MONDAY, end_ms=MONDAY + 12 * HOUR_MS)
+    hourly = Decimal("0.0000125")
+    assert assumed(tmp_path, 0, 12) == [(6, hourly), (7, hourly), (8, hourly)]
+    assert assumed(tmp_path, 6, 7) == [(7, hourly)]
+
+
+@pytest.mark.parametrize(
+    "hours",
+    [
+        (0, 8, 16, 24, 28, 32, 36, 40),
+        (0, 4, 8, 12, 16, 24, 32, 40),
+        (0, 1, 2, 3, 4, 8, 16, 24, 32),
+        (0, 8, 16, 24, 25, 26, 27, 28),
+        (0, 8, 11, 12, 13, 14),
+    ],
+)
+def test_an_interval_that_changes_is_no_hole(tmp_path: Path, hours: tuple[int, ...]) -> None:
+    store(tmp_path, "funding", hours_of(*hours))
+    found = stored_funding(config(tmp_path), [REF], start_ms=MONDAY - HOUR_MS, end_ms=MONDAY + hours[-1] * HOUR_MS)
+    assert [(one.time_ms - MONDAY) // HOUR_MS for one in found.settlements] == list(hours)
+
+
+def test_the_interval_that_the_series_names_goes_before_what_the_waits_say(tmp_path: Path) -> None:
+    named = [4.0, 4.0, 4.0, 8.0, 4.0, 4.0, 4.0]
+    store(tmp_path, "funding", hours_of(0, 4, 8, 16, 20, 24, 28) | {"interval_hours": named})
+    assert assumed(tmp_path, 0, 28) == []
+    store(tmp_path / "other", "funding", hours_of(0, 4, 12, 20, 28) | {"interval_hours": [4.0] * 5})
+    assert [hour for hour, _ in assumed(tmp_path / "other", 0, 28)] == [8, 16, 24]
+
+
+def test_a_hole_that_begins_before_the_run_or_lasts_beyond_it_is_one(tmp_path: Path) -> None:
+    store(tmp_path, "funding", hours_of(0, 8, 16, 96, 104))
+    for first, last, expected in ((48, 100, [56, 64, 72, 80, 88]), (4, 40, [24, 32, 40]), (50, 60, [56])):
+        span = {"start_ms": MONDAY + first * HOUR_MS, "end_ms": MONDAY + last * HOUR_MS}
+        with pytest.raises(DataUnavailableError, match="no funding is stored between"):
+            stored_funding(config(tmp_path), [REF], **span)
+        assert [hour for hour, _ in assumed(tmp_path, first, last)] == expected
+
+
 def test_what_the_series_does_not_reach_is_told_and_not_charged(tmp_path: Path) -> None:
     store(tmp_path, "funding", {"time_ms": [MONDAY + 24 * HOUR_MS, MONDAY + 32 * HOUR_MS], "rate": [0.0001, 0.0001]})
     found = stored_funding(config(tmp_path), [REF], start_ms=MONDAY, end_ms=MONDAY + 48 * HOUR_MS)
