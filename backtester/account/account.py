@@ -254,7 +254,7 @@ class Account:
         settled, parts = deliveries.of(expiry, self.books.holdings(), now_ms=self._clock.now_ms)
         for part in parts:
             message = part.message
-            symbol, signed, spec = expiry.symbol, part.signed_lots, self._specs[expiry.symbol]
+            symbol, signed, spec = message.leg, part.signed_lots, self._specs[message.leg]
             lots, cost = self.books.sizes[symbol], self.books.cost[symbol]
             unit, face = part.price_e8, spec.face * spec.lot_e8
             value = 0 if face else unit * spec.lot_e8

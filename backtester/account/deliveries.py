@@ -9,9 +9,10 @@ from backtester.domain import options
 from backtester.domain.costs import charged_fee
 from backtester.domain.delivery import DELIVERY_FEE_FRAC, ContractSettled, Delivery, Expiry
 from backtester.domain.instruments import SymbolSpec
+from backtester.domain.legs import split_leg
 from backtester.domain.money import FEE_STEP, ceil_div, decimal_from_e8, e8_from_decimal, size_from_e8
 from backtester.domain.option_terms import OptionTerms
-from backtester.domain.vocabulary import Side
+from backtester.domain.vocabulary import PositionSide, Side
 
 
 class DeliveredPart(NamedTuple):
@@ -39,16 +40,17 @@ class Deliveries:
     def of(
         self, expiry: Expiry, holdings: Sequence[tuple[str, str, int]], *, now_ms: int
     ) -> tuple[ContractSettled, list[DeliveredPart]]:
-        """That the contract has ended, and each holding (strategy, symbol, signed lots) in it as it is closed."""
+        """That the contract has ended, and each holding (strategy, symbol or leg, signed lots) in it as it is closed."""
         settlement = decimal_from_e8(expiry.settlement_e8)
         settled = ContractSettled(now_ms, expiry.symbol, settlement, expiry.is_last)
+        held = ((strategy_id, *split_leg(position), lots) for strategy_id, position, lots in holdings)
         return settled, [
-            self._part(expiry, strategy_id, lots, now_ms=now_ms)
-            for strategy_id, symbol, lots in holdings
+            self._part(expiry, strategy_id, side, lots, now_ms=now_ms)
+            for strategy_id, symbol, side, lots in held
             if symbol == expiry.symbol
         ]
 
-    def _part(self, expiry: Expiry, strategy_id: str, lots: int, *, now_ms: int) -> DeliveredPart:
+    def _part(self, expiry: Expiry, strategy_id: str, side: PositionSide | None, lots: int, *, now_ms: int) -> DeliveredPart:
         """The end of a position of one strategy."""
         if self._specs[expiry.symbol].option is None:
             value_e8, fee_e8 = expiry.settlement_e8, self._future_fee_e8(expiry, abs(lots))
@@ -70,6 +72,7 @@ class Deliveries:
             abs(lots),
             fee_e8,
             expiry.is_last,
+            side,
         )
         return DeliveredPart(-lots, value_e8, fee_e8 * FEE_STEP, message)
 

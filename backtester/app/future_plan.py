@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from backtester.app.market_data import MarketData, SymbolRef
 from backtester.app.option_plan import settled_at
-from backtester.app.position_mode import is_hedged
 from backtester.app.underlying import Underlying, find_underlying, of_run
 from backtester.config.run_config import RunConfig
 from backtester.domain.delivery import DELIVERY_FEE_FRAC, Expiry
@@ -35,7 +34,7 @@ def plan_futures(
     """How each future that ends in the run is settled: at the mean of the index over the last half hour before.
 
     Where no prices of its index are stored, its own closes stand in for them; the two meet at the delivery.
-    Raises: ConfigError - a future that was delivered before the start, or one that ends in a run in hedge mode.
+    Raises: ConfigError - a future that was delivered before the start.
             DataUnavailableError - nothing is stored of it in the day before its delivery.
     """
     expiries: list[Expiry] = []
@@ -53,11 +52,6 @@ def plan_futures(
                 f"{ref.key}: is delivered at {iso_text(spec.expires_ms)} UTC, after the run's end: what is held stays open"
             )
             continue
-        if is_hedged(config):
-            raise ConfigError(
-                f'{ref.key} is delivered in the run, which account.position_mode = "hedge" does not know; use "one_way", or '
-                f"end the run before {iso_text(spec.expires_ms)}"
-            )
         index = _index(config, refs, ref, spec, market=market, start_ms=start_ms)
         expiry = settled_at(ref.key, index, spec.expires_ms)
         expiries.append(expiry)

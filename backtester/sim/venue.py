@@ -10,6 +10,7 @@ from backtester.domain.borrowing import InterestCharged
 from backtester.domain.candle import Candle
 from backtester.domain.delivery import ContractSettled, Delivery
 from backtester.domain.instruments import SymbolSpec
+from backtester.domain.legs import legs_of
 from backtester.domain.money import PRICE_ONE, decimal_from_e8
 from backtester.domain.orders import (
     Fill,
@@ -206,7 +207,8 @@ class SimulatedVenue:
                 self._standing.reject(working, RejectReason.NOT_TRADABLE, detail, reports)
             else:
                 self._standing.end(working, RejectReason.DELIVERY, reports)
-        self._standing.filling.lots[ended.symbol] = 0
+        for position in (ended.symbol, *legs_of(ended.symbol)):
+            self._standing.filling.lots[position] = 0
         return reports
 
     def on_interest(self, charged: InterestCharged) -> None:

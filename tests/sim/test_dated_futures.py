@@ -109,6 +109,28 @@ def test_a_future_that_ends_after_the_run_stays_open_and_a_note_says_so() -> Non
     assert "after the run's end" in run.engine.plan.futures.notes[0]
 
 
-def test_no_future_ends_in_hedge_mode() -> None:
-    with pytest.raises(ConfigError, match="delivered in the run"):
-        future_run("07:25 a buy 1 long", account={"position_mode": "hedge"})
+def test_in_hedge_mode_each_side_is_delivered_on_its_own() -> None:
+    orders = "07:25 a buy 2 long\n07:25 b sell 3 short\n07:26 c buy 1 at 90 long\n08:01 d buy 1 long"
+    run = future_run(orders, account={"position_mode": "hedge"}, cash="2000")
+    long, short = run.messages(Delivery)
+    assert (long.leg, long.side.value, long.qty, long.fee) == (f"{FUTURE} long", "sell", 2, Decimal("0.11"))
+    assert (short.leg, short.side.value, short.qty, short.fee) == (f"{FUTURE} short", "buy", 3, Decimal("0.165"))
+    assert run.snapshots[-1].cash == 2000 + 20 - 30 - Decimal("0.275")
+    assert run.snapshots[-1].positions == ()
+    assert [one.order_id for one in run.messages(OrderCanceled)] == ["c"]
+    assert [one.reason for one in run.messages(OrderRefused)] == [RejectReason.NOT_TRADABLE]
+
+
+@pytest.mark.parametrize("margin", ["cross", "isolated"])
+def test_a_hedged_future_on_margin_is_delivered_and_leaves_no_margin_behind(margin: str) -> None:
+    account = {"position_mode": "hedge", "leverage": 5, "margin": margin}
+    run = future_run("07:25 a buy 20 long\n07:25 b sell 5 short", account=account, cash="1000")
+    last = run.snapshots[-1]
+    assert last.cash == 1000 + 200 - 50 - Decimal("1.1") - Decimal("0.275")
+    assert (last.initial_margin, last.maintenance_margin, last.positions) == (0, 0, ())
+
+
+def test_in_hedge_mode_a_stop_of_a_delivered_side_ends_with_it() -> None:
+    run = future_run("07:25 a buy 2 long\n07:26 s sell 2 stop 50 long", account={"position_mode": "hedge"})
+    (ended,) = run.messages(OrderCanceled)
+    assert (ended.order_id, ended.reason) == ("s", RejectReason.DELIVERY)

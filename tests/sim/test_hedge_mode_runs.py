@@ -26,7 +26,7 @@ from backtester.proof.recomputation import recompute
 from backtester.report.fill_book import fills_of
 from backtester.report.positions import held_by_symbol
 from backtester.report.recorded_run import _rows
-from tests.sim.small_run import A, SmallRun, ms, small_run
+from tests.sim.small_run import A, SmallRun, ms, small_run, spec
 
 PRICES = st.sampled_from([94, 96, 98, 99, 100, 101, 102, 104, 106])
 
@@ -191,3 +191,26 @@ def test_fills_name_their_side_and_the_report_holds_both_together(hedged_run: An
         held[fill.symbol] += float(fill.qty) * fill.side.sign
     drawn = {symbol: float(one.size[-1]) for symbol, one in held_by_symbol(fills, quote="USDT").items()}
     assert drawn == pytest.approx(held, abs=1e-9)
+
+
+def test_the_delivery_of_both_sides_is_recomputed_to_the_last_digit(tmp_path: Path) -> None:
+    name, opened_ms = "BTCUSDT_250106", ms("07:20")
+
+    class Both(Strategy):
+        def on_candle(self, candle: Candle) -> list[MarketOrderIntent] | None:
+            if candle.end_ms != opened_ms + 300_000:
+                return None
+            sides = {PositionSide.LONG: "2", PositionSide.SHORT: "3"}
+            return [MarketOrderIntent(symbol=name, side=side.opens, qty=qty, position_side=side) for side, qty in sides.items()]
+
+    starts = [opened_ms + 60_000 * n for n in range(45)]
+    frame = {"start_ms": starts, **{column: [100.0 + n % 7 for n in range(45)] for column in ("open", "high", "low", "close")}}
+    dated = replace(spec(name), exchange="binance", base="BTC", expires_ms=ms("08:00"))
+    done = backtester.run(
+        Both, symbols=[name], data=frame | {"volume": [1000.0] * 45}, timeframe="1m", output=tmp_path, specs=[dated],
+        settings={"account.position_mode": "hedge"},
+    )  # fmt: skip
+    assert recompute(done.path).differences == ()
+    assert [(row["position_side"], row["close_reason"]) for row in rows_of(done.path / "trades.csv")] == [
+        ("long", "DELIVERY"), ("short", "DELIVERY"),
+    ]  # fmt: skip
