@@ -43,7 +43,8 @@ from backtester.app.borrowing import plan_borrowing
 from backtester.app.margin import plan_margin
 from backtester.app.market_data import SymbolRef
 from backtester.app.opening import opening_coins
-from backtester.app.wiring import Engine, Plan, build
+from backtester.app.plan import Plan
+from backtester.app.wiring import Engine, build
 from backtester.audit.journal import MemoryJournal
 from backtester.config.run_config import AccountSection, EngineSection, RiskSection, RunConfig, RunSection, SimSection
 from backtester.config.venue_rules import venue_table

@@ -33,6 +33,7 @@ from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import FEE_STEP, decimal_from_e8, decimal_from_money, price_e8, size_from_e8
 from backtester.domain.orders import Fill
 from backtester.domain.position import Booked, book_fill
+from backtester.domain.rule_changes import RulesChanged
 from backtester.domain.run_events import ControlAction, ControlEvent
 from backtester.domain.settlement import FundingPaid, Settlement
 from backtester.domain.timeframe import DAY_MS
@@ -285,6 +286,11 @@ class Account:
     def on_margin(self, bars: Sequence[Candle], *, at_open: bool) -> Sequence[Published]:
         """Stops and liquidations that these bars bring to positions short of margin; nothing where there is no such position."""
         return self.liquidations.on_bars(bars, at_open=at_open) if self.liquidations is not None else ()
+
+    def on_rules(self, changed: RulesChanged) -> None:
+        """Open positions are looked at again with the next bars: they may need another margin now."""
+        if self.liquidations is not None:
+            self.liquidations.arm()
 
     def on_day(self) -> Sequence[Published]:
         """A UTC day begins: the daily loss is counted from here, and the rail is armed again."""

@@ -42,7 +42,11 @@ class Borrowing:
         self.terms = terms
         self._books = books
         self._specs = specs
-        self._fee_e8 = fee_e8
+        self._fee_e8 = dict(fee_e8)
+
+    def on_rules(self, symbol: str, *, fee_e8: int) -> None:
+        """The highest fee of `symbol` is this from now on."""
+        self._fee_e8[symbol] = fee_e8
 
     # -- what is owed ------------------------------------------------------------------------------------------------
 

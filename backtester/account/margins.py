@@ -30,14 +30,20 @@ class Margins:
         cost: Mapping[str, int],
         marks: Mapping[str, float],
     ) -> None:
-        self.terms = terms
+        self.terms = dict(terms)
         self.isolated = mode is MarginMode.ISOLATED
         self._lots = lots
         self._cost = cost
         self._marks = marks
         self._specs = specs
         self._lot_e8 = {symbol: specs[symbol].lot_e8 for symbol in terms}
-        self._tick_e8 = {symbol: specs[symbol].tick_e8 for symbol in terms}
+        self._tick_e8 = {symbol: specs[symbol].tick_e8 * specs[symbol].tick_step for symbol in terms}
+
+    def on_rules(self, position: str, *, tick_e8: int, terms: MarginTerms | None) -> None:
+        """The tick (1e-8 quote) and the terms of a position are these from now on; None leaves the terms as they were."""
+        if position in self.terms:
+            self._tick_e8[position] = tick_e8
+            self.terms[position] = terms or self.terms[position]
 
     def held(self) -> list[str]:
         """The symbols with an open position, in the run's order."""

@@ -14,6 +14,7 @@ from backtester.domain.delivery import Expiry
 from backtester.domain.errors import LedgerImbalanceError, require
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.orders import Fill
+from backtester.domain.rule_changes import RulesChanged
 from backtester.domain.run_events import ControlAction
 from backtester.domain.settlement import Settlement
 from backtester.engine.clock import Clock
@@ -92,6 +93,11 @@ class Portfolio(Account):
             return ()  # nothing ends in such a run, and nothing is borrowed
         published = self.accounts[self._settles[settlement.symbol]].on_settlement(settlement)
         return (*published, *self._after_change(closed=False)) if published else ()
+
+    def on_rules(self, changed: RulesChanged) -> None:
+        """The positions of every asset are looked at again."""
+        for account in self.accounts.values():
+            account.on_rules(changed)
 
     def on_margin(self, bars: Sequence[Candle], *, at_open: bool) -> Sequence[Published]:
         """Stops and liquidations that these bars bring, in each asset by itself."""

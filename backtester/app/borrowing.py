@@ -54,12 +54,14 @@ def borrow_notes(terms: BorrowTerms | None) -> tuple[str, ...]:
     return (f"borrowed up to {terms.leverage - 1:f} x equity, interest an hour: {rates}",)
 
 
+def highest_fee_e8(fees: FeeModel, symbol: str) -> int:
+    """The higher of a symbol's two fees as a fraction in whole 1e-8, rounded up; 0 where both are rebates."""
+    return max(0, *(ceil(checked_rate_bps(fees.rate_bps(symbol=symbol, liquidity=kind)) * 10_000) for kind in Liquidity))
+
+
 def put_on_borrowing(books: Books, specs: Mapping[str, SymbolSpec], terms: BorrowTerms | None, fees: FeeModel) -> None:
     """The books borrow at these terms; they know nothing of it where there are none."""
     if terms is None:
         return
-    fee_e8 = {
-        symbol: max(0, *(ceil(checked_rate_bps(fees.rate_bps(symbol=symbol, liquidity=kind)) * 10_000) for kind in Liquidity))
-        for symbol in specs
-    }
+    fee_e8 = {symbol: highest_fee_e8(fees, symbol) for symbol in specs}
     books.borrowing = Borrowing(books=books, specs=specs, terms=terms, fee_e8=fee_e8)

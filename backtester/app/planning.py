@@ -20,12 +20,12 @@ from backtester.app.margin import plan_margin
 from backtester.app.market_data import MarketData
 from backtester.app.opening import coins_notes, opening_coins
 from backtester.app.option_plan import plan_options
+from backtester.app.plan import Plan
 from backtester.app.position_mode import check_position_mode
 from backtester.app.resolve import ResolvedRun
 from backtester.app.slippage import own_costs_text, run_slippage, slippage_text
 from backtester.app.specs import ChosenSpecs, choose_specs, specs_of
 from backtester.app.trigger_prices import StoredTriggerPrices
-from backtester.app.wiring import Plan
 from backtester.audit.run_store import Assumption
 from backtester.config.fees import bnb_discount_bps, entry_tier_bps, tier_bps
 from backtester.config.option_terms import with_contract

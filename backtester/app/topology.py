@@ -24,6 +24,7 @@ from backtester.engine.topics import (
     T_ORDERS_REJECTED,
     T_ORDERS_SANITIZED,
     T_ORDERS_TRIGGERED,
+    T_RULES,
     T_RUN,
 )
 
@@ -79,4 +80,5 @@ TOPOLOGY: tuple[TopologyRow, ...] = (
     TopologyRow(T_DELIVERIES.name, "ContractSettled | Delivery", ("account",), ("audit", "execution (venue)")),
     TopologyRow(T_BALANCES.name, "CoinsDeposited | CashDeposited", ("app",), ("audit",)),
     TopologyRow(T_INTEREST.name, "InterestCharged", ("account",), ("audit", "execution (venue)")),
+    TopologyRow(T_RULES.name, "RulesChanged", ("app (rule book)",), ("audit", "risk", "execution (venue)", "account")),
 )

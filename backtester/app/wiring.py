@@ -5,12 +5,10 @@ TOPOLOGY, the table of topics, stands in `backtester.app.topology`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
-
-from msgspec.structs import replace
 
 from backtester.account.account import Account
 from backtester.account.books import Books
@@ -26,26 +24,21 @@ from backtester.account.option_margins import OptionMargins
 from backtester.account.portfolio import Portfolio
 from backtester.account.portfolio_books import PortfolioBooks
 from backtester.app.borrowing import put_on_borrowing
-from backtester.app.currency import CurrencyPlan
 from backtester.app.exposure_limits import exposure_limits
-from backtester.app.future_plan import FuturePlan
 from backtester.app.latency import run_latency
-from backtester.app.margin import MarginPlan
-from backtester.app.option_plan import OptionPlan
+from backtester.app.plan import Plan
 from backtester.app.portfolio_wiring import portfolio_of, put_portfolio_on_margin
 from backtester.app.position_mode import is_hedged
+from backtester.app.rule_book import RuleBook
 from backtester.app.touch_fill import touch_fill
-from backtester.config.run_config import RunConfig
 from backtester.data.mark_bars import MarkBars
-from backtester.domain.borrowing import BorrowTerms, InterestDue, interest_instants
+from backtester.domain.borrowing import InterestDue, interest_instants
 from backtester.domain.delivery import Expiry
-from backtester.domain.deposits import CoinsDeposited
-from backtester.domain.instruments import SymbolSpec
 from backtester.domain.legs import legs_of
 from backtester.domain.money import money_from_decimal
+from backtester.domain.rule_changes import RuleChange
 from backtester.domain.settlement import Settlement
 from backtester.domain.timeframe import parse_time_ms, timeframe_ms
-from backtester.domain.venue_rules import VenueRules
 from backtester.domain.vocabulary import Liquidity, Market
 from backtester.engine.bus import Bus
 from backtester.engine.clock import Clock
@@ -70,11 +63,14 @@ from backtester.engine.topics import (
     T_ORDERS_REJECTED,
     T_ORDERS_SANITIZED,
     T_ORDERS_TRIGGERED,
+    T_RULES,
 )
 from backtester.execution.order_manager import OrderManager
 from backtester.execution.working_orders import WorkingOrders
+from backtester.risk.changing_rules import ChangingRounding
 from backtester.risk.gate import RiskGate
 from backtester.risk.limits import RiskLimits
+from backtester.risk.order_validation import OrderRounding
 from backtester.sim.intrabar import Intrabar
 from backtester.sim.latency import LatencyModel
 from backtester.sim.liquidity import BarLiquidity
@@ -82,42 +78,12 @@ from backtester.sim.option_pricing import OptionPricing
 from backtester.sim.pricing import FillPricing
 from backtester.sim.quoted_spread import QuotedSpreads
 from backtester.sim.received_fees import ReceivedFees
-from backtester.sim.sim_models import FeeModel, SlippageModel, checked_rate_bps
-from backtester.sim.slippage_models import SymbolSlippage
-from backtester.sim.trigger_prices import LastPricesOnly, TriggerPrices
+from backtester.sim.sim_models import FeeModel, checked_rate_bps
+from backtester.sim.trigger_prices import TriggerPrices
 from backtester.sim.venue import SimulatedVenue
-from backtester.strategy.base import Strategy
 from backtester.strategy.context import HedgedPositionTable, PositionTable, StrategyContext
 from backtester.strategy.history import CandleHistory
 from backtester.strategy.host import StrategyHost
-
-
-class Plan(NamedTuple):
-    """Everything that decides a run, resolved: what `build` turns into an engine."""
-
-    config: RunConfig
-    specs: Mapping[str, SymbolSpec]
-    strategies: Sequence[tuple[str, Strategy, tuple[str, ...]]]
-    """(strategy id, instance, timeframes delivered to it; the first one is its own)."""
-    feed_start_ms: int
-    start_ms: int
-    end_ms: int
-    slippage: SlippageModel | SymbolSlippage
-    fees: FeeModel
-    rules: Mapping[str, VenueRules] = {}
-    """Venue rules by symbol; a symbol without is treated as on a venue of which nothing is known."""
-    settlements: Sequence[Settlement] = ()
-    margin: MarginPlan = MarginPlan()
-    open_trigger_prices: Callable[[], TriggerPrices] = LastPricesOnly
-    """The mark and index prices that orders may wait for, from the beginning."""
-    options: OptionPlan = OptionPlan()
-    opening: Sequence[CoinsDeposited] = ()
-    """Coins that the account begins with."""
-    futures: FuturePlan = FuturePlan()
-    borrow: BorrowTerms | None = None
-    """Set where spot borrows."""
-    currency: CurrencyPlan | None = None
-    """The reporting currency of a run that settles in several assets."""
 
 
 class Engine(NamedTuple):
@@ -143,9 +109,11 @@ def build(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Engine:
     """Wire a run on the simulated venue, which asks `finer` about ambiguous bars. Subscription order is that of TOPOLOGY."""
-    config, specs = plan.config, plan.specs
     bus = Bus()
     clock = Clock(plan.feed_start_ms)
+    rule_book = RuleBook(plan, clock)
+    plan = plan._replace(specs=rule_book.specs, fees=rule_book.fees)
+    config, specs = plan.config, plan.specs
     schedule = Schedule(bus=bus, clock=clock)
     routes = Routes(symbols=specs, broadcast=config.engine.routing == "broadcast")
     marks: dict[str, float] = {}
@@ -160,7 +128,18 @@ def build(
     put_on_borrowing(books, specs, plan.borrow, plan.fees)
     working = WorkingOrders(specs=specs)
     trigger_prices = plan.open_trigger_prices()
-    risk = _gate(plan, books=books, orders=working, marks=marks, clock=clock, trigger_prices=trigger_prices)
+    limits = _limits(plan, books.options)
+    rounding = ChangingRounding(plan.rules, account=books) if plan.rule_changes else OrderRounding(plan.rules)
+    risk = _gate(
+        plan,
+        limits=limits,
+        rounding=rounding,
+        books=books,
+        orders=working,
+        marks=marks,
+        clock=clock,
+        trigger_prices=trigger_prices,
+    )
     latency = run_latency(config, clock)
     venue = _venue(
         plan,
@@ -180,10 +159,11 @@ def build(
     _put_on_margin(
         plan=plan, books=books, account=account, venue=venue, clock=clock, routes=routes, stored=stored, marks=margin_marks
     )
+    rule_book.follow(limits, account, without_fee=_paying_in_base(plan))
     orders = OrderManager(gateway=venue, working=working)
     routes.open_to_all(venue=venue.on_bar, books=account.on_bar, margin=bool(plan.margin.terms))
     mailbox = Mailbox(schedule=schedule, response_ms=latency.response_ms)
-    _subscribe(bus=bus, journal=journal, risk=risk, orders=orders, venue=venue, account=account, mailbox=mailbox)
+    _subscribe(bus=bus, journal=journal, risk=risk, rounding=rounding, orders=orders, venue=venue, account=account, mailbox=mailbox)
     loop = Loop(
         feed=feed,
         bus=bus,
@@ -193,21 +173,23 @@ def build(
         marks=marks,
         account=account,
         venue=venue,
-        deciders=_hosts(plan, clock, positions, books, working),
+        deciders=_hosts(plan, rule_book, clock, positions, books, working),
         start_ms=plan.start_ms,
         end_ms=plan.end_ms,
         snapshot_every_ms=timeframe_ms(config.account.snapshot_every),
         settlements=_settlements(plan),
+        rule_book=rule_book,
         kill_at_ms=None if config.risk.kill_at is None else parse_time_ms(config.risk.kill_at, what="risk.kill_at"),
         on_progress=on_progress,
     )
     return Engine(loop, bus, clock, account, orders, risk, venue, plan)
 
 
-def _settlements(plan: Plan) -> list[Settlement | Expiry | InterestDue]:
-    """All that is charged or delivered at a set time."""
+def _settlements(plan: Plan) -> list[RuleChange | Settlement | Expiry | InterestDue]:
+    """All that changes, or is charged or delivered, at a set time."""
     interest = interest_instants(start_ms=plan.start_ms, end_ms=plan.end_ms) if plan.borrow is not None else ()
-    return sorted((*plan.settlements, *plan.options.expiries, *plan.futures.expiries, *interest), key=lambda one: one.time_ms)
+    ends = (*plan.options.expiries, *plan.futures.expiries)
+    return sorted((*plan.rule_changes, *plan.settlements, *ends, *interest), key=lambda one: one.time_ms)
 
 
 def _venue(
@@ -253,6 +235,8 @@ def _venue(
 def _gate(
     plan: Plan,
     *,
+    limits: RiskLimits,
+    rounding: OrderRounding,
     books: Books,
     orders: WorkingOrders,
     marks: Mapping[str, float],
@@ -261,7 +245,8 @@ def _gate(
 ) -> RiskGate:
     return RiskGate(
         specs=plan.specs,
-        limits=_limits(plan, books.options),
+        limits=limits,
+        rounding=rounding,
         account=books,
         orders=orders,
         marks=marks,
@@ -370,6 +355,7 @@ def _subscribe(
     bus: Bus,
     journal: Journal,
     risk: RiskGate,
+    rounding: OrderRounding,
     orders: OrderManager,
     venue: SimulatedVenue,
     account: Account,
@@ -399,6 +385,9 @@ def _subscribe(
     bus.subscribe(T_LIQUIDATIONS, venue.on_liquidation)
     bus.subscribe(T_DELIVERIES, venue.on_delivery)
     bus.subscribe(T_INTEREST, venue.on_interest)
+    bus.subscribe(T_RULES, rounding.on_rules)
+    bus.subscribe(T_RULES, venue.on_rules)
+    bus.subscribe(T_RULES, account.on_rules)
 
 
 def _put_on_options(
@@ -469,7 +458,12 @@ def _rate_bps(fees: FeeModel, symbol: str, liquidity: Liquidity) -> Decimal:
 
 
 def _hosts(
-    plan: Plan, clock: Clock, positions: dict[str, PositionTable], books: Books, working: WorkingOrders
+    plan: Plan,
+    rule_book: RuleBook,
+    clock: Clock,
+    positions: dict[str, PositionTable],
+    books: Books,
+    working: WorkingOrders,
 ) -> list[StrategyHost]:
     """Each strategy has its own history and its own random streams, so that none can disturb another or the engine."""
     hosts = []
@@ -479,7 +473,7 @@ def _hosts(
             strategy_id=strategy_id,
             symbols=tuple(plan.specs),
             timeframe=timeframes[0],
-            specs={symbol: replace(spec) for symbol, spec in plan.specs.items()},
+            specs=rule_book.view(),
             clock=clock,
             positions=positions[strategy_id],
             books=books,

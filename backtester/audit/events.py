@@ -42,6 +42,7 @@ from backtester.domain.orders import (
     SanitizedExits,
     SanitizedOrder,
 )
+from backtester.domain.rule_changes import RulesChanged
 from backtester.domain.run_events import ControlEvent, LogEvent, RunEnded, RunStarted
 from backtester.domain.settlement import FundingPaid
 from backtester.domain.vocabulary import ExitSize, SelfTrade, Side, TimeInForce, TriggerBy, Word
@@ -71,6 +72,7 @@ _Recorded = (
     | InterestCharged
     | LiquidationOrder
     | LogEvent
+    | RulesChanged
     | RunStarted
     | RunEnded
     | CancelOrderIntent

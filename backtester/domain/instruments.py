@@ -25,7 +25,7 @@ _WHOLE = {
     "min_notional": "min_notional_e8",
     "max_notional": "max_notional_e8",
 }
-"""The same numbers in whole 1e-8, filled in on construction, as `bounds` is."""
+"""The same numbers in whole 1e-8, filled in on construction, as `bounds` is; tick and lot divided by their steps."""
 
 
 class OptionContract(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +42,9 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
     `max_qty` is that of limit orders, `max_market_qty` that of market orders. One contract is `contract_size` of the base
     asset, on inverse markets of the quote asset. What stands below `source` is as the venue said, None where it did not.
     A dated contract is settled at `expires_ms` and is gone then; `option` says what an option is, None of anything else.
+    What one of a run's `*_ticks` and `*_lots` counts is `tick_e8` and `lot_e8`: the tick and the lot, or, in a run in which these
+    change, what all of them are multiples of. A tick is `tick_step` of it, a lot `lot_step` (ADR 023). `after_change`: other rules
+    were in force before in this run, so that a position need not fit these.
     Raises ConfigError on construction when a step is not positive, a limit contradicts another, or a number has more than
     8 decimals.
     """
@@ -76,6 +79,9 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
     delisted_ms: int | None = None
     expires_ms: int | None = None
     option: OptionContract | None = None
+    tick_step: int = 1
+    lot_step: int = 1
+    after_change: bool = False
     tick_e8: int = 0
     lot_e8: int = 0
     min_qty_e8: int = 0
@@ -100,6 +106,10 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
             except ValueError as error:
                 raise ConfigError(f"instrument {self.symbol}: {name}: {error}") from None
             msgspec.structs.force_setattr(self, _WHOLE[name], units)
+        for name, step in (("tick_e8", self.tick_step), ("lot_e8", self.lot_step)):
+            if step < 1 or getattr(self, name) % step:
+                raise ConfigError(f"instrument {self.symbol}: {name} {getattr(self, name)} is not {step} whole parts")
+            msgspec.structs.force_setattr(self, name, getattr(self, name) // step)
         for name in ("max_market_qty", "min_price", "max_price"):
             value = getattr(self, name)
             if value is not None and not (value.is_finite() and value > 0):

@@ -37,13 +37,23 @@ def price_ticks(price: Number, *, spec: SymbolSpec, side: Side) -> int:
     """Whole ticks of a limit price, never worse for the trader's fill than asked: a buy is rounded down, a sell up."""
     numerator, denominator = exact_decimal(price, what="price").as_integer_ratio()
     numerator, denominator = numerator * PRICE_ONE, denominator * spec.tick_e8
-    return int(numerator // denominator) if side is BUY else ceil_div(numerator, denominator)
+    ticks = int(numerator // denominator) if side is BUY else ceil_div(numerator, denominator)
+    return ticks if spec.tick_step == 1 else on_step(ticks, spec.tick_step, up=side is not BUY)
 
 
 def qty_lots(qty: Number, *, spec: SymbolSpec) -> int:
     """Whole lots of a quantity, rounded down; 0 when it is below one lot."""
     numerator, denominator = exact_decimal(qty, what="qty").as_integer_ratio()
-    return int(numerator * PRICE_ONE // (denominator * spec.lot_e8))
+    lots = int(numerator * PRICE_ONE // (denominator * spec.lot_e8))
+    return lots if spec.lot_step == 1 else on_step(lots, spec.lot_step, up=False)
+
+
+def on_step(count: int, step: int, *, up: bool) -> int:
+    """The nearest whole multiple of `step` that is not below `count` (`up`), or not above it.
+
+    Ticks and lots of a run whose tick or lot changes are counted in parts of it (`SymbolSpec.tick_step`, `lot_step`).
+    """
+    return -(-count // step) * step if up else count // step * step
 
 
 def fill_price_ticks(reference_e8: int, *, numerator: int, denominator: int, tick_e8: int, side: Side) -> int:
@@ -72,7 +82,7 @@ def smallest_opening_lots(*, spec: SymbolSpec, price: Number) -> int:
     if spec.face:
         numerator, denominator = spec.face, PRICE_ONE**2
     by_notional = ceil_div(spec.min_notional_e8 * denominator, spec.lot_e8 * numerator)
-    return max(1, ceil_div(spec.min_qty_e8, spec.lot_e8), by_notional)
+    return on_step(max(1, ceil_div(spec.min_qty_e8, spec.lot_e8), by_notional), spec.lot_step, up=True)
 
 
 def size_breach(*, lots: int, price: Number, spec: SymbolSpec, is_closing: bool) -> RejectReason | None:

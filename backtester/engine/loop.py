@@ -12,6 +12,7 @@ from backtester.domain.candle import Candle
 from backtester.domain.delivery import Expiry
 from backtester.domain.errors import BacktesterError, RunAbortedError, StrategyError
 from backtester.domain.orders import OrderCanceled, OrderRefused, OrderRejected
+from backtester.domain.rule_changes import RuleChange
 from backtester.domain.run_events import LogEvent
 from backtester.domain.settlement import Settlement
 from backtester.domain.timeframe import DAY_MS
@@ -19,7 +20,7 @@ from backtester.domain.vocabulary import RejectReason
 from backtester.engine.bus import Bus
 from backtester.engine.clock import Clock
 from backtester.engine.intake import Intake
-from backtester.engine.ports import BooksPort, Decider, MarketDataSource, VenuePort
+from backtester.engine.ports import BooksPort, Decider, MarketDataSource, RulesPort, VenuePort
 from backtester.engine.routes import Routes
 from backtester.engine.schedule import HOOK_DAY, HOOK_FILL, HOOK_REJECT, Schedule
 from backtester.engine.timers import TimerDue, Timers
@@ -54,7 +55,8 @@ class Loop:
         start_ms: int,
         end_ms: int,
         snapshot_every_ms: int,
-        settlements: Sequence[Settlement | Expiry | InterestDue] = (),
+        settlements: Sequence[RuleChange | Settlement | Expiry | InterestDue] = (),
+        rule_book: RulesPort | None = None,
         kill_at_ms: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
@@ -76,6 +78,7 @@ class Loop:
         self._snapshot_every_ms = snapshot_every_ms
         self._on_progress = on_progress
         self._settlements = iter(settlements)
+        self._rule_book = rule_book
         self._kill_at_ms = kill_at_ms
         self._kill = False
         self._warming = True
@@ -353,6 +356,10 @@ class Loop:
             elif item is KILL:
                 self._bus.post(self._account.on_kill())
                 self._bus.drain()
+            elif item.__class__ is RuleChange and self._rule_book is not None:
+                self._bus.post(self._rule_book.on_change(item))
+                self._bus.drain()
+                self._await_settlement()
             elif hook_class == HOOK_DAY:
                 self._bus.post(self._account.on_settlement(item))
                 self._bus.drain()
@@ -364,7 +371,7 @@ class Loop:
         schedule.refresh()
 
     def _await_settlement(self) -> None:
-        """The next settlement, of funding, of interest or of a contract that ends, is on the schedule."""
+        """The next settlement, of funding, of interest or of a contract that ends, or change of rules, is on the schedule."""
         following = next(self._settlements, None)
         if following is not None:
             self._schedule.hook(following.time_ms, hook_class=HOOK_DAY, item=following)

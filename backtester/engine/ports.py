@@ -9,6 +9,7 @@ from backtester.domain.borrowing import InterestDue
 from backtester.domain.candle import Candle
 from backtester.domain.delivery import Expiry
 from backtester.domain.message import Message
+from backtester.domain.rule_changes import RuleChange
 from backtester.domain.settlement import Settlement
 from backtester.domain.vocabulary import RejectReason
 from backtester.engine.topics import Published
@@ -117,6 +118,13 @@ class BooksPort(Protocol):
 
     def check(self) -> None:
         """Raise LedgerImbalanceError unless the books are what the fills say."""
+
+
+class RulesPort(Protocol):
+    """What the loop asks of whoever holds the rules in force."""
+
+    def on_change(self, change: RuleChange) -> Sequence[Published]:
+        """The rules of a symbol are other ones from now on."""
 
 
 class VenuePort(Protocol):

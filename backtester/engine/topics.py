@@ -25,6 +25,7 @@ from backtester.domain.orders import (
     SanitizedExits,
     SanitizedOrder,
 )
+from backtester.domain.rule_changes import RulesChanged
 from backtester.domain.run_events import ControlEvent, LogEvent, RunEnded, RunStarted
 from backtester.domain.settlement import FundingPaid
 
@@ -73,6 +74,7 @@ T_LIQUIDATIONS: Topic[LiquidationOrder] = Topic("orders.liquidation", 16)
 T_DELIVERIES: Topic[ContractSettled | Delivery] = Topic("deliveries", 17)
 T_BALANCES: Topic[CoinsDeposited | CashDeposited] = Topic("account.balances", 18)
 T_INTEREST: Topic[InterestCharged] = Topic("interest", 19)
+T_RULES: Topic[RulesChanged] = Topic("rules", 20)
 
 TOPICS: tuple[Topic[Any], ...] = (
     T_CANDLES,
@@ -95,4 +97,5 @@ TOPICS: tuple[Topic[Any], ...] = (
     T_DELIVERIES,
     T_BALANCES,
     T_INTEREST,
+    T_RULES,
 )

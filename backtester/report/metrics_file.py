@@ -13,7 +13,7 @@ from typing import TextIO, cast
 from backtester.domain.candle import Candle
 from backtester.domain.contract_value import falls_with_price, value, worth
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.money import PRICE_ONE, e8_from_decimal, format_money, price_e8
+from backtester.domain.money import PRICE_ONE, format_money, price_e8
 from backtester.domain.timeframe import DAY_MS, HOUR_MS
 from backtester.domain.vocabulary import OrderType
 from backtester.engine.ports import MarketDataSource, Tick
@@ -55,7 +55,7 @@ class MarketWatch:
         self._fill = next(self._fills, None)
         self._unpriced: list[BookedFill] = []
         self._waiting = waiting
-        self._tick_e8 = {symbol: e8_from_decimal(spec.tick_size) for symbol, spec in specs.items()}
+        self._tick_e8 = {symbol: spec.tick_e8 for symbol, spec in specs.items()}
         self.midnights: list[dict[str, float]] = []
         """Last closes at every UTC midnight, by symbol."""
         self.marks: list[tuple[int, int, int]] = []

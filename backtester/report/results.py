@@ -13,7 +13,7 @@ import msgspec
 from backtester.audit.journal import LOG_TOPIC, JournalLine
 from backtester.audit.run_store import METRICS_NAME
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.money import MONEY_ONE, e8_from_decimal
+from backtester.domain.money import MONEY_ONE
 from backtester.domain.run_events import ControlAction
 from backtester.engine.ports import MarketDataSource
 from backtester.engine.rng import RandomStreams
@@ -135,7 +135,7 @@ def write_results(
             curve = write_equity(rows.as_text(), feed=watch, book=book, starting_cash=starting_cash, **known)
             watch.finish(curve)
     plain = trades_of(book, last_closes=curve.last_closes, openings=book.openings, grown=book.grown)
-    found = list(with_levels(plain, tally.waiting, tick_e8=lambda symbol: e8_from_decimal(specs[symbol].tick_size)))
+    found = list(with_levels(plain, tally.waiting, tick_e8=lambda symbol: specs[symbol].tick_e8))
     with open_file(TRADES_NAME) as file:
         trades = write_trades(file, found)
     closed = [trade_result(trade) for trade in found if not trade.is_open]

@@ -85,6 +85,7 @@ class RiskGate:
         trigger_prices: Callable[[str, TriggerBy], None],
         borrowing: BorrowReader | None = None,
         portfolio: PortfolioReader | None = None,
+        rounding: OrderRounding | None = None,
     ) -> None:
         self._borrowing = borrowing
         self.reservations = Reservations()
@@ -99,7 +100,7 @@ class RiskGate:
         self._orders = orders
         self._marks = marks
         self._clock = clock
-        self._rounding = OrderRounding(self._rules)
+        self._rounding = rounding or OrderRounding(self._rules)
         self._halting = Halting(account=account, orders=orders, clock=clock)
         self._exposure: ExposureRails | None = None
         if limits.exposure.any:

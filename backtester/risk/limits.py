@@ -54,7 +54,7 @@ class RiskLimits:
         self.max_position = e8_from_decimal(max_position_notional) * PRICE_ONE if max_position_notional is not None else None
         self.orders_per_second_e8 = e8_from_decimal(orders_per_second) if orders_per_second is not None else None
         self.order_burst = order_burst
-        self.margin = margin or {}
+        self.margin = dict(margin or {})
         """Terms of the symbols that are traded on margin; any other is paid for whole."""
         self.fee_e8 = {symbol: _bps_e8(bps) for symbol, bps in (fee_bps or {}).items()}
         self.market_e8 = _bps_e8(market_bps)
@@ -62,6 +62,13 @@ class RiskLimits:
         self.options = options
         self.hedge = hedge
         """Whether a symbol has a long and a short position of their own, and orders say which they mean."""
+
+    def on_rules(self, symbol: str, *, fee_bps: Decimal | None, margin: MarginTerms | None) -> None:
+        """From now on a symbol has this highest fee and these terms; None leaves what there was."""
+        if fee_bps is not None:
+            self.fee_e8[symbol] = _bps_e8(fee_bps)
+        if margin is not None and symbol in self.margin:
+            self.margin[symbol] = margin
 
 
 def _bps_e8(bps: Decimal) -> int:

@@ -26,6 +26,7 @@ from backtester.domain.intents import (
 from backtester.domain.money import PRICE_ONE, ceil_div, shown_amount
 from backtester.domain.order_bounds import OrderBounds
 from backtester.domain.rounding import exact_decimal, opening_breach, price_ticks, qty_lots
+from backtester.domain.rule_changes import RulesChanged
 from backtester.domain.venue_rules import GENERIC, VenueRules
 from backtester.domain.vocabulary import BUY, GTD, SELL, ExitSize, RejectReason, SelfTrade, Side, TimeInForce, TriggerBy
 
@@ -109,6 +110,10 @@ class OrderRounding:
         if isinstance(priced, Rounded) and isinstance(intent, LimitOrderIntent):
             priced = _with_exits(intent, spec, priced)
         return _with_trigger(intent, priced, self._rules_of(spec))
+
+    def on_rules(self, changed: RulesChanged) -> None:
+        """Orders of the symbol are rounded by its new rules from now on."""
+        self._lots = {key: lots for key, lots in self._lots.items() if key[0] != changed.symbol}
 
     def _rules_of(self, spec: SymbolSpec) -> VenueRules:
         return self._rules.get(spec.symbol, GENERIC)

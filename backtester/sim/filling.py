@@ -9,6 +9,7 @@ from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import decimal_from_e8, size_from_e8
 from backtester.domain.orders import Fill, SanitizedOrder
+from backtester.domain.rounding import on_step
 from backtester.domain.vocabulary import BUY, TAKER, Liquidity, Side
 from backtester.engine.clock import Clock
 from backtester.sim.liquidity import BarLiquidity
@@ -80,6 +81,8 @@ class Filling:
             if cost_e8 <= working.budget_e8:
                 return lots
             lots = min(lots - 1, lots * working.budget_e8 // cost_e8)
+            if (step := self._specs[symbol].lot_step) != 1:
+                lots = on_step(lots, step, up=False)
         return 0
 
     def taker_ticks(
@@ -101,7 +104,7 @@ class Filling:
 
         def worth(lots: int) -> int:
             ticks = self.taker_ticks(working, bar, lots, over_share=False)
-            return order.quote_e8 * 10**8 // (ticks * spec.tick_e8 * spec.lot_e8)
+            return on_step(order.quote_e8 * 10**8 // (ticks * spec.tick_e8 * spec.lot_e8), spec.lot_step, up=False)
 
         lots = worth(working.open_lots)
         while lots and (fewer := worth(lots)) < lots:  # more lots may cost more each

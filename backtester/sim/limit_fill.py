@@ -11,6 +11,7 @@ from backtester.domain.impact import quarter_volumes
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import CALCULATION, PRICE_ONE, price_e8, size_from_e8
 from backtester.domain.queue_position import after_trade
+from backtester.domain.rounding import on_step
 from backtester.domain.vocabulary import Side
 from backtester.engine.rng import keyed_fraction
 from backtester.sim.liquidity import volume_e8
@@ -47,7 +48,7 @@ class TouchFill:
     def is_through(self, working: WorkingOrder, price: float) -> bool:
         """Whether a trade at `price` is beyond the limit by a tick or more."""
         beyond = (working.limit_e8 - price_e8(price)) * (1 if working.order.side is Side.BUY else -1)
-        return beyond >= working.tick_e8
+        return beyond >= working.tick_e8 * self._specs[working.order.symbol].tick_step
 
     def lots(self, working: WorkingOrder, bar: Candle, allowed_lots: int) -> int:
         """Of `allowed_lots`, those that this bar fills; it reaches the limit. Asked once for each order and bar."""
@@ -68,7 +69,8 @@ class TouchFill:
             ahead=ahead, open_qty=size_from_e8(working.open_lots * spec.lot_e8), trade_qty=_traded_at(working.limit_e8, bar)
         )
         self._ahead[order_id] = (working.arrived_ms, working.limit_e8, step.ahead)
-        return int(CALCULATION.multiply(step.filled, Decimal(PRICE_ONE))) // spec.lot_e8
+        lots = int(CALCULATION.multiply(step.filled, Decimal(PRICE_ONE))) // spec.lot_e8
+        return lots if spec.lot_step == 1 else on_step(lots, spec.lot_step, up=False)
 
 
 def _traded_at(limit_e8: int, bar: Candle) -> Decimal:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import PRICE_ONE
+from backtester.domain.rounding import on_step
 
 _EXACT_BELOW = 2.0e7
 """Below this volume, volume x 1e8 in floating point is off by less than half a unit."""
@@ -34,7 +35,8 @@ class BarLiquidity:
             return None
         cap = volume_e8(bar.volume) * self._numerator // (self._denominator * spec.lot_e8)
         start_ms, used = self._used.get(bar.symbol, (-1, 0))
-        return max(0, int(cap) - used) if start_ms == bar.start_ms else int(cap)
+        left = max(0, int(cap) - used) if start_ms == bar.start_ms else int(cap)
+        return left if spec.lot_step == 1 else on_step(left, spec.lot_step, up=False)
 
     def use(self, bar: Candle, lots: int) -> None:
         """`lots` of this bar are gone; a settlement outside any bar, which has no volume, takes nothing from one."""

@@ -10,8 +10,8 @@ from backtester.domain.candle import Candle
 from backtester.domain.costs import cost_ratio, fee_ratio, over_share_impact_bps
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import CALCULATION, price_e8, size_from_e8
-from backtester.domain.rounding import fill_price_ticks
-from backtester.domain.vocabulary import TAKER, Liquidity, Side
+from backtester.domain.rounding import fill_price_ticks, on_step
+from backtester.domain.vocabulary import BUY, TAKER, Liquidity, Side
 from backtester.sim.liquidity import volume_e8
 from backtester.sim.quoted_spread import QuotedSpreads
 from backtester.sim.received_fees import ReceivedFees
@@ -81,8 +81,10 @@ class FillPricing:
                 half_bps = self.quotes.half_bps(symbol, half_bps)
             ratio = cost_ratio(half_bps, CALCULATION.multiply(bps, self._factor), side)
         ticks = fill_price_ticks(price_e8(reference), numerator=ratio[0], denominator=ratio[1], tick_e8=spec.tick_e8, side=side)
+        if spec.tick_step != 1:
+            ticks = max(spec.tick_step, on_step(ticks, spec.tick_step, up=side is BUY))
         if self._extra_ticks:
-            ticks = max(1, ticks + side.sign * self._extra_ticks.get(symbol, 0))
+            ticks = max(spec.tick_step, ticks + side.sign * self._extra_ticks.get(symbol, 0) * spec.tick_step)
         return ticks
 
     def tell_traded(self, *, symbol: str, side: Side, lots: int, bar: Candle) -> None:
@@ -101,6 +103,12 @@ class FillPricing:
         if spec.face:  # exact until the one rounding (exchange_semantics.md, section 3; golden B05)
             return -(-lots * spec.lot_e8 * spec.face * numerator // (ticks * spec.tick_e8 * denominator))
         return -(-ticks * spec.tick_e8 * lots * spec.lot_e8 * numerator // denominator)
+
+    def on_rules(self, symbol: str) -> None:
+        """The rules of `symbol` are other ones now: what it pays is asked for anew."""
+        self._rates.pop(symbol, None)
+        if self.received is not None:
+            self.received.on_rules(symbol)
 
     def liquidation_fee_e8(self, *, symbol: str, ticks: int, lots: int) -> int:
         """What a liquidation costs beside the trading fee: nothing where its price takes what is left of the margin."""

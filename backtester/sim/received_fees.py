@@ -52,6 +52,10 @@ class ReceivedFees:
         self.held_e8[symbol] += change_e8
         return whole_lots(self.held_e8[symbol], self._lot_e8[symbol])
 
+    def on_rules(self, symbol: str) -> None:
+        """The rates of `symbol` are asked for anew."""
+        self._ratios = {key: ratio for key, ratio in self._ratios.items() if key[0] != symbol}
+
     def _ratio(self, symbol: str, side: Side, liquidity: Liquidity) -> tuple[int, int] | None:
         """The rate as a fraction, asked once; None where the fee is one of quote."""
         key = (symbol, side, liquidity)

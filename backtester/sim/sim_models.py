@@ -11,6 +11,7 @@ from backtester.domain.money import CALCULATION
 from backtester.domain.vocabulary import Liquidity, Side
 
 __all__ = [
+    "ChangingFees",
     "FeeModel",
     "FixedFee",
     "FixedSlippage",
@@ -116,6 +117,22 @@ class SymbolFees:
         """The symbol's rate of that side of the book."""
         maker_bps, taker_bps = self._rates[symbol]
         return maker_bps if liquidity is Liquidity.MAKER else taker_bps
+
+
+class ChangingFees:
+    """Another model's fees until those of a symbol change; each change holds from then on."""
+
+    def __init__(self, fees: FeeModel) -> None:
+        self._fees = fees
+        self._changed: dict[str, MakerTakerFee] = {}
+
+    def change(self, symbol: str, maker_bps: Decimal, taker_bps: Decimal) -> None:
+        """From now on these are the rates of `symbol`."""
+        self._changed[symbol] = MakerTakerFee(maker_bps, taker_bps)
+
+    def rate_bps(self, *, symbol: str, liquidity: Liquidity) -> Decimal:
+        """The rate in force."""
+        return self._changed.get(symbol, self._fees).rate_bps(symbol=symbol, liquidity=liquidity)
 
 
 class ScaledFees:

@@ -68,6 +68,13 @@ class StandingOrders:
         """The price of one tick, in 1e-8."""
         return self._specs[symbol].tick_e8
 
+    def on_rules(self, symbol: str) -> None:
+        """The rules of `symbol` are other ones now: its orders keep prices and sizes, and go by the new tick."""
+        for working in self.by_id.values():
+            if working.order.symbol == symbol:
+                working.on_rules(self._specs[symbol])
+        self.watch(symbol)
+
     def is_sure(self, working: WorkingOrder, price: float) -> bool:
         """Whether a trade at `price` fills this limit whatever chance and queue say."""
         return working.is_reached(price) and (self.touch_fill is None or self.touch_fill.is_through(working, price))

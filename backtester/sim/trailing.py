@@ -30,15 +30,19 @@ class Trail:
 
     __slots__ = ("_activation_e8", "_distance_e8", "_extreme", "_fraction_e8", "_sells", "_tick_e8", "price")
 
-    def __init__(self, order: SanitizedOrder, *, tick_e8: int) -> None:
+    def __init__(self, order: SanitizedOrder, *, tick_e8: int, tick_step: int = 1) -> None:
         self._sells = order.side is Side.SELL
-        self._tick_e8 = tick_e8
+        self._tick_e8 = tick_e8 * tick_step
         self._distance_e8 = order.trail_ticks * tick_e8
         self._fraction_e8 = order.trail_e8
         self._activation_e8 = order.trigger_ticks * tick_e8
         self._extreme = 0.0
         self.price = 0.0
         """The trigger; 0.0 while it is not active."""
+
+    def on_rules(self, whole_tick_e8: int) -> None:
+        """Triggers from now on are multiples of this tick; the one that stands stays where it is."""
+        self._tick_e8 = whole_tick_e8
 
     def start(self, market: float) -> None:
         """The order has arrived while the market is at `market`."""

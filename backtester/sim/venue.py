@@ -21,6 +21,7 @@ from backtester.domain.orders import (
     SanitizedExits,
     SanitizedOrder,
 )
+from backtester.domain.rule_changes import RulesChanged
 from backtester.domain.venue_rules import VenueRules
 from backtester.domain.vocabulary import FillNote, Liquidity, OrderStatus, OrderType, RejectReason
 from backtester.engine.clock import Clock
@@ -215,6 +216,20 @@ class SimulatedVenue:
         """Of a coin more is owed from now on."""
         if charged.symbol:
             self._standing.filling.owe(charged.symbol, charged.amount_e8)
+
+    def on_rules(self, changed: RulesChanged) -> list[Published]:
+        """Fees and ticks are those in force now; where trading has ended, orders end too, and those on their way are rejected."""
+        reports: list[Published] = []
+        self._pricing.on_rules(changed.symbol)
+        self._standing.on_rules(changed.symbol)
+        for working in tuple(self._standing.by_id.values()) if changed.ended else ():
+            if working.order.symbol != changed.symbol or working.order.order_id not in self._standing.by_id:
+                continue
+            if working.arrived_ms < 0:
+                self._standing.reject(working, RejectReason.NOT_TRADABLE, f"trading of {changed.symbol} has ended", reports)
+            else:
+                self._standing.end(working, RejectReason.NOT_TRADABLE, reports)
+        return reports
 
     def expire_all(self, reason: RejectReason) -> list[Published]:
         """Every order that still works ends now, in the order they were sent."""

@@ -58,7 +58,7 @@ class WorkingOrder:
         pays_whole = spec.market is SPOT and not borrows
         self.budget_e8 = order.budget_e8 if pays_whole and order.side is BUY else None
         self.tick_e8 = spec.tick_e8
-        self.beyond_e8 = 0 if touch else spec.tick_e8
+        self.beyond_e8 = 0 if touch else spec.tick_e8 * spec.tick_step
         self.limit_e8 = 0
         self.through_price = self.trigger_price = 0.0
         self.trail: Trail | None = None
@@ -68,7 +68,8 @@ class WorkingOrder:
         if order.order_type is not MARKET_ORDER and order.order_type is not LIMIT_ORDER:
             self.conditional = True
             self.rises = trigger_rises(order.order_type, order.side)
-            self.trail = Trail(order, tick_e8=spec.tick_e8) if order.order_type is OrderType.TRAILING_STOP else None
+            if order.order_type is OrderType.TRAILING_STOP:
+                self.trail = Trail(order, tick_e8=spec.tick_e8, tick_step=spec.tick_step)
         self.waiting = False
         self.counterpart: WorkingOrder | None = None
         self.closes_only = order.reduce_only or (pays_whole and order.side is SELL)
@@ -85,6 +86,15 @@ class WorkingOrder:
         self.open_lots += order.qty_lots - self.order.qty_lots
         self.order = order
         self._price(order)
+
+    def on_rules(self, spec: SymbolSpec) -> None:
+        """The tick is that of `spec` from now on: the order keeps its price, and is through, or follows, by the new one."""
+        if self.beyond_e8:
+            self.beyond_e8 = spec.tick_e8 * spec.tick_step
+        if self.limit_e8:
+            self._price(self.order)
+        if self.trail is not None:
+            self.trail.on_rules(spec.tick_e8 * spec.tick_step)
 
     def _price(self, order: SanitizedOrder) -> None:
         self.limit_e8 = order.price_ticks * self.tick_e8

@@ -14,7 +14,7 @@ from backtester.domain.legs import leg_of, legs_of, split_leg
 from backtester.domain.money import decimal_from_money, e8_from_decimal, size_from_e8
 from backtester.domain.orders import OpenOrder
 from backtester.domain.position import whole_lots
-from backtester.domain.vocabulary import PositionSide
+from backtester.domain.vocabulary import Market, PositionSide
 from backtester.engine.clock import Clock
 from backtester.engine.rng import RandomStream, RandomStreams
 from backtester.strategy.history import CandleHistory
@@ -200,13 +200,14 @@ class StrategyContext:
     def closable(self, symbol: str, side: PositionSide | None = None) -> Decimal:
         """What of `position(symbol)`, in hedge mode of that side, an order can close: whole lots, signed; 0 below the minimum.
 
-        A fee that was taken from the coin leaves less than a lot behind: dust, which no order can sell.
+        A fee that was taken from the coin leaves less than a lot behind: dust, which no order can sell. A derivative's position
+        from before a change of rules can be closed whole.
         """
         spec, position = self.spec(symbol), self.position(symbol) if side is None else self.position(symbol, side)
-        if not position:
+        if not position or (spec.after_change and spec.market is not Market.SPOT):
             return position
-        size_e8 = e8_from_decimal(position)
-        lots_e8 = whole_lots(size_e8, spec.lot_e8) * spec.lot_e8
+        size_e8, lot_e8 = e8_from_decimal(position), spec.lot_e8 * spec.lot_step
+        lots_e8 = whole_lots(size_e8, lot_e8) * lot_e8
         return size_from_e8(lots_e8 if abs(lots_e8) >= spec.min_qty_e8 else 0)
 
     def open_orders(self, symbol: str | None = None) -> tuple[OpenOrder, ...]:
@@ -218,7 +219,7 @@ class StrategyContext:
         return self._history.last(symbol, timeframe or self.timeframe, n)
 
     def spec(self, symbol: str) -> SymbolSpec:
-        """Tick, lot and minimums of `symbol`."""
+        """Tick, lot and minimums of `symbol`: the rules in force now."""
         spec = self._specs.get(symbol)
         return spec if spec is not None else self._unknown(symbol)
 

@@ -28,7 +28,8 @@ from backtester.app.margin import plan_margin
 from backtester.app.market_data import SymbolRef, from_columns
 from backtester.app.opening import opening_coins
 from backtester.app.option_plan import plan_options
-from backtester.app.wiring import Engine, Plan, build
+from backtester.app.plan import Plan
+from backtester.app.wiring import Engine, build
 from backtester.config.option_terms import with_contract
 from backtester.config.run_config import AccountSection, EngineSection, RiskSection, RunConfig, RunSection, SimSection
 from backtester.data.columns import CandleColumns, slice_columns
