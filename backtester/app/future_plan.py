@@ -21,6 +21,11 @@ class FuturePlan(NamedTuple):
     expiries: tuple[Expiry, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def joined(self, other: FuturePlan) -> FuturePlan:
+        """What ends by either plan."""
+        expiries = sorted((*self.expiries, *other.expiries), key=lambda one: one.time_ms)
+        return FuturePlan(tuple(expiries), (*self.notes, *other.notes))
+
 
 def plan_futures(
     config: RunConfig,
@@ -52,7 +57,7 @@ def plan_futures(
                 f"{ref.key}: is delivered at {iso_text(spec.expires_ms)} UTC, after the run's end: what is held stays open"
             )
             continue
-        index = _index(config, refs, ref, spec, market=market, start_ms=start_ms)
+        index = index_of(config, refs, ref, spec, market=market, start_ms=start_ms, end_ms=spec.expires_ms)
         expiry = settled_at(ref.key, index, spec.expires_ms)
         expiries.append(expiry)
         price = "the last close, for no average over half an hour is stored" if expiry.is_last else "the mean of the last half hour"
@@ -61,10 +66,17 @@ def plan_futures(
     return FuturePlan(tuple(sorted(expiries, key=lambda one: one.time_ms)), tuple(notes))
 
 
-def _index(
-    config: RunConfig, refs: Sequence[SymbolRef], ref: SymbolRef, spec: SymbolSpec, *, market: MarketData, start_ms: int
+def index_of(
+    config: RunConfig,
+    refs: Sequence[SymbolRef],
+    ref: SymbolRef,
+    spec: SymbolSpec,
+    *,
+    market: MarketData,
+    start_ms: int,
+    end_ms: int,
 ) -> Underlying:
-    end_ms = spec.expires_ms or 0
+    """The prices that a contract which ends at `end_ms` is settled by: those of its index where stored, else its own closes."""
     try:
         return find_underlying(config, refs, ref, spec, market=market, start_ms=max(start_ms, end_ms - _LOOKED_MS), end_ms=end_ms)
     except DataUnavailableError:

@@ -66,7 +66,7 @@ def plan_margin(
     leveraged = any(leverage > 1 for leverage in leverages.values())
     if not leveraged and account.mark == "last":
         return MarginPlan()
-    terms = {ref.key: _terms(specs[ref.key], leverages[ref.key], fees) for ref in derivatives} if leveraged else {}
+    terms = {ref.key: terms_of(specs[ref.key], leverages[ref.key], fees) for ref in derivatives} if leveraged else {}
     stored = config.data.source == "catalog"
     catalog = Catalog(config.data.data_path if "://" in config.data.data_path else Path(config.data.data_path)) if stored else None
     kind = "mark" if account.mark == "last" else account.mark
@@ -102,11 +102,13 @@ def _leverages(config: RunConfig, refs: Sequence[SymbolRef]) -> dict[str, Decima
     return {ref.key: Decimal(1) if ref.key in spot else by_symbol.get(ref.key, account.leverage) for ref in refs}
 
 
-def _terms(spec: SymbolSpec, leverage: Decimal, fees: FeeModel) -> MarginTerms:
+def terms_of(spec: SymbolSpec, leverage: Decimal, fees: FeeModel, *, must_fit: bool = True) -> MarginTerms:
+    """The terms of a symbol by its tiers and fee. Raises ConfigError where the leverage `must_fit` and does not."""
     taker_bps = checked_rate_bps(fees.rate_bps(symbol=spec.symbol, liquidity=Liquidity.TAKER))
     try:
         tiers = tiers_or_default(spec.leverage_tiers, leverage=leverage, leverage_max=spec.max_leverage)
-        return MarginTerms(leverage=leverage, tiers=tiers, taker_frac=CALCULATION.scaleb(max(Decimal(0), taker_bps), -4))
+        taker_frac = CALCULATION.scaleb(max(Decimal(0), taker_bps), -4)
+        return MarginTerms(leverage=leverage, tiers=tiers, taker_frac=taker_frac, must_fit=must_fit)
     except DomainError as error:
         raise ConfigError(f"{spec.symbol}: {error}; choose another account.leverage (or leverage_by_symbol)") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import msgspec
 from backtester.app.assumptions import assumptions_in_force
 from backtester.app.borrowing import borrow_notes, plan_borrowing
 from backtester.app.currency import CurrencyPlan, plan_currency, settles_in_several, without_spot_trading
+from backtester.app.delisting import plan_delistings
 from backtester.app.funding import stored_funding
 from backtester.app.future_plan import plan_futures
 from backtester.app.latency import latency_text, recorded_series
@@ -23,6 +24,7 @@ from backtester.app.option_plan import plan_options
 from backtester.app.plan import Plan
 from backtester.app.position_mode import check_position_mode
 from backtester.app.resolve import ResolvedRun
+from backtester.app.rule_plan import plan_rule_changes
 from backtester.app.slippage import own_costs_text, run_slippage, slippage_text
 from backtester.app.specs import ChosenSpecs, choose_specs, specs_of
 from backtester.app.trigger_prices import StoredTriggerPrices
@@ -84,7 +86,7 @@ def plan_run(
 ) -> PlannedRun:
     """The plan of a resolved run. Raises ConfigError for a symbol without a spec, or one of several assets without a currency."""
     config = resolved.config
-    chosen, notes = _specs_at_start(resolved, specs)
+    chosen, notes, changes = _chosen_specs(resolved, specs)
     check_position_mode(config, chosen)
     borrow = plan_borrowing(config, chosen)
     strategies = _strategies(resolved)
@@ -101,6 +103,13 @@ def plan_run(
         owner = strategies[0][0]
         opening = opening_coins(config.account.balances, chosen, feed=first, start_ms=resolved.start_ms, strategy_id=owner)
     futures = plan_futures(config, resolved.refs, chosen, market=market, start_ms=resolved.start_ms, end_ms=resolved.end_ms)
+    futures = futures.joined(
+        plan_delistings(config, resolved.refs, changes, market=market, start_ms=resolved.start_ms, in_one_asset=currency is None)
+    )
+
+    def rates_of(spec: SymbolSpec) -> FeeModel | None:
+        return None if models.fees else _scaled(SymbolFees({spec.symbol: _rates(config, spec)[:2]}), config.sim.cost_factor)
+
     plan = Plan(
         config=config,
         specs=chosen,
@@ -119,6 +128,7 @@ def plan_run(
         futures=futures,
         borrow=borrow,
         currency=currency,
+        rule_changes=plan_rule_changes(changes, chosen, fees=fees, rates_of=rates_of, margin=margin),
     )
     lengths = sorted({timeframe_ms(name) for _, _, timeframes in strategies for name in timeframes})
     said = (*_notes(resolved, rates, models), *_finer_notes(config, market), *funding.notes, *margin.notes)
@@ -140,16 +150,27 @@ def plan_run(
     )
 
 
-def _specs_at_start(resolved: ResolvedRun, specs: SymbolSpecs | None) -> ChosenSpecs:
+def _chosen_specs(resolved: ResolvedRun, specs: SymbolSpecs | None) -> ChosenSpecs:
     keys = [ref.key for ref in resolved.refs]
     known = specs_of(resolved) if specs is None else specs
     chosen = choose_specs(known, keys, start_ms=resolved.start_ms, end_ms=resolved.end_ms)
     for ref in resolved.refs:
         if ref.market == Market.OPTION.value and chosen.specs[ref.key].option is None:  # handed over in Python
             chosen.specs[ref.key] = with_contract(chosen.specs[ref.key], ref.name)
+            chosen = _with_specs(chosen, partial(_as_option, ref.key, ref.name))
     if settles_in_several(resolved.config, chosen.specs):
+        chosen = _with_specs(chosen, lambda spec: without_spot_trading({spec.symbol: spec})[spec.symbol])
         return chosen._replace(specs=without_spot_trading(chosen.specs))
     return chosen
+
+
+def _as_option(key: str, name: str, spec: SymbolSpec) -> SymbolSpec:
+    return with_contract(spec, name) if spec.symbol == key else spec
+
+
+def _with_specs(chosen: ChosenSpecs, made: Callable[[SymbolSpec], SymbolSpec]) -> ChosenSpecs:
+    """The same with `made` of each spec that comes into force."""
+    return chosen._replace(changes=tuple(change._replace(spec=made(change.spec)) for change in chosen.changes))
 
 
 def _currency(resolved: ResolvedRun, specs: Mapping[str, SymbolSpec], market: MarketData) -> CurrencyPlan | None:

@@ -70,7 +70,6 @@ from backtester.execution.working_orders import WorkingOrders
 from backtester.risk.changing_rules import ChangingRounding
 from backtester.risk.gate import RiskGate
 from backtester.risk.limits import RiskLimits
-from backtester.risk.order_validation import OrderRounding
 from backtester.sim.intrabar import Intrabar
 from backtester.sim.latency import LatencyModel
 from backtester.sim.liquidity import BarLiquidity
@@ -109,8 +108,7 @@ def build(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Engine:
     """Wire a run on the simulated venue, which asks `finer` about ambiguous bars. Subscription order is that of TOPOLOGY."""
-    bus = Bus()
-    clock = Clock(plan.feed_start_ms)
+    bus, clock = Bus(), Clock(plan.feed_start_ms)
     rule_book = RuleBook(plan, clock)
     plan = plan._replace(specs=rule_book.specs, fees=rule_book.fees)
     config, specs = plan.config, plan.specs
@@ -128,18 +126,7 @@ def build(
     put_on_borrowing(books, specs, plan.borrow, plan.fees)
     working = WorkingOrders(specs=specs)
     trigger_prices = plan.open_trigger_prices()
-    limits = _limits(plan, books.options)
-    rounding = ChangingRounding(plan.rules, account=books) if plan.rule_changes else OrderRounding(plan.rules)
-    risk = _gate(
-        plan,
-        limits=limits,
-        rounding=rounding,
-        books=books,
-        orders=working,
-        marks=marks,
-        clock=clock,
-        trigger_prices=trigger_prices,
-    )
+    risk = _gate(plan, rule_book, account, orders=working, marks=marks, clock=clock, trigger_prices=trigger_prices)
     latency = run_latency(config, clock)
     venue = _venue(
         plan,
@@ -159,11 +146,10 @@ def build(
     _put_on_margin(
         plan=plan, books=books, account=account, venue=venue, clock=clock, routes=routes, stored=stored, marks=margin_marks
     )
-    rule_book.follow(limits, account, without_fee=_paying_in_base(plan))
     orders = OrderManager(gateway=venue, working=working)
     routes.open_to_all(venue=venue.on_bar, books=account.on_bar, margin=bool(plan.margin.terms))
     mailbox = Mailbox(schedule=schedule, response_ms=latency.response_ms)
-    _subscribe(bus=bus, journal=journal, risk=risk, rounding=rounding, orders=orders, venue=venue, account=account, mailbox=mailbox)
+    _subscribe(bus=bus, journal=journal, risk=risk, orders=orders, venue=venue, account=account, mailbox=mailbox)
     loop = Loop(
         feed=feed,
         bus=bus,
@@ -234,19 +220,21 @@ def _venue(
 
 def _gate(
     plan: Plan,
+    rule_book: RuleBook,
+    account: Account,
     *,
-    limits: RiskLimits,
-    rounding: OrderRounding,
-    books: Books,
     orders: WorkingOrders,
     marks: Mapping[str, float],
     clock: Clock,
     trigger_prices: TriggerPrices,
 ) -> RiskGate:
+    books = account.books
+    limits = _limits(plan, books.options)
+    rule_book.follow(limits, account, without_fee=_paying_in_base(plan))
     return RiskGate(
         specs=plan.specs,
         limits=limits,
-        rounding=rounding,
+        rounding=ChangingRounding(plan.rules, account=books) if plan.rule_changes else None,
         account=books,
         orders=orders,
         marks=marks,
@@ -355,7 +343,6 @@ def _subscribe(
     bus: Bus,
     journal: Journal,
     risk: RiskGate,
-    rounding: OrderRounding,
     orders: OrderManager,
     venue: SimulatedVenue,
     account: Account,
@@ -385,6 +372,7 @@ def _subscribe(
     bus.subscribe(T_LIQUIDATIONS, venue.on_liquidation)
     bus.subscribe(T_DELIVERIES, venue.on_delivery)
     bus.subscribe(T_INTEREST, venue.on_interest)
+    rounding = risk.rounding
     bus.subscribe(T_RULES, rounding.on_rules)
     bus.subscribe(T_RULES, venue.on_rules)
     bus.subscribe(T_RULES, account.on_rules)

@@ -28,10 +28,11 @@ class MarginMode(Word):
 class MarginTerms:
     """Margin of linear positions of one symbol. Values are in money units of the quote asset; margins and fees are rounded up.
 
-    Raises DomainError for a leverage below 1, or more than the first tier allows: its most, or 1 / its maintenance rate.
+    Raises DomainError for a leverage below 1, or more than the first tier allows: its most, or 1 / its maintenance rate. Without
+    `must_fit` the latter are terms at which nothing may be opened.
     """
 
-    def __init__(self, *, leverage: Decimal, tiers: TierTable, taker_frac: Decimal) -> None:
+    def __init__(self, *, leverage: Decimal, tiers: TierTable, taker_frac: Decimal, must_fit: bool = True) -> None:
         times = leverage_of(leverage)
         (taker,) = not_negative(taker_frac=taker_frac)
         self.leverage = leverage
@@ -46,7 +47,7 @@ class MarginTerms:
             )
             for tier in tiers.tiers
         ]
-        if not self._tiers[0][2]:
+        if must_fit and not self._tiers[0][2]:
             raise DomainError(f"leverage {leverage} is more than the first tier allows ({_most(tiers.tiers[0])})")
 
     def initial(self, value: int) -> int:

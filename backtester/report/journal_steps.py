@@ -29,6 +29,7 @@ from backtester.domain.orders import (
     SanitizedExits,
     SanitizedOrder,
 )
+from backtester.domain.rule_changes import RulesChanged
 from backtester.domain.run_events import ControlEvent, LogEvent
 from backtester.domain.settlement import FundingPaid
 from backtester.report.named_rules import CANCEL_ON_ITS_WAY, Rule, rules_of
@@ -194,6 +195,9 @@ def _venue_told(event: Any) -> tuple[str, str, str]:
             f"{event.fill_id}: {event.side.value} {size} {event.leg} at {price}, fee {fee} {event.fee_asset}",
             "good",
         )
+    if isinstance(event, RulesChanged):
+        changes = _facts({name: f"{before} -> {event.after[name]}" for name, before in event.before.items()})
+        return "rules", f"{event.symbol}: {'trading has ended' if event.ended else 'other rules hold'}{changes}", "warn"
     if isinstance(event, ControlEvent):
         return "switched", f"{event.action.value}: {event.detail}", "warn"
     if isinstance(event, LogEvent):

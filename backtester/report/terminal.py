@@ -172,12 +172,18 @@ def _what(facts: RunFacts) -> Section:
                 f"{counts.candles:,} of {run.execution_timeframe}, {gaps}, fingerprint {manifest.data_fingerprint[:_SHORT]}",
             ),
             *([Row("code", f"{(manifest.git_sha or '')[:_SHORT]} WITH UNCOMMITTED CHANGES", "warn")] if manifest.git_dirty else []),
-            *(Row("rules", one.rule, "warn") for one in manifest.assumptions if "instrument rules" in one.rule),
+            *(
+                Row("rules", one.rule, "" if _CHANGE in one.rule else "warn")
+                for one in manifest.assumptions
+                if "instrument rules" in one.rule
+            ),
             *([Row("ended", _END_WORDS.get(manifest.end_reason, manifest.end_reason), "bad")] if _ended_early(manifest) else []),
         ),
     )
 
 
+_CHANGE = "instrument rules change"
+"""Rules that change, as they did, are no shortcoming of the run."""
 _END_WORDS = {
     "bankrupt": "BANKRUPT: equity fell to zero",
     "interrupted": "INTERRUPTED: what was done until then is on disk",

@@ -100,7 +100,7 @@ class RiskGate:
         self._orders = orders
         self._marks = marks
         self._clock = clock
-        self._rounding = rounding or OrderRounding(self._rules)
+        self.rounding = rounding or OrderRounding(self._rules)
         self._halting = Halting(account=account, orders=orders, clock=clock)
         self._exposure: ExposureRails | None = None
         if limits.exposure.any:
@@ -208,7 +208,7 @@ class RiskGate:
             return self._refuse(intent, size)
         if size is not None:
             intent = size.intent
-        rounded = self._rounding.round(intent, spec)
+        rounded = self.rounding.round(intent, spec)
         if isinstance(rounded, Refusal):
             return self._refuse(intent, rounded)
         if size is not None:

@@ -95,7 +95,7 @@ class RepeatedRun:
         return self._run(resolved, planned, market or self.market)
 
     def shifted(self) -> Outcome:
-        """The decisions where the whole feed, with its funding, is `SHIFT_MS` later; rules and fees stay as they are."""
+        """The decisions where the whole feed, with its funding and what changes its rules, is `SHIFT_MS` later."""
         resolved = self.loaded_anew()
         planned = plan_run(resolved, market=self.market)
         plan, market = planned.plan, shifted(self.market, by_ms=SHIFT_MS)
@@ -106,6 +106,7 @@ class RepeatedRun:
             end_ms=last_ms,
             slippage=run_slippage(plan.config, plan.specs, market, start_ms=first_ms, end_ms=last_ms),
             settlements=tuple(one._replace(time_ms=one.time_ms + SHIFT_MS) for one in plan.settlements),
+            rule_changes=tuple(one._replace(time_ms=one.time_ms + SHIFT_MS) for one in plan.rule_changes),
         )
         return self._run(resolved, planned._replace(plan=moved), market)
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from backtester.app.specs import choose_specs
+from backtester.app.specs import ChosenSpecs, choose_specs
 from backtester.cli.main import main
 from backtester.data.catalog import Catalog
 from backtester.data.columns import CandleColumns
@@ -42,8 +44,12 @@ def spec(day_from: int, day_to: int | None, tick: str = "0.1", **given: object) 
     )
 
 
+def choose(*specs: SymbolSpec) -> ChosenSpecs:
+    return choose_specs(SymbolSpecs(specs), ["BTCUSDT"], start_ms=START_MS, end_ms=END_MS)
+
+
 def chosen(*specs: SymbolSpec) -> tuple[str, tuple[str, ...]]:
-    choice = choose_specs(SymbolSpecs(specs), ["BTCUSDT"], start_ms=START_MS, end_ms=END_MS)
+    choice = choose(*specs)
     return str(choice.specs["BTCUSDT"].tick_size), choice.notes
 
 
@@ -51,17 +57,53 @@ def test_the_rules_of_the_start_are_used_without_a_word() -> None:
     assert chosen(spec(-20, -10, "0.01"), spec(-10, None), spec(-30, -20, "0.5")) == ("0.1", ())
 
 
-def test_a_change_within_the_run_is_told_and_changes_nothing() -> None:
-    tick, notes = chosen(spec(-1, 1), spec(1, None, "0.5", min_notional=Decimal(5)))
-    assert tick == "0.1"
-    (note,) = notes
-    assert "rules change within the run at 2024-03-02 00:00:00 (tick_size 0.1 -> 0.5, min_notional 0 -> 5); those of its" in note
+def test_a_change_within_the_run_is_told_and_comes_into_force() -> None:
+    choice = choose(spec(-1, 1), spec(1, None, "0.25", min_notional=Decimal(5)))
+    assert choice.notes == (
+        "BTCUSDT: instrument rules change within the run at 2024-03-02 00:00:00 (tick_size 0.1 -> 0.25, min_notional 0 -> 5)",
+    )
+    first, (change,) = choice.specs["BTCUSDT"], choice.changes
+    assert (change.time_ms, change.ended) == (START_MS + DAY_MS, False)
+    assert (first.tick_size, first.tick_step, first.tick_e8) == (Decimal("0.1"), 2, 5_000_000)
+    assert (change.spec.tick_size, change.spec.tick_step, change.spec.tick_e8) == (Decimal("0.25"), 5, 5_000_000)
+    assert (first.after_change, change.spec.after_change) == (False, True)
+    assert (change.before, change.after) == ({"tick_size": "0.1", "min_notional": "0"}, {"tick_size": "0.25", "min_notional": "5"})
+
+
+@given(ticks=st.lists(st.integers(1, 500), min_size=1, max_size=4), lots=st.lists(st.integers(1, 500), min_size=4, max_size=4))
+def test_a_run_counts_in_what_all_its_ticks_and_lots_are_multiples_of(ticks: list[int], lots: list[int]) -> None:
+    hour = DAY_MS // 24
+    rows = [
+        replace(
+            spec(0, None, str(Decimal(tick).scaleb(-3))),
+            lot_size=Decimal(lot).scaleb(-4),
+            valid_from_ms=START_MS + index * hour,
+            valid_to_ms=START_MS + (index + 1) * hour,
+        )
+        for index, (tick, lot) in enumerate(zip(ticks, lots, strict=False))
+    ]
+    choice = choose(*rows)
+    found = [choice.specs["BTCUSDT"], *(change.spec for change in choice.changes)]
+    assert len({(one.tick_e8, one.lot_e8) for one in found}) == 1
+    for one in found:
+        assert one.tick_e8 * one.tick_step == one.tick_size.scaleb(8)
+        assert one.lot_e8 * one.lot_step == one.lot_size.scaleb(8)
+    assert math.gcd(*(one.tick_step for one in found)) == math.gcd(*(one.lot_step for one in found)) == 1
+
+
+def test_what_the_instrument_is_stays_as_it_was_at_the_start() -> None:
+    choice = choose(spec(-1, 1), spec(1, None, "0.5", contract_size=Decimal(10), settle="BTC"))
+    (change,) = choice.changes
+    assert (change.spec.contract_size, change.spec.settle) == (Decimal(1), None)
+    assert (
+        "BTCUSDT: instrument rules give contracts another size within the run; that of its start is used to the end" in choice.notes
+    )
 
 
 def test_a_change_of_the_venues_bounds_is_told() -> None:
     band = PriceBand(buy_max=Decimal("1.05"), sell_min=Decimal("0.95"))
     _, (note,) = chosen(spec(-1, 1), spec(1, None, max_market_qty=Decimal(120), price_band=band))
-    assert "(max_market_qty none -> 120, price_band none -> buy_max 1.05 sell_min 0.95); those of its" in note
+    assert "(max_market_qty none -> 120, price_band none -> buy_max 1.05 sell_min 0.95)" in note
 
 
 def test_a_change_of_what_no_order_meets_is_not_told() -> None:
@@ -83,7 +125,27 @@ def test_the_nearest_rules_are_used_where_none_held_and_it_is_told() -> None:
     )
 
 
-def test_several_changes_are_counted_and_the_first_is_shown() -> None:
+def test_the_real_rules_hold_from_their_validity_on_where_the_nearest_did_before() -> None:
+    """What the status was before is not known; from then on it is."""
+    choice = choose(spec(1, None, "0.5", tradable=False))
+    assert choice.specs["BTCUSDT"].tradable
+    (change,) = choice.changes
+    assert (change.time_ms, change.spec.tradable, change.after) == (START_MS + DAY_MS, False, {"tradable": "false"})
+    assert "after the run's start; the nearest are used" in choice.notes[0]
+
+
+def test_rules_that_end_within_the_run_are_used_on_and_it_is_told() -> None:
+    hour = DAY_MS // 24
+    assert chosen(spec(-1, 1))[1] == (
+        "BTCUSDT: instrument rules are not known from 2024-03-02 00:00:00 to 2024-03-03 00:00:00; those before are used",
+    )
+    late = replace(spec(1, None, "0.5"), valid_from_ms=START_MS + DAY_MS + hour)
+    choice = choose(spec(-1, 1), late)
+    assert [change.time_ms for change in choice.changes] == [START_MS + DAY_MS + hour]
+    assert "not known from 2024-03-02 00:00:00 to 2024-03-02 01:00:00; those before are used" in choice.notes[0]
+
+
+def test_every_change_is_told_up_to_a_few() -> None:
     hour = DAY_MS // 24
     late = [spec(0, None, tick, source=tick) for tick in ("0.5", "0.2", "0.1")]
     ends = (START_MS + 2 * hour, START_MS + 3 * hour, None)
@@ -92,8 +154,17 @@ def test_several_changes_are_counted_and_the_first_is_shown() -> None:
         for index, (row, end) in enumerate(zip(late, ends, strict=True))
     ]
     first = replace(spec(0, None), valid_to_ms=START_MS + hour)
-    (note,) = chosen(first, *rows)[1]
-    assert "at 2024-03-01 01:00:00 (tick_size 0.1 -> 0.5) and 2 times more" in note
+    notes = chosen(first, *rows)[1]
+    assert [note.partition("within the run ")[2] for note in notes] == [
+        "at 2024-03-01 01:00:00 (tick_size 0.1 -> 0.5)",
+        "at 2024-03-01 02:00:00 (tick_size 0.5 -> 0.2)",
+        "at 2024-03-01 03:00:00 (tick_size 0.2 -> 0.1)",
+    ]
+    many = [
+        replace(spec(0, None, tick), valid_from_ms=START_MS + n * hour, valid_to_ms=START_MS + (n + 1) * hour)
+        for n, tick in enumerate(["0.1", "0.2"] * 4)
+    ]
+    assert "BTCUSDT: instrument rules change 2 times more within the run" in chosen(*many)[1]
 
 
 def test_the_status_of_another_time_does_not_close_the_market() -> None:
@@ -103,10 +174,21 @@ def test_the_status_of_another_time_does_not_close_the_market() -> None:
         assert choice.specs["BTCUSDT"].tradable is tradable
 
 
-def test_the_end_of_trading_within_the_run_is_told() -> None:
-    assert chosen(spec(-1, None, delisted_ms=START_MS + DAY_MS))[1] == (
-        "BTCUSDT: instrument rules name 2024-03-02 00:00:00, within the run, as the end of trading",
+def test_the_end_of_trading_within_the_run_is_told_and_nothing_is_tradable_after_it() -> None:
+    """As the last answer of the run names it."""
+    noon_ms = START_MS + DAY_MS // 2
+    told = spec(0, None, delisted_ms=START_MS + DAY_MS)
+    choice = choose(replace(spec(-1, None), valid_to_ms=noon_ms), replace(told, valid_from_ms=noon_ms))
+    assert choice.notes[-1] == (
+        "BTCUSDT: instrument rules name 2024-03-02 00:00:00, within the run, as the end of trading: nothing opens from then on"
     )
+    (change,) = choice.changes
+    assert (change.time_ms, change.spec.tradable, change.ended) == (START_MS + DAY_MS, False, True)
+
+
+def test_of_what_is_delivered_no_other_end_of_trading_counts() -> None:
+    choice = choose(spec(-1, None, delisted_ms=START_MS + DAY_MS, expires_ms=START_MS + DAY_MS))
+    assert (choice.notes, choice.changes) == ((), ())
 
 
 # -- a run ---------------------------------------------------------------------------------------------------------------
@@ -190,6 +272,27 @@ def test_a_run_warns_where_its_rules_are_of_another_time_or_change(data, capsys)
     assert main(["--strategy", "sma_extended", "--symbols", "BTCUSDT", "--timeframe", "1h", "--data", "data"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "rules BTCUSDT: instrument rules change within the run at 2024-03-02 00:00:00 (tick_size 100 -> 50)" in shown
+
+
+def test_a_run_goes_by_the_rules_in_force_at_each_moment_and_verifies(data, capsys) -> None:
+    stored(data, -1, "100", fees=Fees(maker_bps=Decimal(1), taker_bps=Decimal(5)))
+    stored(data, 1, "70", fees=Fees(maker_bps=Decimal(1), taker_bps=Decimal(10)))
+    code, result, _ = run(capsys)
+    assert code == 0
+    assert warnings(result) == [
+        "BTCUSDT: instrument rules change within the run at 2024-03-02 00:00:00 (tick_size 100 -> 70, taker_bps 5 -> 10)"
+    ]
+    header, *lines = [line.split(",") for line in Path(result["path"], "fills.csv").read_text().splitlines()]
+    rows = [dict(zip(header, line, strict=True)) for line in lines]
+    before, after = ([row for row in rows if (int(row["time_ms"]) < START_MS + DAY_MS) is early] for early in (True, False))
+    assert before and after
+    assert all(Decimal(row["price"]) % 100 == 0 for row in before)
+    assert all(Decimal(row["price"]) % 70 == 0 for row in after)
+    rates = {Decimal(row["fee"]) / (Decimal(row["price"]) * Decimal(row["qty"])) for row in before if row["liquidity"] == "taker"}
+    assert all(abs(rate - Decimal("0.0005")) < Decimal("1e-8") for rate in rates)
+    rates = {Decimal(row["fee"]) / (Decimal(row["price"]) * Decimal(row["qty"])) for row in after if row["liquidity"] == "taker"}
+    assert all(abs(rate - Decimal("0.001")) < Decimal("1e-8") for rate in rates)
+    assert main(["verify", str(result["path"])]) == 0
 
 
 def test_a_symbol_without_rules_is_told_how_to_get_them(data, capsys) -> None:

@@ -10,7 +10,14 @@ from backtester.app.topology import TOPOLOGY
 from backtester.engine.topics import TOPICS
 from tests.architecture.source_tree import ROOT, sources
 
-MODULES = {"risk": "risk", "orders": "execution", "venue": "execution", "account": "account", "mailbox": "strategy"}
+MODULES = {
+    "risk": "risk",
+    "rounding": "risk",
+    "orders": "execution",
+    "venue": "execution",
+    "account": "account",
+    "mailbox": "strategy",
+}
 """Variable in the wiring's subscriptions -> name in the table."""
 
 

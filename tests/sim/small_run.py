@@ -23,12 +23,15 @@ from msgspec.structs import replace
 from backtester import Candle, Strategy
 from backtester.app.borrowing import plan_borrowing
 from backtester.app.currency import CurrencyPlan, plan_currency, settles_in_several, without_spot_trading
+from backtester.app.delisting import plan_delistings
 from backtester.app.future_plan import plan_futures
 from backtester.app.margin import plan_margin
 from backtester.app.market_data import SymbolRef, from_columns
 from backtester.app.opening import opening_coins
 from backtester.app.option_plan import plan_options
 from backtester.app.plan import Plan
+from backtester.app.rule_plan import plan_rule_changes
+from backtester.app.specs import choose_specs
 from backtester.app.wiring import Engine, build
 from backtester.config.option_terms import with_contract
 from backtester.config.run_config import AccountSection, EngineSection, RiskSection, RunConfig, RunSection, SimSection
@@ -38,7 +41,7 @@ from backtester.data.finer_bars import FinerBars, FinerSource
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import DataUnavailableError
-from backtester.domain.instruments import SymbolSpec
+from backtester.domain.instruments import SymbolSpec, SymbolSpecs
 from backtester.domain.intents import (
     AmendOrderIntent,
     AnyIntent,
@@ -330,12 +333,14 @@ def small_run(
     prices: Mapping[TriggerBy, str] | None = None,
     finer: Mapping[int, str] | None = None,
     account: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
     **sim: Any,
 ) -> SmallRun:
     """Run orders (or strategies) on bars; `fee_bps` is (maker, taker), `sim` are keys of [sim], `start` ends a warm-up.
 
     `prices` are bars of mark or index, of every symbol. `finer` are rows below the minute by their
     length in ms, as bars with seconds; of length 0 they are trades: time, price, qty.
+    `changes` are rules of the symbol A that are others from a time (HH:MM) on, each with what was changed before.
     """
     tables = {symbol: columns(text) for symbol, text in ({A: bars} if isinstance(bars, str) else bars).items()}
     rules = {rule.symbol: rule for rule in specs or [spec(symbol, market=market) for symbol in tables]}
@@ -353,7 +358,11 @@ def small_run(
     rates = {symbol: (Decimal(fee_bps[0]), Decimal(fee_bps[1])) for symbol in rules}
     fees = SymbolFees(rates)
     start_ms = ms(start) if start else feed_start_ms
-    known: dict[str, Any] = {"market": from_columns(tables, config), "start_ms": start_ms, "end_ms": end_ms}
+    chosen = choose_specs(_with_changes(rules, changes or {}), list(rules), start_ms=start_ms, end_ms=end_ms)
+    rules, margin = chosen.specs, plan_margin(config, _refs(rules), rules, fees, start_ms=feed_start_ms, end_ms=end_ms)
+    known: dict[str, Any] = {"market": from_columns(tables, config), "start_ms": start_ms}
+    delistings = plan_delistings(config, _refs(rules), chosen.changes, **known)
+    known["end_ms"] = end_ms
     plan = Plan(
         config=config,
         specs=rules,
@@ -366,14 +375,31 @@ def small_run(
         rules=dict.fromkeys(rules, venue),
         settlements=tuple(settlements),
         open_trigger_prices=partial(OtherPrices, prices or {}),
-        margin=plan_margin(config, _refs(rules), rules, fees, start_ms=feed_start_ms, end_ms=end_ms),
-        futures=plan_futures(config, _refs(rules), rules, **known),
+        margin=margin,
+        futures=plan_futures(config, _refs(rules), rules, **known).joined(delistings),
+        rule_changes=plan_rule_changes(chosen.changes, rules, fees=fees, rates_of=_stored_fees, margin=margin),
         options=plan_options(config, _refs(rules), rules, **known),
         borrow=plan_borrowing(config, rules),
         opening=_opening(config, rules, tables, start_ms=start_ms, end_ms=end_ms),
         currency=_currency(config, rules, tables, start_ms=start_ms, end_ms=end_ms),
     )
     return _played(plan, tables, finer or {})
+
+
+def _with_changes(rules: Mapping[str, SymbolSpec], changes: Mapping[str, Mapping[str, Any]]) -> SymbolSpecs:
+    """The rules with their validity; what changes is a rule of A."""
+    history = list(rules.values())
+    for text, given in sorted(changes.items(), key=lambda item: ms(item[0])):
+        before = next(rule for rule in reversed(history) if rule.symbol == A)
+        history[history.index(before)] = replace(before, valid_to_ms=ms(text))
+        history.append(replace(before, valid_from_ms=ms(text), valid_to_ms=None, **given))
+    return SymbolSpecs(history)
+
+
+def _stored_fees(rules: SymbolSpec) -> SymbolFees | None:
+    """The fees that stand with an instrument."""
+    stored = (rules.maker_bps, rules.taker_bps)
+    return None if None in stored else SymbolFees({rules.symbol: stored})  # type: ignore[dict-item] # neither is None
 
 
 def _strategies(
