@@ -140,22 +140,25 @@ class Account:
 
     def _book(self, booked: Booked, signed: int, step_value: int, *, fee: int, cause: str, symbol: str, strategy_id: str) -> None:
         """The position is `booked` after a change by `signed` steps of `step_value` (0: of an inverse contract), in all books."""
-        books = self.books
-        cost, is_outright = books.cost[symbol], books.outright[symbol]
-        if is_outright and booked.lots < 0 and symbol in books.coins and books.borrowing is None:
-            raise LedgerImbalanceError(f"spot holdings of {symbol} fell below zero")
-        flow = -signed * step_value if is_outright else booked.realised
-        postings = fill_postings(booked, cost_before=cost, fee=fee, held_symbol=symbol if is_outright else "")
-        self.ledger.post(books.quote, postings, cause=cause)
-        books.hold(symbol, booked.lots, booked.cost)
+        books, held_symbol = self.books, ""
+        before, after, flow = books.cost[symbol], booked.cost, booked.realised
+        if books.outright[symbol]:
+            if booked.lots < 0 and symbol in books.coins and books.borrowing is None:
+                raise LedgerImbalanceError(f"spot holdings of {symbol} fell below zero")
+            flow, held_symbol = -signed * step_value, symbol
+        else:
+            if after > 0:
+                self._stake += after
+            if before > 0:
+                self._stake -= before
+        self.ledger.post(books.quote, fill_postings(booked, cost_before=before, fee=fee, held_symbol=held_symbol), cause=cause)
+        books.hold(symbol, booked.lots, after)
         books.cash += flow - fee
         books.realised += booked.realised
         books.fees += fee
         self._traded[symbol] += signed
         self._book_strategy(strategy_id, symbol, signed)
-        self._shorts += (booked.cost < 0) - (cost < 0)
-        if not is_outright:
-            self._stake += max(0, booked.cost) - max(0, cost)
+        self._shorts += (after < 0) - (before < 0)
 
     def _post_coin(self, fill: Fill, asset: str, qty: int) -> None:
         """A spot fill in the ledger of its coin; `qty` signed, in money units."""
@@ -271,9 +274,10 @@ class Account:
         return None
 
     def _book_strategy(self, strategy_id: str, symbol: str, signed: int) -> None:
-        sizes = self.books.strategy_sizes
-        size = sizes[(strategy_id, symbol)] = sizes.get((strategy_id, symbol), 0) + signed
-        self._positions[strategy_id][symbol] = size_from_e8(size * self.books.step_e8[symbol]) if size else ZERO
+        books, key = self.books, (strategy_id, symbol)
+        sizes = books.strategy_sizes
+        sizes[key] = size = sizes.get(key, 0) + signed
+        self._positions[strategy_id][symbol] = size_from_e8(size * books.step_e8[symbol]) if size else ZERO
 
     def on_bar(self, bar: Candle) -> Sequence[Published]:
         """Nothing, unless equity at this close has reached a floor, or short options are short of margin at it; called when the

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
+from operator import itemgetter
 
 from backtester.domain.errors import LedgerImbalanceError
 
 Posting = tuple[str, int]
 """(account, amount in money units)."""
+
+_AMOUNT = itemgetter(1)
 
 WALLET = "wallet"
 CAPITAL = "capital"
@@ -28,16 +32,14 @@ class Ledger:
 
     def post(self, asset: str, postings: Sequence[Posting], *, cause: str) -> None:
         """Book one event's postings in one asset. Raises LedgerImbalanceError, booking nothing, unless they sum to zero."""
-        total = 0
-        for _, amount in postings:
-            total += amount
+        total = sum(map(_AMOUNT, postings))
         if total:
             raise LedgerImbalanceError(f"postings of {cause} are off by {total} units of {asset}")
         balances = self.balances.get(asset)
         if balances is None:
-            balances = self.balances[asset] = {}
+            balances = self.balances[asset] = defaultdict(int)
         for account, amount in postings:
-            balances[account] = balances.get(account, 0) + amount
+            balances[account] += amount
 
     def balance(self, account: str, asset: str) -> int:
         """Money units held by `account` in `asset`; 0 when nothing was ever posted."""

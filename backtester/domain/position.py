@@ -22,9 +22,11 @@ def book_fill(*, lots: int, cost: int, signed_lots: int, lot_value: int) -> Book
     `cost` is the signed entry value of what is open: lots x average entry. Realised profit is rounded down to a money unit;
     the rest stays in `cost`, so value is conserved: cash flow + change of cost = realised, always.
     """
-    flow = -signed_lots * lot_value
     if lots == 0 or (lots > 0) == (signed_lots > 0):
-        return Booked(lots + signed_lots, cost - flow, 0)
+        return Booked(lots + signed_lots, cost + signed_lots * lot_value, 0)
+    if lots == -signed_lots:
+        return Booked(0, 0, lots * lot_value - cost)
+    flow = -signed_lots * lot_value
     closed = min(abs(signed_lots), abs(lots))
     closing_flow = closed * lot_value if lots > 0 else -closed * lot_value
     removed = -(-cost * closed // abs(lots))

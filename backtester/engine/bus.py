@@ -46,6 +46,10 @@ class Bus:
         """From now on `observer(seq, cause, topic_name, message)` sees every message before any handler does."""
         self._observers.append(observer)
 
+    def _observe(self, seq: int, cause: int, topic_name: str, message: Any) -> None:
+        for observe in self._observers:
+            observe(seq, cause, topic_name, message)
+
     def tap(self, topic: Topic[M], handler: Callable[[M], Awaitable[None]]) -> None:
         """From now on `handler` is awaited with each message of `topic` after the drain; it cannot publish."""
         self._taps.setdefault(topic.index, []).append(handler)
@@ -77,7 +81,8 @@ class Bus:
 
         Raises DrainLimitError naming the cycle when a chain of causes grows past the depth limit.
         """
-        queue, observers, handlers, taps = self.queue, self._observers, self._handlers, self._taps
+        queue, handlers, taps = self.queue, self._handlers, self._taps
+        observe = self._observers[0] if len(self._observers) == 1 else self._observe
         theirs = getcontext()
         setcontext(_CONTEXT)  # the text of a Decimal depends on the context; a strategy may have changed its own
         try:
@@ -85,8 +90,7 @@ class Bus:
                 self.current = topic, message, seq, cause, depth = queue.popleft()
                 if depth > _NOTED_DEPTH:
                     self._note_depth(seq, cause, topic.name, depth)
-                for observe in observers:
-                    observe(seq, cause, topic.name, message)
+                observe(seq, cause, topic.name, message)
                 for handler in handlers[topic.index]:
                     following = handler(message)
                     if following:

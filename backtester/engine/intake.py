@@ -109,9 +109,9 @@ class Intake:
             self._retries.pop(order_id, None)
 
     def _stamp(self, strategy_id: str, intent: Any, *, hook: str) -> Any:
-        if not isinstance(intent.symbol, str) or not isinstance(intent.order_id, str):
+        order_id, now_ms = intent.order_id, self._clock.now_ms
+        if not isinstance(intent.symbol, str) or not isinstance(order_id, str):
             raise StrategyError(f"{strategy_id}.{hook}: symbol and order_id of an intent must be text, was {intent!r:.200}")
-        now_ms = self._clock.now_ms
         if intent.__class__ is not MarketOrderIntent:
             if isinstance(intent, (CancelOrderIntent, CancelAllIntent)):
                 return replace(intent, strategy_id=strategy_id, time_ms=now_ms)
@@ -119,13 +119,13 @@ class Intake:
             if intent.__class__ is AmendOrderIntent:
                 return replace(intent, strategy_id=strategy_id, time_ms=now_ms)
             if intent.__class__ is PositionExitsIntent:
-                order_id = self._order_id(strategy_id, intent.order_id, hook=hook)
+                order_id = self._order_id(strategy_id, order_id, hook=hook)
                 return replace(intent, order_id=order_id, strategy_id=strategy_id, time_ms=now_ms)
         elif intent.qty.__class__ not in _PLAIN or intent.take_profit is not None or intent.stop_loss is not None:
             intent = self._plain_numbers(strategy_id, intent, hook=hook)
         if not isinstance(intent.reason, str):
             raise StrategyError(f"{strategy_id}.{hook}: reason of an intent must be text, was {intent.reason!r:.100}")
-        order_id = self._order_id(strategy_id, intent.order_id, hook=hook)
+        order_id = self._order_id(strategy_id, order_id, hook=hook)
         return replace(intent, order_id=order_id, strategy_id=strategy_id, time_ms=now_ms)
 
     def _order_id(self, strategy_id: str, order_id: str, *, hook: str) -> str:

@@ -231,17 +231,21 @@ class Loop:
 
     def _instant(self, time_ms: int) -> None:
         """One instant without bars that end: arrivals at the venue, books, hooks, snapshot."""
-        self._clock.advance(time_ms)
-        bus, schedule = self._bus, self._schedule
+        bus, schedule, clock = self._bus, self._schedule, self._clock
+        if time_ms > clock.now_ms:
+            clock.now_ms = time_ms
+        else:
+            clock.advance(time_ms)
         arrivals, hooks = schedule.arrivals, schedule.hooks
         if arrivals and arrivals[0][0] <= time_ms:
             if self._routes.margin:
                 self._check_margin_at_open(time_ms)
                 if self._account.bankrupt:
                     return
+            on_arrival = self._venue.on_arrival
             for item, cause, depth in schedule.take_arrivals(time_ms):
                 bus.resume(cause, depth)
-                bus.post(self._venue.on_arrival(item), cause=cause, depth=depth)
+                bus.post(on_arrival(item), cause=cause, depth=depth)
             bus.drain()
         if hooks and hooks[0][0] <= time_ms:
             self._deliver_due(time_ms)
@@ -343,8 +347,7 @@ class Loop:
     def _deliver_due(self, time_ms: int) -> None:
         """Hooks due by now, in order; what one returns is settled before the next runs."""
         schedule = self._schedule
-        hooks = schedule.hooks
-        while hooks and hooks[0][0] <= time_ms and (due := schedule.take_hook(time_ms)):
+        while due := schedule.take_hook(time_ms):
             hook_class, item, cause, depth = due
             if hook_class == HOOK_FILL:
                 self._intake.settled(item.order_id)

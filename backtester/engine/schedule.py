@@ -43,9 +43,9 @@ class Schedule:
         if not sequence:
             self._count += 1
             sequence = self._count
-        _, _, cause, _, depth = self._bus.current
-        depth = depth + 1 if time_ms == self._clock.now_ms else 0
-        heappush(self.arrivals, (time_ms, symbol_index, order_class, sequence, item, cause, depth))
+        current = self._bus.current
+        depth = current[4] + 1 if time_ms == self._clock.now_ms else 0
+        heappush(self.arrivals, (time_ms, symbol_index, order_class, sequence, item, current[2], depth))
         if time_ms < self.next_ms:
             self.next_ms = time_ms
         if time_ms < self.halt_ms:
@@ -54,10 +54,10 @@ class Schedule:
 
     def hook(self, time_ms: int, *, hook_class: int, item: Any) -> None:
         """`item` is delivered to its strategy at `time_ms`."""
-        self._count += 1
-        _, _, cause, _, depth = self._bus.current
-        depth = depth + 1 if time_ms == self._clock.now_ms else 0
-        heappush(self.hooks, (time_ms, hook_class, self._count, item, cause, depth))
+        self._count = count = self._count + 1
+        current = self._bus.current
+        depth = current[4] + 1 if time_ms == self._clock.now_ms else 0
+        heappush(self.hooks, (time_ms, hook_class, count, item, current[2], depth))
         if time_ms < self.next_ms:
             self.next_ms = time_ms
         if time_ms < self.halt_ms:
@@ -82,16 +82,13 @@ class Schedule:
         """Recompute `next_ms` after something was taken out."""
         if self._held:
             return
-        due_ms, arrivals, hooks = NEVER_MS, self.arrivals, self.hooks
-        if arrivals:
-            due_ms = arrivals[0][0]
+        arrivals, hooks, snapshot_ms = self.arrivals, self.hooks, self.snapshot_ms
+        due_ms = arrivals[0][0] if arrivals else NEVER_MS
         if hooks and hooks[0][0] < due_ms:
             due_ms = hooks[0][0]
-        snapshot_ms = self.snapshot_ms
+        self.next_ms = self.halt_ms = due_ms
         if snapshot_ms < due_ms:
             self.next_ms, self.halt_ms = snapshot_ms, snapshot_ms + 1
-        else:
-            self.next_ms = self.halt_ms = due_ms
 
     def take_arrivals(self, time_ms: int) -> list[tuple[Any, int, int]]:
         """(item, cause, depth) of everything that arrives at `time_ms`, in order; taken out."""
@@ -104,10 +101,10 @@ class Schedule:
     def take_hook(self, time_ms: int) -> tuple[int, Any, int, int] | None:
         """(class, item, cause, depth) of the first hook due by `time_ms`, taken out; None when there is none."""
         hooks = self.hooks
-        if hooks and hooks[0][0] <= time_ms:
-            _, hook_class, _, item, cause, depth = heappop(hooks)
-            return hook_class, item, cause, depth
-        return None
+        if not hooks or hooks[0][0] > time_ms:
+            return None
+        _, hook_class, _, item, cause, depth = heappop(hooks)
+        return hook_class, item, cause, depth
 
     def postpone_hooks(self, time_ms: int) -> None:
         """Hooks due before `time_ms` are due then: what was missed fires once."""

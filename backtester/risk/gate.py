@@ -191,25 +191,27 @@ class RiskGate:
         return (self._halting.cancel_message(intent.order_id, intent.strategy_id, intent.symbol),)
 
     def _order(self, intent: OrderIntent) -> Sequence[Published]:
-        spec = self._specs.get(intent.symbol)
+        symbol = intent.symbol
+        spec = self._specs.get(symbol)
         if spec is None:
-            return self._refuse(intent, Refusal(RejectReason.UNKNOWN_SYMBOL, f"{intent.symbol!r} is not in this run"))
+            return self._refuse(intent, Refusal(RejectReason.UNKNOWN_SYMBOL, f"{symbol!r} is not in this run"))
         if self._orders.is_used(intent.order_id) or (
             intent.__class__ is OcoOrderIntent and self._orders.is_used(f"{intent.order_id}-stop")
         ):
             return self._refuse(intent, Refusal(RejectReason.DUPLICATE_ID, f"order id {intent.order_id!r} was used before"))
         if self._hedge or intent.position_side is not None:
             outcome = directed(intent, hedge=self._hedge)
-            if isinstance(outcome, Refusal):
+            if type(outcome) is Refusal:
                 return self._refuse(intent, outcome)
             intent = outcome
-        size = self._sized(intent, spec) if is_unsized(intent) else None
-        if isinstance(size, Refusal):
-            return self._refuse(intent, size)
-        if size is not None:
-            intent = size.intent
+        size: Sized | None = None
+        if is_unsized(intent):
+            sizing = self._sized(intent, spec)
+            if isinstance(sizing, Refusal):
+                return self._refuse(intent, sizing)
+            size, intent = sizing, sizing.intent
         rounded = self.rounding.round(intent, spec)
-        if isinstance(rounded, Refusal):
+        if type(rounded) is Refusal:
             return self._refuse(intent, rounded)
         if size is not None:
             rounded = replace(rounded, quote_e8=size.quote_e8, follows_position=size.follows)
@@ -219,7 +221,7 @@ class RiskGate:
                 broken = NO_CONDITIONS
             if broken is not None:
                 return self._refuse(intent, broken)
-        held = self._account.lots[intent.symbol] if not self._hedge else held_lots(self._account, intent)
+        held = self._account.lots[symbol] if not self._hedge else held_lots(self._account, intent)
         opposite = held > 0 if intent.side is SELL else held < 0
         if intent.reduce_only and not opposite and not rounded.waits:  # what waits may be there before its position
             return self._refuse(intent, Refusal(RejectReason.REDUCE_ONLY, "there is no position that this order would reduce"))
@@ -228,11 +230,11 @@ class RiskGate:
         if not reduces:
             opening_lots = rounded.qty_lots - abs(held) if opposite else rounded.qty_lots
             need = self._opening(intent, rounded, spec, opening_lots=opening_lots)
-            if isinstance(need, Refusal):
-                return (*self._told(intent.symbol, need), *self._refuse(intent, need))
+            if type(need) is Refusal:
+                return (*self._told(symbol, need), *self._refuse(intent, need))
             hold = need
             if self._exposure is not None:
-                self._exposure.has_begun(intent.symbol, None)
+                self._exposure.has_begun(symbol, None)
             self.reservations.hold(intent.order_id, amount=hold, lots=rounded.qty_lots)
         if rounded.trigger_by is not LAST:
             self._require_prices(intent.symbol, rounded.trigger_by)

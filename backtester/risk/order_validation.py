@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import NoneType
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import msgspec
 from msgspec import structs
@@ -33,6 +33,7 @@ from backtester.domain.vocabulary import BUY, GTD, SELL, ExitSize, RejectReason,
 __all__ = ["Refusal", "Rounded", "SymbolSpecs", "check_collar", "check_life", "check_opening_size", "round_order"]
 
 
+@final
 class Refusal(NamedTuple):
     """Why an order may not pass: a code for machines, words for people; `is_low` of a price that is too low, not too high."""
 
@@ -41,6 +42,7 @@ class Refusal(NamedTuple):
     is_low: bool = False
 
 
+@final
 class Rounded(msgspec.Struct, frozen=True, gc=False):
     """An order in whole lots and ticks; `price_ticks` is 0 without a limit, `trigger_ticks` without a trigger (or activation)."""
 
@@ -63,6 +65,10 @@ class Rounded(msgspec.Struct, frozen=True, gc=False):
         return bool(self.trigger_ticks or self.trail_ticks or self.trail_e8)
 
 
+_WITH_EXITS = (MarketOrderIntent, LimitOrderIntent)
+"""What may bring a take-profit and a stop-loss of its own, and be told what to do about self-trades."""
+
+
 class OrderRounding:
     """Rounds orders of one run; remembers recent sizes, since strategies repeat them."""
 
@@ -77,26 +83,27 @@ class OrderRounding:
         """Whole lots (down) and ticks (buy down, sell up), or the refusal: INVALID, LOT_STEP, MIN_QTY, TICK."""
         if intent.side.__class__ is not Side or intent.tif.__class__ is not TimeInForce:
             return Refusal(RejectReason.INVALID, "side must be a Side and tif a TimeInForce")
-        if isinstance(intent, (MarketOrderIntent, LimitOrderIntent)) and (
-            intent.exit_size.__class__ is not ExitSize or intent.stp.__class__ not in (SelfTrade, NoneType)
+        if isinstance(intent, _WITH_EXITS) and (
+            intent.exit_size.__class__ is not ExitSize or (intent.stp is not None and intent.stp.__class__ is not SelfTrade)
         ):
             return Refusal(RejectReason.INVALID, "exit_size must be an ExitSize and stp a SelfTrade")
-        key = (spec.symbol, intent.qty.__class__, intent.qty)
+        qty = intent.qty
+        key = (spec.symbol, qty.__class__, qty)
         try:
             lots = self._lots.get(key)
             if lots is None:
-                if intent.qty is None:
+                if qty is None:
                     return Refusal(RejectReason.INVALID, "qty is missing")
-                lots = qty_lots(intent.qty, spec=spec)
+                lots = qty_lots(qty, spec=spec)
                 if len(self._lots) >= self._REMEMBERED:
                     self._lots.clear()
                 self._lots[key] = lots
         except (InvalidQuantityError, TypeError) as error:
             return Refusal(RejectReason.INVALID, str(error))
         if lots * spec.lot_e8 < spec.min_qty_e8:
-            return Refusal(RejectReason.MIN_QTY, f"qty {intent.qty} is below the minimum of {spec.min_qty}")
+            return Refusal(RejectReason.MIN_QTY, f"qty {qty} is below the minimum of {spec.min_qty}")
         if lots == 0:
-            return Refusal(RejectReason.LOT_STEP, f"qty {intent.qty} is below one lot of {spec.lot_size}")
+            return Refusal(RejectReason.LOT_STEP, f"qty {qty} is below one lot of {spec.lot_size}")
         if isinstance(intent, MarketOrderIntent):
             if intent.take_profit is None and intent.stop_loss is None:
                 return Rounded(lots, 0)

@@ -29,8 +29,9 @@ def sanitized_order(intent: OrderIntent, rounded: Rounded, *, now_ms: int, budge
     if intent.position_side is not None:
         order = replace(order, position_side=intent.position_side)
     if isinstance(intent, MarketOrderIntent) and intent.take_profit is None and intent.stop_loss is None:
-        has_more = rounded.quote_e8 or intent.stp is not None
-        return replace(order, quote_e8=rounded.quote_e8, stp=intent.stp) if has_more else order
+        if not rounded.quote_e8 and intent.stp is None:
+            return order
+        return replace(order, quote_e8=rounded.quote_e8, stp=intent.stp)
     if isinstance(intent, OcoOrderIntent):
         return replace(
             order,

@@ -21,7 +21,7 @@ from backtester.risk.order_validation import Refusal
 def is_unsized(intent: OrderIntent) -> bool:
     """Whether an order's quantity is none yet, or is not all that it says of its size."""
     if isinstance(intent, MarketOrderIntent):
-        return intent.qty is None or intent.quote_qty is not None
+        return intent.quote_qty is not None or intent.qty is None
     return intent.qty is None or (isinstance(intent, CONDITIONAL_TYPES) and intent.close_on_trigger)
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from backtester.domain.candle import Candle
 from backtester.domain.money import price_e8
 from backtester.domain.orders import OrderAck, OrderRejected, SanitizedAmend, SanitizedCancel, SanitizedExits
-from backtester.domain.vocabulary import FOK, GTD, MARKET_ORDER, TAKER, FillNote, Liquidity, OrderStatus, RejectReason, TimeInForce
+from backtester.domain.vocabulary import FOK, GTD, MARKET_ORDER, SELL, TAKER, FillNote, OrderStatus, RejectReason, TimeInForce
 from backtester.engine.clock import Clock
 from backtester.engine.schedule import Schedule
 from backtester.engine.topics import T_ORDERS_ACK, T_ORDERS_REJECTED, Published, on
@@ -70,24 +70,16 @@ class Arrivals:
             return []
         reports: list[Published] = []
         bar = self._bars.bar_from(symbol, now_ms)
+        is_market = order.order_type is MARKET_ORDER
         if item.arrived_ms < 0:
             item.arrived_ms = now_ms
-            if order.tif is GTD and order.good_till_ms <= now_ms:
-                self._standing.reject(item, RejectReason.GOOD_TILL, "its date had passed before it arrived", reports)
+            if is_market and order.tif is not FOK:
+                if order.reduce_only and self._is_too_large(item, reports):
+                    return reports
+            elif not self._begins(item, bar, reports):
                 return reports
-            if order.reduce_only and not item.conditional and self._is_too_large(item, reports):
-                return reports
-            if item.conditional:
-                self._begin_waiting(item, bar, reports)
-                return reports
-            if order.oco_trigger_ticks:
-                self._begin_oco(item, bar, reports)
-                return reports
-            if (order.post_only or order.tif is FOK) and self._ends_at_arrival(item, bar, reports):
-                return reports
-            ack = OrderAck(now_ms, order_id, order.strategy_id, symbol)
-            reports.append((T_ORDERS_ACK, ack))
-        if order.order_type is MARKET_ORDER:
+            reports.append((T_ORDERS_ACK, OrderAck(now_ms, order_id, order.strategy_id, symbol)))
+        if is_market:
             self._work_market(item, bar, reports)
         else:
             self._place_limit(item, bar, reports)
@@ -102,11 +94,28 @@ class Arrivals:
             return self._on_good_till(item.working)
         return self._amending.on_exits(item, self._bars.bar_from(item.symbol, self._clock.now_ms))
 
+    def _begins(self, working: WorkingOrder, bar: Candle | None, reports: list[Published]) -> bool:
+        """Whether an order goes on as one that works now: not rejected, not ended, and not one that waits."""
+        order = working.order
+        if order.tif is GTD and order.good_till_ms <= self._clock.now_ms:
+            self._standing.reject(working, RejectReason.GOOD_TILL, "its date had passed before it arrived", reports)
+        elif order.reduce_only and not working.conditional and self._is_too_large(working, reports):
+            pass
+        elif working.conditional:
+            self._begin_waiting(working, bar, reports)
+        elif order.oco_trigger_ticks:
+            self._begin_oco(working, bar, reports)
+        else:
+            return not ((order.post_only or order.tif is FOK) and self._ends_at_arrival(working, bar, reports))
+        return False
+
     def _is_too_large(self, working: WorkingOrder, reports: list[Published]) -> bool:
         """Whether a reduce-only order is larger than its position at a venue that then rejects it: it is rejected."""
         order = working.order
-        held = -self._standing.filling.lots[working.holding] * order.side.sign
-        if not self._standing.rules_of(order.symbol).rejects_larger_reduce_only or working.open_lots <= held:
+        held = self._standing.filling.lots[working.holding]
+        if working.open_lots <= (held if order.side is SELL else -held):
+            return False
+        if not self._standing.rules_of(order.symbol).rejects_larger_reduce_only:
             return False
         self._standing.reject(working, RejectReason.REDUCE_ONLY, "it is larger than the position", reports)
         return True
@@ -244,21 +253,22 @@ class Arrivals:
 
     def _take(self, working: WorkingOrder, bar: Candle, reports: list[Published]) -> None:
         """Trade at the bar's open as taker: as much as share, position and budget allow."""
-        lots, over = self._filling.allowed(working, bar)
+        standing, filling = self._standing, self._filling
+        lots, over = filling.allowed(working, bar)
         if lots:
-            ticks = self._filling.taker_ticks(working, bar, lots, over_share=over)
-            if self._standing.resting[bar.symbol] and self._standing.ends_by_self_trade(working, ticks, reports):
+            ticks = filling.taker_ticks(working, bar, lots, over_share=over)
+            if standing.resting[bar.symbol] and standing.ends_by_self_trade(working, ticks, reports):
                 return
             paid_lots = lots
-            if working.budget_e8 is not None or self._filling.covers is not None:
-                paid_lots = self._filling.affordable(working, lots, ticks, Liquidity.TAKER)
+            if working.budget_e8 is not None or filling.covers is not None:
+                paid_lots = filling.affordable(working, lots, ticks, TAKER)
             if paid_lots:
-                self._standing.trade(working, bar, paid_lots, ticks, TAKER, reports, over_share=over, bar_fill=False)
+                standing.trade(working, bar, paid_lots, ticks, TAKER, reports, over_share=over, bar_fill=False)
             if paid_lots < lots:
-                self._standing.end(working, RejectReason.INSUFFICIENT, reports)
+                standing.end(working, RejectReason.INSUFFICIENT, reports)
                 return
-        if working.closes_only and working.open_lots:
-            self._standing.end_if_pointless(working, reports)
+        if working.open_lots and working.closes_only:
+            standing.end_if_pointless(working, reports)
 
     def _next_start_ms(self, bar: Candle) -> int | None:
         following = self._bars.bar_from(bar.symbol, bar.end_ms)

@@ -13,7 +13,7 @@ from backtester.domain.vocabulary import OrderStatus, OrderType, RejectReason, T
 from backtester.engine.clock import Clock
 from backtester.engine.topics import T_ORDERS_ATTACHED, Published, on
 from backtester.sim.filling import Filling
-from backtester.sim.working_order import WorkingOrder, holding_of
+from backtester.sim.working_order import WorkingOrder, holding_of, working_order
 
 
 class Standing(Protocol):
@@ -169,7 +169,7 @@ class Exits:
         return tuple(made)
 
     def _attach(self, child: SanitizedOrder, symbol_index: int, meets_from_ms: int, reports: list[Published]) -> WorkingOrder:
-        working = WorkingOrder(
+        working = working_order(
             child,
             symbol_index=symbol_index,
             spec=self._specs[child.symbol],

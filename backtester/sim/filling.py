@@ -10,7 +10,7 @@ from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import decimal_from_e8, size_from_e8
 from backtester.domain.orders import Fill, SanitizedOrder
 from backtester.domain.rounding import on_step
-from backtester.domain.vocabulary import BUY, TAKER, Liquidity, Side
+from backtester.domain.vocabulary import BUY, SELL, TAKER, Liquidity, Side
 from backtester.engine.clock import Clock
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
@@ -54,15 +54,15 @@ class Filling:
 
     def allowed(self, working: WorkingOrder, bar: Candle) -> tuple[int, bool]:
         """(lots, over share): what may trade now. Reduce-only is never more than the position, and never held back."""
-        order = working.order
+        order, lots = working.order, working.open_lots
         left = self._liquidity.left_lots(bar, self._specs[order.symbol])
-        lots = working.open_lots
         if working.closes_only:
-            held = self.lots[working.holding]
-            lots = min(lots, max(0, -held if order.side is BUY else held))
+            held = self.lots[working.holding] if order.side is SELL else -self.lots[working.holding]
+            if lots > held:
+                lots = max(0, held)
         if order.reduce_only or (working.conditional and not order.price_ticks):  # never leaves a naked position
             return lots, left is not None and lots > left
-        return (lots if left is None else min(lots, left)), False
+        return (lots if left is None or lots <= left else left), False
 
     def only_closes(self, working: WorkingOrder) -> bool:
         """Whether the order can do nothing but reduce the position as it stands."""
@@ -139,29 +139,27 @@ class Filling:
         bar_fill: bool,
     ) -> Fill:
         """The trade is made: the bar's liquidity, the order and the holdings have changed; the report of it is returned."""
-        order = working.order
+        order, received, pricing = working.order, self._received, self._pricing
         symbol, side = order.symbol, order.side
         spec = self._specs[symbol]
-        fee_in_base = self._received is not None and self._received.in_base(symbol, side, liquidity)
-        if self._received is not None and fee_in_base:
-            fee_e8, fee_asset = self._received.fee_e8(symbol, side, liquidity, lots), spec.base
+        fee_in_base = received is not None and received.in_base(symbol, side, liquidity)
+        if received is not None and fee_in_base:
+            fee_e8, fee_asset = received.fee_e8(symbol, side, liquidity, lots), spec.base
         else:
-            fee_e8, fee_asset = (
-                self._pricing.fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=liquidity),
-                self._fee_assets[symbol],
-            )
+            fee_e8 = pricing.fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=liquidity)
+            fee_asset = self._fee_assets[symbol]
         if working.budget_e8 is not None:
             working.budget_e8 -= self._cost_e8(symbol, ticks, lots, liquidity)
         self._liquidity.use(bar, lots)
-        if self._pricing.remembering and liquidity is TAKER:
-            self._pricing.tell_traded(symbol=symbol, side=side, lots=lots, bar=bar)
+        if pricing.remembering and liquidity is TAKER:
+            pricing.tell_traded(symbol=symbol, side=side, lots=lots, bar=bar)
         working.open_lots -= lots
         working.fills += 1
-        if self._received is None or symbol not in self._received.symbols:
+        if received is None or symbol not in received.symbols:
             self.lots[working.holding] += lots if side is BUY else -lots
         else:
             change_e8 = side.sign * lots * spec.lot_e8 - (fee_e8 if fee_in_base else 0)
-            self.lots[symbol] = self._received.hold(symbol, change_e8)
+            self.lots[symbol] = received.hold(symbol, change_e8)
         return Fill(
             self._clock.now_ms,
             symbol,

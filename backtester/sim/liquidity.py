@@ -34,13 +34,14 @@ class BarLiquidity:
         if self._numerator == 0:
             return None
         cap = volume_e8(bar.volume) * self._numerator // (self._denominator * spec.lot_e8)
-        start_ms, used = self._used.get(bar.symbol, (-1, 0))
-        left = max(0, int(cap) - used) if start_ms == bar.start_ms else int(cap)
+        used = self._used.get(bar.symbol)
+        left = cap if used is None or used[0] != bar.start_ms else max(0, cap - used[1])
         return left if spec.lot_step == 1 else on_step(left, spec.lot_step, up=False)
 
     def use(self, bar: Candle, lots: int) -> None:
         """`lots` of this bar are gone; a settlement outside any bar, which has no volume, takes nothing from one."""
         if not bar.volume:
             return
-        start_ms, used = self._used.get(bar.symbol, (-1, 0))
-        self._used[bar.symbol] = (bar.start_ms, used + lots if start_ms == bar.start_ms else lots)
+        symbol, start_ms = bar.symbol, bar.start_ms
+        used = self._used.get(symbol)
+        self._used[symbol] = (start_ms, lots if used is None or used[0] != start_ms else used[1] + lots)

@@ -114,16 +114,18 @@ class StandingOrders:
 
         `row` is the part of the bar in which it was made, where finer data told.
         """
-        filling = self.filling
+        filling, order = self.filling, working.order
         reports.append((T_FILLS, filling.fill(working, bar, lots, ticks, liquidity, over_share=over_share, bar_fill=bar_fill)))
         if not working.open_lots:
             self.forget(working)
-        if working.order.take_profit_ticks or working.order.stop_loss_ticks:
+        if order.take_profit_ticks or order.stop_loss_ticks:
             inside = row or bar
             self.exits.protect(working, inside.start_ms, inside.end_ms, lots, reports)
         if working.counterpart is not None:
             self.end_counterpart(working, reports)
-        symbol, holding = working.order.symbol, working.holding
+        if not self.by_id:
+            return
+        symbol, holding = order.symbol, working.holding
         self.exits.after_trade(holding, reports)
         if 0 <= filling.lots[holding] * working.order.side.sign < lots:  # what was held is gone, or turned
             for other in (*self.resting[symbol], *self.triggers.waiting(symbol)):
@@ -244,15 +246,16 @@ class StandingOrders:
 
     def forget(self, working: WorkingOrder) -> None:
         """The order stands no longer."""
-        del self.by_id[working.order.order_id]
-        symbol = working.order.symbol
+        order = working.order
+        del self.by_id[order.order_id]
+        if not (working.resting or working.waiting):
+            return
+        symbol = order.symbol
         if working.resting:
             self.resting[symbol].remove(working)
-        elif working.waiting:
+        else:
             working.waiting = False
             self.triggers.remove(working)
-        else:
-            return
         self.watch(symbol)
 
     def watch(self, symbol: str) -> None:

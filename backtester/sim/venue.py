@@ -39,7 +39,7 @@ from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
 from backtester.sim.standing_orders import StandingOrders
 from backtester.sim.trigger_prices import LastPricesOnly, TriggerPrices
-from backtester.sim.working_order import WorkingOrder
+from backtester.sim.working_order import working_order
 
 _CLASSES = {OrderType.MARKET: CLASS_MARKET, OrderType.STOP_MARKET: CLASS_STOP, OrderType.STOP_LIMIT: CLASS_STOP}
 
@@ -128,14 +128,11 @@ class SimulatedVenue:
 
     def send(self, order: SanitizedOrder) -> None:
         """The order arrives after the order latency."""
-        working = WorkingOrder(
-            order,
-            symbol_index=self._standing.index[order.symbol],
-            spec=self._specs[order.symbol],
-            touch=self._touch,
-            borrows=self._borrows,
+        symbol, standing = order.symbol, self._standing
+        working = working_order(
+            order, symbol_index=standing.index[symbol], spec=self._specs[symbol], touch=self._touch, borrows=self._borrows
         )
-        self._standing.by_id[order.order_id] = working
+        standing.by_id[order.order_id] = working
         working.sequence = self._schedule.arrive(
             self._clock.now_ms + self._latency.order_ms(),
             symbol_index=working.symbol_index,
@@ -181,7 +178,7 @@ class SimulatedVenue:
                 continue
             if working.order.leg == order.leg or (liquidation.is_cross and not self._standing.filling.only_closes(working)):
                 self._standing.end(working, RejectReason.LIQUIDATION, reports, status=OrderStatus.CANCELED)
-        working = WorkingOrder(order, symbol_index=self._standing.index[order.symbol], spec=self._specs[order.symbol], touch=False)
+        working = working_order(order, symbol_index=self._standing.index[order.symbol], spec=self._specs[order.symbol], touch=False)
         working.arrived_ms = now_ms = self._clock.now_ms
         working.note = FillNote.GAP_LOSS if liquidation.gap_loss else FillNote.NONE
         self._standing.by_id[order.order_id] = working

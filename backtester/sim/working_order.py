@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.intents import trigger_rises
 from backtester.domain.money import PRICE_ONE
 from backtester.domain.orders import SanitizedExits, SanitizedOrder
-from backtester.domain.vocabulary import BUY, LIMIT_ORDER, MARKET_ORDER, NO_NOTE, SELL, SPOT, FillNote, OrderType, Side
+from backtester.domain.vocabulary import BUY, LIMIT_ORDER, MARKET_ORDER, NO_NOTE, SPOT, FillNote, OrderType, Side
 from backtester.sim.trailing import Trail
 
 
@@ -17,86 +19,54 @@ def holding_of(request: SanitizedOrder | SanitizedExits) -> str:
     return request.symbol if request.position_side is None else f"{request.leg} {request.strategy_id}"
 
 
-class WorkingOrder:
-    """What the venue knows of an order: what is open of it, since when it stands, what it waits for.
+class WorkingOrder(msgspec.Struct, eq=False):
+    """What the venue knows of an order: what is open of it, since when it stands, what it waits for. `working_order` makes one.
 
     `meets_from_ms`: bars that start at or after this time are met over their whole range. `holding`: see `holding_of`.
+    `budget_e8` bounds what a spot buy may still cost; None where nothing does.
     """
 
-    __slots__ = (
-        "arrived_ms",
-        "bars_worked",
-        "beyond_e8",
-        "budget_e8",
-        "closes_only",
-        "conditional",
-        "counterpart",
-        "fills",
-        "holding",
-        "limit_e8",
-        "meets_from_ms",
-        "note",
-        "open_lots",
-        "order",
-        "resting",
-        "rises",
-        "sequence",
-        "symbol_index",
-        "through_price",
-        "tick_e8",
-        "trail",
-        "trigger_price",
-        "waiting",
-    )  # fmt: skip
-
-    def __init__(self, order: SanitizedOrder, *, symbol_index: int, spec: SymbolSpec, touch: bool, borrows: bool = False) -> None:
-        """`borrows`: a spot order may borrow what it lacks, so that neither cash nor holdings bound it."""
-        self.order = order
-        self.holding = order.symbol if order.position_side is None else holding_of(order)
-        self.symbol_index = symbol_index
-        self.open_lots = order.qty_lots
-        pays_whole = spec.market is SPOT and not borrows
-        self.budget_e8 = order.budget_e8 if pays_whole and order.side is BUY else None
-        self.tick_e8 = spec.tick_e8
-        self.beyond_e8 = 0 if touch else spec.tick_e8 * spec.tick_step
-        self.limit_e8 = 0
-        self.through_price = self.trigger_price = 0.0
-        self.trail: Trail | None = None
-        self.conditional = self.rises = False
-        if order.order_type is not MARKET_ORDER:
-            self._price(order)
-        if order.order_type is not MARKET_ORDER and order.order_type is not LIMIT_ORDER:
-            self.conditional = True
-            self.rises = trigger_rises(order.order_type, order.side)
-            if order.order_type is OrderType.TRAILING_STOP:
-                self.trail = Trail(order, tick_e8=spec.tick_e8, tick_step=spec.tick_step)
-        self.waiting = False
-        self.counterpart: WorkingOrder | None = None
-        self.closes_only = order.reduce_only or (pays_whole and order.side is SELL)
-        self.arrived_ms = -1
-        self.meets_from_ms = -1
-        self.resting = False
-        self.bars_worked = 0
-        self.fills = 0
-        self.sequence = 0
-        self.note: FillNote = NO_NOTE
+    order: SanitizedOrder
+    holding: str
+    symbol_index: int
+    open_lots: int
+    tick_e8: int
+    beyond_e8: int
+    closes_only: bool
+    budget_e8: int | None = None
+    limit_e8: int = 0
+    through_price: float = 0.0
+    trigger_price: float = 0.0
+    trail: Trail | None = None
+    conditional: bool = False
+    rises: bool = False
+    waiting: bool = False
+    counterpart: WorkingOrder | None = None
+    arrived_ms: int = -1
+    meets_from_ms: int = -1
+    resting: bool = False
+    bars_worked: int = 0
+    fills: int = 0
+    sequence: int = 0
+    note: FillNote = NO_NOTE
 
     def amend(self, order: SanitizedOrder) -> None:
         """The order has the values of `order` from now on; what is filled of it stays filled."""
         self.open_lots += order.qty_lots - self.order.qty_lots
         self.order = order
-        self._price(order)
+        self.price(order)
 
     def on_rules(self, spec: SymbolSpec) -> None:
         """The tick is that of `spec` from now on: the order keeps its price, and is through, or follows, by the new one."""
         if self.beyond_e8:
             self.beyond_e8 = spec.tick_e8 * spec.tick_step
         if self.limit_e8:
-            self._price(self.order)
+            self.price(self.order)
         if self.trail is not None:
             self.trail.on_rules(spec.tick_e8 * spec.tick_step)
 
-    def _price(self, order: SanitizedOrder) -> None:
+    def price(self, order: SanitizedOrder) -> None:
+        """Its limit and trigger are those of `order`."""
         self.limit_e8 = order.price_ticks * self.tick_e8
         if self.limit_e8:
             beyond = self.beyond_e8
@@ -129,6 +99,29 @@ class WorkingOrder:
         if not self.limit_e8:
             return True
         return self.limit_e8 >= reference_e8 if self.order.side is Side.BUY else self.limit_e8 <= reference_e8
+
+
+def working_order(
+    order: SanitizedOrder, *, symbol_index: int, spec: SymbolSpec, touch: bool, borrows: bool = False
+) -> WorkingOrder:
+    """The order as the venue keeps it. `borrows`: a spot order may borrow what it lacks: neither cash nor holdings bound it."""
+    holding = order.symbol if order.position_side is None else holding_of(order)
+    tick_e8 = spec.tick_e8
+    beyond_e8 = 0 if touch else tick_e8 * spec.tick_step
+    working = WorkingOrder(order, holding, symbol_index, order.qty_lots, tick_e8, beyond_e8, order.reduce_only)
+    if spec.market is SPOT and not borrows:
+        if order.side is BUY:
+            working.budget_e8 = order.budget_e8
+        else:
+            working.closes_only = True
+    if order.order_type is not MARKET_ORDER:
+        working.price(order)
+        if order.order_type is not LIMIT_ORDER:
+            working.conditional = True
+            working.rises = trigger_rises(order.order_type, order.side)
+            if order.order_type is OrderType.TRAILING_STOP:
+                working.trail = Trail(order, tick_e8=tick_e8, tick_step=spec.tick_step)
+    return working
 
 
 class GoodTill(NamedTuple):
