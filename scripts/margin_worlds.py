@@ -13,12 +13,14 @@ from backtester.account.liquidations import REASON
 from backtester.app.margin import MarginPlan
 from backtester.data.columns import CandleColumns
 from backtester.domain.contract_value import book_fill, price_of
+from backtester.domain.delivery import Delivery
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.legs import split_leg
 from backtester.domain.liquidation import Reach, liquidation_value
 from backtester.domain.margin_terms import MarginMode, MarginTerms
-from backtester.domain.money import FEE_STEP, MONEY_ONE, PRICE_ONE
+from backtester.domain.money import FEE_STEP, MONEY_ONE, PRICE_ONE, e8_from_decimal, money_from_decimal
 from backtester.domain.orders import Fill, LiquidationOrder
+from backtester.domain.settlement import FundingPaid
 from backtester.domain.tiers import LeverageTier
 
 BAR_MS = 60_000
@@ -66,6 +68,10 @@ def broken_margin_rule(
             shown = message.liquidation_price
             if shown is None or message.order.side.sign * (message.mark - shown) < 0:
                 return "a mark liquidates that has reached the price shown", message
+        if isinstance(message, FundingPaid):
+            cash += money_from_decimal(message.amount)
+        if isinstance(message, Delivery):
+            cash += _booked(books, message, specs[message.symbol]) - message.fee_e8 * FEE_STEP
         if not isinstance(message, Fill) or message.symbol not in plan.terms:
             continue
         lots, cost = books[message.leg]
@@ -82,11 +88,11 @@ def broken_margin_rule(
     return _survivor(messages, plan=plan, specs=specs, bars=bars) if isolated else ()
 
 
-def _booked(books: dict[str, tuple[int, int]], fill: Fill, spec: SymbolSpec) -> int:
+def _booked(books: dict[str, tuple[int, int]], fill: Fill | Delivery, spec: SymbolSpec) -> int:
     """What the fill realised; the position is in `books`."""
     lots, cost = books[fill.leg]
     signed_e8 = fill.qty_lots * fill.side.sign * spec.lot_e8
-    price = fill.price_ticks * spec.tick_e8
+    price = e8_from_decimal(fill.price)
     booked = book_fill(lots=lots * spec.lot_e8, cost=cost, signed_lots=signed_e8, price_e8=price, face=spec.face)
     books[fill.leg] = booked.lots // spec.lot_e8, booked.cost
     return booked.realised
@@ -96,12 +102,13 @@ def _survivor(
     messages: Sequence[Any], *, plan: MarginPlan, specs: Mapping[str, SymbolSpec], bars: Mapping[str, CandleColumns]
 ) -> Broken:
     """An isolated position that stood through a bar whose extreme was a tick and more beyond its liquidation price."""
-    for leg in dict.fromkeys(message.leg for message in messages if isinstance(message, Fill)):
+    changes = [message for message in messages if isinstance(message, (Fill, Delivery))]
+    for leg in dict.fromkeys(message.leg for message in changes):
         symbol = split_leg(leg)[0]
         if symbol not in plan.terms:
             continue
         terms = plan.terms[symbol]
-        own = [message for message in messages if isinstance(message, Fill) and message.leg == leg]
+        own = [message for message in changes if message.leg == leg]
         books = {leg: (0, 0)}
         for fill, following in zip(own, [*own[1:], None], strict=False):
             _booked(books, fill, specs[symbol])

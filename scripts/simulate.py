@@ -4,7 +4,8 @@
     python scripts/simulate.py --seeds 17:18 --tell    one seed, with its orders and what became of them
 
 A world has one to three symbols on a venue with its own rules, bars with gaps, halts and leaps, costs and latencies, and a
-strategy that sends anything. Each seed runs twice: with calls by interest and with every call made (even seeds), or with
+strategy that sends anything; some have funding, options, futures that are delivered, several settlement assets, borrowing, finer
+data inside their bars, or quotes. Each seed runs twice: with calls by interest and with every call made (even seeds), or with
 another future after some instant (odd seeds).
 """
 
@@ -20,8 +21,11 @@ from typing import Any
 
 import numpy as np
 from borrow_worlds import broken_borrow_rule
+from dated_worlds import broken_end_rule
+from finer_worlds import WIDEST_HALF_FRAC
 from margin_worlds import broken_margin_rule
 from msgspec.structs import replace
+from settled_worlds import assets_of, broken_funding_rule, of_symbols
 from worlds import MINUTE_MS, START_MS, Happened, World, run, world_of
 
 from backtester import (
@@ -30,10 +34,12 @@ from backtester import (
     RejectReason,
     Side,
 )
+from backtester.account.currency_replay import CurrencyReplay
 from backtester.account.replay import LedgerReplay
 from backtester.data.columns import CandleColumns
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.borrowing import InterestCharged
+from backtester.domain.delivery import Delivery
 from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import BacktesterError
 from backtester.domain.legs import split_leg
@@ -97,6 +103,17 @@ def check(world: World, happened: Happened) -> None:
     check_share(world, orders, fills)
     check_ledger(world, happened)
     check_halts(world, happened)
+    check_ends(world, happened)
+
+
+def check_ends(world: World, happened: Happened) -> None:
+    """What ends at a set time, and what is settled at one, is what the contract and the series say."""
+    plan, messages = happened.engine.plan, happened.messages
+    expiries = (*plan.futures.expiries, *plan.options.expiries)
+    broken = broken_end_rule(messages, expiries=expiries, specs=world.specs, bars=happened.bars)
+    require(not broken, *map(str, broken or ("",)))
+    broken = broken_funding_rule(messages, settlements=plan.settlements, specs=world.specs)
+    require(not broken, *map(str, broken or ("",)))
 
 
 def check_halts(world: World, happened: Happened) -> None:
@@ -112,6 +129,8 @@ def check_halts(world: World, happened: Happened) -> None:
         elif isinstance(message, Fill):
             sizes[message.leg] += message.net_e8
             held[message.leg] = whole_lots(sizes[message.leg], world.specs[message.symbol].lot_e8)
+        elif isinstance(message, Delivery):
+            sizes[message.leg] = held[message.leg] = 0
         elif isinstance(message, InterestCharged):
             if message.symbol:
                 sizes[message.symbol] -= message.amount_e8
@@ -175,7 +194,9 @@ def check_price(world: World, order: SanitizedOrder, fill: Fill) -> None:
         met = low <= limit + 1e-9 if order.side is Side.BUY else high >= limit - 1e-9
         require(fill.price_ticks == order.price_ticks and met, "a maker trades at its limit, when it is reached", order, fill)
         return
-    room = float(sim.spread_bps / 2 + sim.slippage_bps) / 10_000 * 1.01 + (0.11 if fill.over_share else 0)
+    spread_bps = sim.spread_bps if world.specs[fill.symbol].option is None else sim.option_spread_bps
+    room = float(spread_bps / 2 + sim.slippage_bps) / 10_000 * 1.01 + (0.11 if fill.over_share else 0)
+    room += WIDEST_HALF_FRAC * 1.01 if sim.spread == "quotes" else 0
     price = fill.price_ticks * tick_e8 / 1e8
     tick = tick_e8 / 1e8 + 1e-9
     require(low * (1 - room) - tick <= price <= high * (1 + room) + tick, "inside the bar but for costs", fill, low, high)
@@ -192,6 +213,8 @@ def check_positions(world: World, happened: Happened, orders: dict[str, Sanitize
         if isinstance(fill, InterestCharged) and fill.symbol:
             coins[fill.symbol] -= fill.amount_e8
             held[fill.symbol] = whole_lots(coins[fill.symbol], world.specs[fill.symbol].lot_e8)
+        if isinstance(fill, Delivery):
+            held[fill.leg] = coins[fill.leg] = 0
         if not isinstance(fill, (Fill, CoinsDeposited)):
             continue
         lot_e8 = world.specs[fill.symbol].lot_e8
@@ -225,11 +248,13 @@ def check_positions(world: World, happened: Happened, orders: dict[str, Sanitize
 
 
 def check_margin(world: World, happened: Happened) -> None:
-    """Liquidations happen when they must, and cost what they may."""
-    cash = money_from_decimal(world.config.account.starting_cash)
-    plan = happened.engine.plan.margin
-    broken = broken_margin_rule(happened.messages, plan=plan, specs=world.specs, bars=world.bars, cash=cash)
-    require(not broken, *map(str, broken or ("",)))
+    """Liquidations happen when they must, and cost what they may; where several assets settle, in each by itself."""
+    plan, wallets = happened.engine.plan.margin, _wallets(world, happened)
+    for asset, specs in assets_of(world.specs).items():
+        own = plan._replace(terms={symbol: terms for symbol, terms in plan.terms.items() if symbol in specs})
+        told = of_symbols(happened.messages, specs)
+        broken = broken_margin_rule(told, plan=own, specs=specs, bars=world.bars, cash=wallets[asset])
+        require(not broken, *map(str, broken or ("",)))
     terms, start = happened.engine.plan.borrow, world.config.account.starting_cash
     broken = broken_borrow_rule(happened.messages, terms=terms, specs=world.specs, bars=world.bars, cash=start)
     require(not broken, *map(str, broken or ("",)))
@@ -237,21 +262,35 @@ def check_margin(world: World, happened: Happened) -> None:
 
 def check_ledger(world: World, happened: Happened) -> None:
     """The ledger can be rebuilt from the messages alone, and every snapshot is what its postings say."""
-    cash = money_from_decimal(world.config.account.starting_cash)
-    replay = LedgerReplay(
-        asset=happened.engine.account.books.quote,
-        starting_cash=cash,
-        time_ms=START_MS,
-        coins={symbol: spec.base for symbol, spec in world.specs.items() if spec.market is Market.SPOT},
-        faces={symbol: spec.face for symbol, spec in world.specs.items()},
-    )
+    faces, currency = {symbol: spec.face for symbol, spec in world.specs.items()}, happened.engine.plan.currency
+    if currency is not None:
+        told = CurrencyReplay(currency=currency.currency, time_ms=START_MS, faces=faces)
+        for deposit in currency.deposits:
+            told.deposited(deposit)
+    replay = told if currency is not None else _replay(world, happened, faces)
     for message in happened.messages:
-        if isinstance(message, (Fill, FundingPaid, CoinsDeposited, InterestCharged)):
+        if isinstance(message, (Fill, FundingPaid, CoinsDeposited, InterestCharged, Delivery)):
             replay.book(message)
         elif isinstance(message, AccountSnapshot):
             require(not replay.differences(message), "equity is the sum of postings and unrealised", replay.differences(message))
     ledger = happened.engine.account.ledger
     require(replay.ledger.state_hash() == ledger.state_hash(), "the ledger is what the messages say", ledger.balances)
+
+
+def _replay(world: World, happened: Happened, faces: dict[str, int]) -> LedgerReplay:
+    """The ledger of one asset at its start."""
+    coins = {symbol: spec.base if spec.option is None else "" for symbol, spec in world.specs.items() if spec.market.is_outright}
+    cash = money_from_decimal(world.config.account.starting_cash)
+    asset = happened.engine.account.books.quote
+    return LedgerReplay(asset=asset, starting_cash=cash, time_ms=START_MS, coins=coins, faces=faces)
+
+
+def _wallets(world: World, happened: Happened) -> dict[str, int]:
+    """What there is of each settlement asset at the start, in money units."""
+    currency = happened.engine.plan.currency
+    if currency is not None:
+        return {one.asset: money_from_decimal(one.amount) for one in currency.deposits}
+    return dict.fromkeys(assets_of(world.specs), money_from_decimal(world.config.account.starting_cash))
 
 
 def check_share(world: World, orders: dict[str, SanitizedOrder], fills: dict[str, list[Fill]]) -> None:

@@ -11,9 +11,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from borrow_worlds import borrow_of
+from dated_worlds import option_spec, option_symbols, with_ends
+from finer_worlds import RandomQuotes, finer_bars, finer_of, has_quotes
 from margin_worlds import is_hedged, leverage_of, tiers_of
 from msgspec.structs import replace
 from other_prices import OtherPrices
+from settled_worlds import settled_apart, settlements_of, settles_apart, wallets_of
 
 from backtester import (
     AmendOrderIntent,
@@ -40,9 +43,12 @@ from backtester import (
     TriggerBy,
 )
 from backtester.app.borrowing import plan_borrowing
+from backtester.app.currency import CurrencyPlan, plan_currency, settles_in_several
+from backtester.app.future_plan import plan_futures
 from backtester.app.margin import plan_margin
-from backtester.app.market_data import SymbolRef
+from backtester.app.market_data import SymbolRef, from_columns
 from backtester.app.opening import opening_coins
+from backtester.app.option_plan import plan_options
 from backtester.app.plan import Plan
 from backtester.app.wiring import Engine, build
 from backtester.audit.journal import MemoryJournal
@@ -54,6 +60,7 @@ from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.orders import (
     Fill,
 )
+from backtester.domain.settlement import Settlement
 from backtester.domain.timeframe import iso_text
 from backtester.domain.venue_rules import GENERIC, VenueRules
 from backtester.engine.topics import T_BALANCES
@@ -73,6 +80,9 @@ class World(NamedTuple):
     config: RunConfig
     rules: VenueRules
     fees: tuple[Decimal, Decimal]
+    settlements: tuple[Settlement, ...]
+    finer: tuple[str, ...]
+    """Kinds of finer data that are stored."""
 
 
 class Happened(NamedTuple):
@@ -83,6 +93,7 @@ class Happened(NamedTuple):
     lines: list[tuple[int, bytes]]
     """(time_ms, JSON) of every event."""
     digest: str
+    bars: dict[str, CandleColumns]
 
 
 def world_of(seed: int) -> World:
@@ -107,18 +118,30 @@ def world_of(seed: int) -> World:
     }
     if market is Market.SPOT:
         sim["spot_fee"] = random.Random(5 * seed + 3).choice(["quote", "received"])
-    if market is Market.LINEAR:
+    options = option_symbols(seed, symbols[0], float(bars[symbols[0]].open[0])) if market is Market.LINEAR else []
+    is_apart = market is Market.LINEAR and len(symbols) > 1 and not options and settles_apart(seed)
+    if options:
+        specs |= {name: option_spec(seed, name, specs[symbols[0]], start_ms=START_MS, minutes=count) for name in options}
+        bars |= {name: _bars(random.Random(f"{seed} {name} bars"), count, leaps=1) for name in options}
+    elif is_apart:
+        specs = settled_apart(seed, specs)
+    elif market is Market.LINEAR:
         specs = {symbol: _inverse(seed, spec) for symbol, spec in specs.items()}
+        specs = with_ends(seed, specs, start_ms=START_MS, minutes=count)
     coins = {"AAA": Decimal("1.23456789")} if market is Market.SPOT and random.Random(7 * seed + 1).random() < 0.4 else {}
-    leverage = leverage_of(seed, symbols) if market is Market.LINEAR else {}
-    if market is Market.LINEAR and is_hedged(seed):
+    leverage = leverage_of(seed, symbols) if market is Market.LINEAR and not options else {}
+    if leverage and not is_apart and is_hedged(seed):
         leverage["position_mode"] = "hedge"
+    if is_apart:
+        leverage |= wallets_of(seed, specs)
     if market is Market.SPOT:
         leverage = borrow_of(seed, bars)
     if leverage.get("borrow"):  # hours in which something is owed
         sim["spot_fee"] = "quote"
         longer = random.Random(13 * seed + 6)
         bars = {symbol: _bars(longer, 250) for symbol in symbols}
+    if has_quotes(seed):
+        sim["spread"] = "quotes"
     cash = Decimal(draw.choice(["300", "10000", "1000000"]))
     config = RunConfig(
         run=RunSection(seed=seed, execution_timeframe="1m"),
@@ -127,7 +150,10 @@ def world_of(seed: int) -> World:
         risk=_risk(seed, symbols, count),
     )
     rules = draw.choice([GENERIC, *venue_table().values()])
-    return World(seed, bars, specs, config, rules, (Decimal(draw.choice(["-1", "0", "2"])), Decimal(draw.choice(["0", "5"]))))
+    fees = (Decimal(draw.choice(["-1", "0", "2"])), Decimal(draw.choice(["0", "5"])))
+    price = float(bars[symbols[0]].open[0])
+    settlements = settlements_of(seed, specs, start_ms=START_MS, minutes=count, price=price)
+    return World(seed, bars, specs, config, rules, fees, settlements, finer_of(seed))
 
 
 def _risk(seed: int, symbols: list[str], count: int) -> RiskSection:
@@ -152,14 +178,16 @@ def _risk(seed: int, symbols: list[str], count: int) -> RiskSection:
     return RiskSection(**rails)
 
 
-def _bars(draw: random.Random, count: int) -> CandleColumns:
-    """Bars on a grid of half ticks' doubles: walks, leaps, flats, bars without volume, and minutes left out."""
+def _bars(draw: random.Random, count: int, *, leaps: int = 8) -> CandleColumns:
+    """Bars on a grid of half ticks' doubles: walks, leaps, flats, bars without volume, and minutes left out; leaps are at most
+    a `leaps`-th of the price.
+    """
     rows: list[tuple[int, float, float, float, float, float]] = []
     price = draw.choice([20, 1000, 50_000])
     for minute in range(count):
         if draw.random() < 0.04:
             continue
-        leap = draw.choice([0, 0, 0, 0, 0, 0, 1]) * draw.randint(-price // 8, price // 8)
+        leap = draw.choice([0, 0, 0, 0, 0, 0, 1]) * draw.randint(-price // leaps, price // leaps)
         open_ = max(10, price + leap)
         reach = max(1, open_ // draw.choice([20, 200, 2000]))
         high, low = open_ + draw.randint(0, reach), max(5, open_ - draw.randint(0, reach))
@@ -243,6 +271,9 @@ class _Anything(Strategy):
             waiting = {**facts, **closing, "trigger_by": by}
             exits |= {"trigger_by": by} if exits else {}
             kind = draw.randint(0, 10)
+            if self.ctx.spec(symbol).option is not None and draw.random() < 0.8:  # most of the rest an option refuses
+                all_cash = max(0.0, float(self.ctx.cash)) / close * draw.choice([0.2, 1, 3])
+                kind, exits, facts["qty"] = kind % 3, {}, draw.choice([qty, 10 * qty, all_cash])
             if exits:
                 exits["exit_size"] = draw.choice(list(ExitSize))
             if kind == 0 and draw.random() < 0.3:
@@ -313,9 +344,16 @@ def run(world: World, *, bars: dict[str, CandleColumns] | None = None, routing: 
     fees = SymbolFees(dict.fromkeys(tables, world.fees))
     refs = [SymbolRef(symbol, spec.exchange, spec.market.value, symbol) for symbol, spec in world.specs.items()]
     opening: tuple[CoinsDeposited, ...] = ()
-    if config.account.balances:
-        first = CandleFeed(_streams(tables), execution_ms=MINUTE_MS, signal_ms=(), start_ms=first_ms, end_ms=end_ms)
-        opening = opening_coins(config.account.balances, world.specs, feed=first, start_ms=first_ms, strategy_id="s")
+    currency: CurrencyPlan | None = None
+
+    def first() -> CandleFeed:
+        return CandleFeed(_streams(tables), execution_ms=MINUTE_MS, signal_ms=(), start_ms=first_ms, end_ms=end_ms)
+
+    if settles_in_several(config, world.specs):
+        currency = plan_currency(config, world.specs, open_feed=first, start_ms=first_ms)
+    elif config.account.balances:
+        opening = opening_coins(config.account.balances, world.specs, feed=first(), start_ms=first_ms, strategy_id="s")
+    known: dict[str, Any] = {"market": from_columns(tables, config), "start_ms": first_ms, "end_ms": end_ms}
     plan = Plan(
         config=config,
         specs=world.specs,
@@ -330,12 +368,19 @@ def run(world: World, *, bars: dict[str, CandleColumns] | None = None, routing: 
         margin=plan_margin(config, refs, world.specs, fees, start_ms=first_ms, end_ms=end_ms),
         opening=opening,
         borrow=plan_borrowing(config, world.specs),
+        settlements=[one for one in world.settlements if first_ms < one.time_ms <= end_ms],
+        futures=plan_futures(config, refs, world.specs, **known),
+        options=plan_options(config, refs, world.specs, **known),
+        currency=currency,
     )
     feed = CandleFeed(_streams(tables), execution_ms=MINUTE_MS, signal_ms=(MINUTE_MS,), start_ms=first_ms, end_ms=end_ms)
     journal = MemoryJournal()
-    engine = build(plan, feed=feed, journal=journal)
+    quotes = RandomQuotes(world.seed, list(tables), start_ms=first_ms, end_ms=end_ms) if config.sim.spread == "quotes" else None
+    engine = build(plan, feed=feed, journal=journal, finer=finer_bars(world.seed, tables, world.finer), quotes=quotes)
     for deposit in opening:
         engine.bus.publish(T_BALANCES, deposit)
+    for wallet in currency.deposits if currency is not None else ():
+        engine.bus.publish(T_BALANCES, wallet)
     engine.bus.drain()
     reason = asyncio.run(engine.loop.run())
     engine.loop.expire_orders(RejectReason.BANKRUPT if reason == "bankrupt" else RejectReason.END_OF_RUN)
@@ -345,7 +390,7 @@ def run(world: World, *, bars: dict[str, CandleColumns] | None = None, routing: 
     lines = list(journal.lines())
     messages = [line.event() for line in lines]
     stamped = [(message.time_ms, line.raw) for line, message in zip(lines, messages, strict=True)]
-    return Happened(engine, messages, stamped, journal.digest())
+    return Happened(engine, messages, stamped, journal.digest(), tables)
 
 
 def _streams(tables: dict[str, CandleColumns]) -> list[SymbolStream]:

@@ -195,6 +195,8 @@ class RiskGate:
         spec = self._specs.get(symbol)
         if spec is None:
             return self._refuse(intent, Refusal(RejectReason.UNKNOWN_SYMBOL, f"{symbol!r} is not in this run"))
+        if spec.expires_ms is not None and self._clock.now_ms >= spec.expires_ms:
+            return self._refuse(intent, Refusal(RejectReason.NOT_TRADABLE, f"{symbol} has expired"))
         if self._orders.is_used(intent.order_id) or (
             intent.__class__ is OcoOrderIntent and self._orders.is_used(f"{intent.order_id}-stop")
         ):
@@ -215,10 +217,10 @@ class RiskGate:
             return self._refuse(intent, rounded)
         if size is not None:
             rounded = replace(rounded, quote_e8=size.quote_e8, follows_position=size.follows)
+        if spec.option is not None and rounded.has_condition:
+            return self._refuse(intent, NO_CONDITIONS)
         if intent.tif is not GTC or not isinstance(intent, MarketOrderIntent):
             broken = check_life(intent, rules=self._rules.get(intent.symbol, GENERIC), now_ms=self._clock.now_ms)
-            if broken is None and spec.option is not None and (rounded.waits or intent.__class__ is OcoOrderIntent):
-                broken = NO_CONDITIONS
             if broken is not None:
                 return self._refuse(intent, broken)
         held = self._account.lots[symbol] if not self._hedge else held_lots(self._account, intent)
@@ -256,10 +258,6 @@ class RiskGate:
         limits = self._limits
         if not spec.tradable:
             return Refusal(RejectReason.NOT_TRADABLE, f"{spec.symbol} is not tradable now")
-        if spec.expires_ms is not None and self._clock.now_ms >= spec.expires_ms:
-            return Refusal(RejectReason.NOT_TRADABLE, f"{spec.symbol} has expired")
-        if spec.option is not None and (rounded.take_profit_ticks or rounded.stop_loss_ticks):
-            return NO_CONDITIONS
         halted = self._halting.reason
         if halted is not None:
             return Refusal(halted, self._halting.detail)

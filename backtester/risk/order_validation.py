@@ -64,6 +64,11 @@ class Rounded(msgspec.Struct, frozen=True, gc=False):
         """Whether the order does nothing before a trigger."""
         return bool(self.trigger_ticks or self.trail_ticks or self.trail_e8)
 
+    @property
+    def has_condition(self) -> bool:
+        """Whether a part of it waits for a price: the order, its exits, or the stop of an OCO."""
+        return self.waits or bool(self.take_profit_ticks or self.stop_loss_ticks or self.oco_trigger_ticks)
+
 
 _WITH_EXITS = (MarketOrderIntent, LimitOrderIntent)
 """What may bring a take-profit and a stop-loss of its own, and be told what to do about self-trades."""

@@ -134,3 +134,10 @@ def test_in_hedge_mode_a_stop_of_a_delivered_side_ends_with_it() -> None:
     run = future_run("07:25 a buy 2 long\n07:26 s sell 2 stop 50 long", account={"position_mode": "hedge"})
     (ended,) = run.messages(OrderCanceled)
     assert (ended.order_id, ended.reason) == ("s", RejectReason.DELIVERY)
+
+
+@pytest.mark.parametrize("order", ["c sell 1 stop 90 reduce", "c sell all stop 90 close", "c sell 1 trail 5 reduce"])
+def test_nor_does_anything_wait_for_a_price_of_it_afterwards(order: str) -> None:
+    run = future_run(f"07:25 a buy 2\n08:01 {order}")
+    (refused,) = run.messages(OrderRefused)
+    assert (refused.order_id, refused.reason) == ("c", RejectReason.NOT_TRADABLE)

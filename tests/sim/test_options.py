@@ -265,7 +265,11 @@ def test_a_run_with_options_takes_no_leverage() -> None:
 
 
 @pytest.mark.parametrize(
-    "rest", ["sell 0.1 stop 2000 reduce", "buy 0.1 sl 2000", "buy 0.1 at 3000 tp 4000", "sell 0.1 oco 4000 2000 -"]
+    "rest",
+    [
+        *("sell 0.1 stop 2000 reduce", "buy 0.1 sl 2000", "buy 0.1 at 3000 tp 4000", "sell 0.1 oco 4000 2000 -"),
+        *("sell 0.1 tp 2000", "sell 0.05 at 3300 sl 4000"),  # these only close, and would bring orders that wait
+    ],
 )
 def test_orders_that_wait_for_a_price_are_refused(rest: str) -> None:
     found = run(f"07:24 held buy 0.1\n07:26 o {rest}")

@@ -10,6 +10,12 @@ from types import ModuleType
 
 import pytest
 
+from backtester.domain.delivery import Delivery
+from backtester.domain.orders import Fill
+from backtester.domain.settlement import FundingPaid
+from backtester.domain.vocabulary import Market
+
+ENDS = (Delivery, FundingPaid)
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts/simulate.py"
 BROKE_ONCE = {
     5: "a good-till date passed while the order was on its way",
@@ -42,12 +48,27 @@ def test_a_world_that_broke_a_rule_once_keeps_it_now(simulate: ModuleType, seed:
     assert simulate.check_seed(seed).digest
 
 
-def test_worlds_have_fills_of_every_kind_of_order(simulate: ModuleType) -> None:
+def test_worlds_have_fills_of_every_kind_of_order_and_all_that_can_be_stored_or_end_in_them(simulate: ModuleType) -> None:
     kinds: set[str] = set()
+    seen: set[str] = set()
     for seed in range(60):
         world = simulate.world_of(seed)
-        kinds |= {message.order_type.value for message in simulate.run(world).messages if type(message).__name__ == "Fill"}
+        happened = simulate.run(world)
+        fills = [message for message in happened.messages if isinstance(message, Fill)]
+        kinds |= {fill.order_type.value for fill in fills}
+        seen |= {f"fills of {world.specs[fill.symbol].market.value}" for fill in fills}
+        seen |= {
+            f"{type(one).__name__} of {world.specs[one.symbol].market.value}" for one in happened.messages if type(one) in ENDS
+        }
+        seen |= {"several assets"} if len({world.specs[fill.symbol].money_asset for fill in fills}) > 1 else set()
+        seen |= {f"told by {kind}" for kind in world.finer} if any(fill.note.value == "resolved" for fill in fills) else set()
+        seen |= {"quotes"} if world.config.sim.spread == "quotes" else set()
     assert kinds == {"market", "limit", "stop_market", "stop_limit", "take_profit_market", "take_profit_limit", "trailing_stop"}
+    assert seen == {
+        *(f"fills of {market.value}" for market in Market),
+        *("Delivery of linear", "Delivery of option", "Delivery of inverse", "FundingPaid of linear", "FundingPaid of inverse"),
+        *("several assets", "told by candles", "told by trades", "quotes"),
+    }
 
 
 def test_a_broken_rule_is_noticed(simulate: ModuleType) -> None:
