@@ -59,7 +59,7 @@ def stored_funding(config: RunConfig, refs: Sequence[SymbolRef], *, start_ms: in
             f"{ref.key}: {len(found)} funding settlements"
             + (f", {assumed} of them assumed at 1 bp per 8 h against the position" if assumed else "")
         )
-        notes += _uncovered(ref, found, start_ms, end_ms)
+        notes += _uncovered(ref, found, span)
     index = {ref.key: number for number, ref in enumerate(refs)}
     settlements.sort(key=lambda one: (one.time_ms, index[one.symbol]))
     return Funding(tuple(settlements), tuple(notes))
@@ -99,13 +99,15 @@ def _marks(catalog: Catalog, ref: SymbolRef, start_ms: int, end_ms: int) -> Mapp
     return opens
 
 
-def _uncovered(ref: SymbolRef, found: Sequence[Settlement], start_ms: int, end_ms: int) -> Iterator[str]:
+def _uncovered(ref: SymbolRef, found: Sequence[Settlement], span: Span) -> Iterator[str]:
     """What a reader should know of the ends of the range that the series does not reach."""
     if not found:
         yield f"{ref.key}: funding not charged, none is stored in the range"
         return
     first_ms, last_ms = found[0].time_ms, found[-1].time_ms
-    if first_ms - start_ms > LONGEST_MS:
-        yield f"{ref.key}: funding not charged before {iso_text(first_ms)} UTC, where the stored series begins"
-    if end_ms - last_ms > LONGEST_MS:
-        yield f"{ref.key}: funding not charged after {iso_text(last_ms)} UTC, where the stored series ends"
+    if first_ms - span.start_ms > LONGEST_MS:
+        what = "a hole in the stored series ends" if span.has_before else "the stored series begins"
+        yield f"{ref.key}: funding not charged before {iso_text(first_ms)} UTC, where {what}"
+    if span.end_ms - last_ms > LONGEST_MS:
+        what = "a hole in the stored series begins" if span.has_after else "the stored series ends"
+        yield f"{ref.key}: funding not charged after {iso_text(last_ms)} UTC, where {what}"

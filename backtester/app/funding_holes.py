@@ -39,7 +39,8 @@ def with_holes(rows: Sequence[StoredSettlement], ref: SymbolRef, span: Span, *, 
     `rows` are those of the range and of a day before and behind it. A hole is a wait between two of them that is longer than the
     interval: the one they name, else the shorter waits around it; at most 8 hours. It costs 1 bp per 8 hours: at 00:00, 08:00
     and 16:00 UTC where it is longer than that, else at the interval.
-    Raises DataUnavailableError at a hole, unless `charge`.
+    Raises DataUnavailableError at a hole, unless `charge`; not at one that reaches a day and more beyond the range, which is as
+    if the series began or ended there.
     Source: exchange_semantics.md, sections 4.3 and 5.11 (missing funding).
     """
     times_ms = [row.settlement.time_ms for row in rows]
@@ -62,6 +63,8 @@ def _hole(
     from_ms, to_ms = times_ms[index - 1], times_ms[index]
     step_ms = _interval_ms(times_ms, index, known)
     if to_ms - from_ms <= step_ms:
+        return
+    if not charge and (known[index - 1] is None or known[index] is None):
         return
     if not charge:
         raise DataUnavailableError(

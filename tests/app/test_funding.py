@@ -138,11 +138,23 @@ def test_the_interval_that_the_series_names_goes_before_what_the_waits_say(tmp_p
 
 
 def test_a_hole_that_begins_before_the_run_or_lasts_beyond_it_is_one(tmp_path: Path) -> None:
-    store(tmp_path, "funding", hours_of(0, 8, 16, 96, 104))
-    for first, last, expected in ((48, 100, [56, 64, 72, 80, 88]), (4, 40, [24, 32, 40]), (50, 60, [56])):
+    store(tmp_path, "funding", hours_of(0, 8, 16, 32, 40))
+    for first, last, expected in ((20, 36, [24]), (4, 28, [24]), (18, 30, [24])):
         span = {"start_ms": MONDAY + first * HOUR_MS, "end_ms": MONDAY + last * HOUR_MS}
         with pytest.raises(DataUnavailableError, match="no funding is stored between"):
             stored_funding(config(tmp_path), [REF], **span)
+        assert [hour for hour, _ in assumed(tmp_path, first, last)] == expected
+
+
+def test_one_that_reaches_days_beyond_the_run_is_told_or_charged(tmp_path: Path) -> None:
+    store(tmp_path, "funding", hours_of(0, 8, 16, 96, 104))
+    for first, last, expected, note in (
+        (48, 100, [56, 64, 72, 80, 88], "before 2025-01-10 00:00:00 UTC, where a hole in the stored series ends"),
+        (4, 40, [24, 32, 40], "after 2025-01-06 16:00:00 UTC, where a hole in the stored series begins"),
+        (50, 60, [56], "none is stored in the range"),
+    ):
+        span = {"start_ms": MONDAY + first * HOUR_MS, "end_ms": MONDAY + last * HOUR_MS}
+        assert stored_funding(config(tmp_path), [REF], **span).notes[-1].endswith(note)
         assert [hour for hour, _ in assumed(tmp_path, first, last)] == expected
 
 
