@@ -31,11 +31,13 @@ def figures(rows: Sequence[Row], trades: Sequence[Row], *, start_ms: int, starti
     return found
 
 
-def drawdown_bounds(rows: Sequence[Row], starting_cash: Fraction) -> tuple[float, float]:
-    """(least, most) that the deepest fall can have been: within a row it is open whether the lowest or the highest came first."""
+def drawdown_bounds(rows: Sequence[Row], starting_cash: Fraction, end: Fraction) -> tuple[float, float]:
+    """(least, most) that the deepest fall can have been: within a row it is open whether the lowest or the highest came first.
+
+    `end` is equity when the run ended, which may have been after the last row.
+    """
     peak, least, most = starting_cash, Fraction(0), Fraction(0)
-    for row in rows:
-        low, high = Fraction(row["equity_min"]), Fraction(row["equity_max"])
+    for low, high in (*((Fraction(row["equity_min"]), Fraction(row["equity_max"])) for row in rows), (end, end)):
         if peak > 0:
             least = max(least, (peak - low) / peak)
         top = max(peak, high)

@@ -100,7 +100,7 @@ def recompute(run_dir: Path) -> Recomputed:
     expected |= {"interest": float(account.interest)} if account.interest else {}
     expected |= {"exposure": held_rows / len(equity_rows)} if equity_rows else {}
     compared = _compare_figures(metrics, expected, told)
-    least, most = drawdown_bounds(equity_rows, start)
+    least, most = drawdown_bounds(equity_rows, start, read.equity)
     if metrics["max_drawdown"] is not None and not least - TOLERANCE <= metrics["max_drawdown"] <= most + TOLERANCE:
         told.add("metrics.json", f"max_drawdown is {metrics['max_drawdown']}, equity.csv allows {least} to {most}")
     return Recomputed(told.sentences(), read.events, len(read.fills), read.snapshots, len(trade_rows), compared + 1)

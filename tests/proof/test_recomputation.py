@@ -170,3 +170,23 @@ def test_an_account_that_books_wrongly_is_found_although_its_journal_is_sound(wh
     manifest["digest"] = journal.digest()
     (copy / "manifest.json").write_text(json.dumps(manifest))
     assert any("the snapshot's equity is" in line for line in recompute(copy).differences)
+
+
+class Doubling(Strategy):
+    """A short that is bought back at the open after the price has more than doubled."""
+
+    def on_candle(self, candle: Candle):
+        orders = {1: (Side.SELL, "2.9"), 3: (Side.BUY, "2.9")}
+        number = int(candle.start_ms // 60_000) % 60
+        return MarketOrderIntent(symbol=candle.symbol, side=orders[number][0], qty=orders[number][1]) if number in orders else None
+
+
+def test_a_run_that_ends_between_two_rows_of_its_equity_agrees(tmp_path: Path) -> None:
+    prices = [100.0, 100.0, 100.0, 100.0, 250.0, 250.0]
+    frame = {"start_ms": [1_736_121_600_000 + 60_000 * n for n in range(6)], "volume": [1e6] * 6}
+    frame |= {name: prices for name in ("open", "high", "low", "close")}
+    settings = {"risk.price_collar_bps": "off"}
+    run = backtester.run(Doubling, symbols=["BTCUSDT"], data=frame, timeframe="1m", cash=300, output=tmp_path, settings=settings)
+    assert run.end_reason == "bankrupt"
+    assert run.metrics["max_drawdown"] > 1
+    assert recompute(run.path).differences == ()
