@@ -184,7 +184,7 @@ class Doubling(Strategy):
 def test_a_run_that_ends_between_two_rows_of_its_equity_agrees(tmp_path: Path) -> None:
     prices = [100.0, 100.0, 100.0, 100.0, 250.0, 250.0]
     frame = {"start_ms": [1_736_121_600_000 + 60_000 * n for n in range(6)], "volume": [1e6] * 6}
-    frame |= {name: prices for name in ("open", "high", "low", "close")}
+    frame |= dict.fromkeys(("open", "high", "low", "close"), prices)
     settings = {"risk.price_collar_bps": "off"}
     run = backtester.run(Doubling, symbols=["BTCUSDT"], data=frame, timeframe="1m", cash=300, output=tmp_path, settings=settings)
     assert run.end_reason == "bankrupt"
