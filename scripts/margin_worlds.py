@@ -20,6 +20,7 @@ from backtester.domain.liquidation import Reach, liquidation_value
 from backtester.domain.margin_terms import MarginMode, MarginTerms
 from backtester.domain.money import FEE_STEP, MONEY_ONE, PRICE_ONE, e8_from_decimal, money_from_decimal
 from backtester.domain.orders import Fill, LiquidationOrder
+from backtester.domain.rule_changes import RuleChange
 from backtester.domain.settlement import FundingPaid
 from backtester.domain.tiers import LeverageTier
 
@@ -56,7 +57,13 @@ def tiers_of(seed: int) -> tuple[LeverageTier, ...]:
 
 
 def broken_margin_rule(
-    messages: Sequence[Any], *, plan: MarginPlan, specs: Mapping[str, SymbolSpec], bars: Mapping[str, CandleColumns], cash: int
+    messages: Sequence[Any],
+    *,
+    plan: MarginPlan,
+    changes: Sequence[RuleChange],
+    specs: Mapping[str, SymbolSpec],
+    bars: Mapping[str, CandleColumns],
+    cash: int,
 ) -> Broken:
     """An isolated liquidation happens at a mark that has reached the price shown and loses no more than the margin of its part; a
     cross one leaves no debt; and what a bar has left without margin is liquidated.
@@ -85,7 +92,7 @@ def broken_margin_rule(
                 return "isolated, no more than the margin is lost", message, realised, margin
         elif cash < 0 and not any(held for held, _ in books.values()):
             return "a cross liquidation leaves no debt", message, cash
-    return _survivor(messages, plan=plan, specs=specs, bars=bars) if isolated else ()
+    return _survivor(messages, plan=plan, changes=changes, specs=specs, bars=bars) if isolated else ()
 
 
 def _booked(books: dict[str, tuple[int, int]], fill: Fill | Delivery, spec: SymbolSpec) -> int:
@@ -99,29 +106,38 @@ def _booked(books: dict[str, tuple[int, int]], fill: Fill | Delivery, spec: Symb
 
 
 def _survivor(
-    messages: Sequence[Any], *, plan: MarginPlan, specs: Mapping[str, SymbolSpec], bars: Mapping[str, CandleColumns]
+    messages: Sequence[Any],
+    *,
+    plan: MarginPlan,
+    changes: Sequence[RuleChange],
+    specs: Mapping[str, SymbolSpec],
+    bars: Mapping[str, CandleColumns],
 ) -> Broken:
     """An isolated position that stood through a bar whose extreme was a tick and more beyond its liquidation price."""
-    changes = [message for message in messages if isinstance(message, (Fill, Delivery))]
-    for leg in dict.fromkeys(message.leg for message in changes):
+    moves = [message for message in messages if isinstance(message, (Fill, Delivery))]
+    for leg in dict.fromkeys(message.leg for message in moves):
         symbol = split_leg(leg)[0]
         if symbol not in plan.terms:
             continue
-        terms = plan.terms[symbol]
-        own = [message for message in changes if message.leg == leg]
+        terms, spec = plan.terms[symbol], specs[symbol]
+        own: list[Any] = [message for message in moves if message.leg == leg]
+        own = sorted([*own, *(change for change in changes if change.symbol == symbol)], key=lambda one: one.time_ms)
         books = {leg: (0, 0)}
-        for fill, following in zip(own, [*own[1:], None], strict=False):
-            _booked(books, fill, specs[symbol])
+        for event, following in zip(own, [*own[1:], None], strict=False):
+            if isinstance(event, (Fill, Delivery)):
+                _booked(books, event, spec)
+            else:
+                terms, spec = event.margin or terms, event.spec
             lots, cost = books[leg]
-            price = _price(terms, lots, cost, specs[symbol])
+            price = _price(terms, lots, cost, spec)
             if price is None:
                 continue
-            table, tick = bars[symbol], float(specs[symbol].tick_size) * 1.1
+            table, tick = bars[symbol], float(spec.tick_size) * 1.1
             until_ms = (following or messages[-1]).time_ms
-            within = (table.start_ms >= fill.time_ms) & (table.start_ms + BAR_MS < until_ms)
+            within = (table.start_ms >= event.time_ms) & (table.start_ms + BAR_MS < until_ms)
             beyond = table.low < price - tick if lots > 0 else table.high > price + tick
             if (within & beyond).any():
-                return "what is short of margin is liquidated", fill, price
+                return "what is short of margin is liquidated", event, price
     return ()
 
 

@@ -92,7 +92,7 @@ def broken_funding_rule(messages: Sequence[Any], *, settlements: Sequence[Settle
 
 
 def _wrong_payment(paid: FundingPaid, settlement: Settlement, lots: int, spec: SymbolSpec) -> Broken:
-    size, mark = Fraction(lots) * Fraction(spec.lot_size), Fraction(paid.mark)
+    size, mark = Fraction(lots) * Fraction(spec.lot_e8, 10**8), Fraction(paid.mark)
     if settlement.mark_e8 is not None and mark != Fraction(settlement.mark_e8, 10**8):
         return "funding is paid at the mark of the settlement", paid
     value = size * Fraction(spec.contract_size) / mark if spec.face else size * mark

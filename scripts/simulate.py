@@ -5,8 +5,8 @@
 
 A world has one to three symbols on a venue with its own rules, bars with gaps, halts and leaps, costs and latencies, and a
 strategy that sends anything; some have funding, options, futures that are delivered, several settlement assets, borrowing, finer
-data inside their bars, or quotes. Each seed runs twice: with calls by interest and with every call made (even seeds), or with
-another future after some instant (odd seeds).
+data inside their bars, quotes, or rules that change. Each seed runs twice: with calls by interest and with every call made (even
+seeds), or with another future after some instant (odd seeds).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from dated_worlds import broken_end_rule
 from finer_worlds import WIDEST_HALF_FRAC
 from margin_worlds import broken_margin_rule
 from msgspec.structs import replace
+from rule_worlds import broken_order_rule
 from settled_worlds import assets_of, broken_funding_rule, of_symbols
 from worlds import MINUTE_MS, START_MS, Happened, World, run, world_of
 
@@ -101,6 +102,8 @@ def check(world: World, happened: Happened) -> None:
     check_positions(world, happened, orders)
     check_margin(world, happened)
     check_share(world, orders, fills)
+    broken = broken_order_rule(happened.messages, specs=world.specs, changes=happened.engine.plan.rule_changes)
+    require(not broken, *map(str, broken or ("",)))
     check_ledger(world, happened)
     check_halts(world, happened)
     check_ends(world, happened)
@@ -198,10 +201,16 @@ def check_price(world: World, order: SanitizedOrder, fill: Fill) -> None:
     room = float(spread_bps / 2 + sim.slippage_bps) / 10_000 * 1.01 + (0.11 if fill.over_share else 0)
     room += WIDEST_HALF_FRAC * 1.01 if sim.spread == "quotes" else 0
     price = fill.price_ticks * tick_e8 / 1e8
-    tick = tick_e8 / 1e8 + 1e-9
+    tick = tick_e8 * coarsest_step(world, fill.symbol) / 1e8 + 1e-9
     require(low * (1 - room) - tick <= price <= high * (1 + room) + tick, "inside the bar but for costs", fill, low, high)
     adverse = price >= low - 1e-9 if fill.side is Side.BUY else price <= high + 1e-9
     require(adverse, "costs are against the trader", fill, low, high)
+
+
+def coarsest_step(world: World, symbol: str) -> int:
+    """Of how many parts the largest tick of the world is."""
+    steps = (change.spec.tick_step for change in world.changes if change.spec.symbol == symbol)
+    return max(world.specs[symbol].tick_step, *steps, 1)
 
 
 def check_positions(world: World, happened: Happened, orders: dict[str, SanitizedOrder]) -> None:
@@ -250,10 +259,11 @@ def check_positions(world: World, happened: Happened, orders: dict[str, Sanitize
 def check_margin(world: World, happened: Happened) -> None:
     """Liquidations happen when they must, and cost what they may; where several assets settle, in each by itself."""
     plan, wallets = happened.engine.plan.margin, _wallets(world, happened)
+    changes = happened.engine.plan.rule_changes
     for asset, specs in assets_of(world.specs).items():
         own = plan._replace(terms={symbol: terms for symbol, terms in plan.terms.items() if symbol in specs})
         told = of_symbols(happened.messages, specs)
-        broken = broken_margin_rule(told, plan=own, specs=specs, bars=world.bars, cash=wallets[asset])
+        broken = broken_margin_rule(told, plan=own, specs=specs, bars=world.bars, cash=wallets[asset], changes=changes)
         require(not broken, *map(str, broken or ("",)))
     terms, start = happened.engine.plan.borrow, world.config.account.starting_cash
     broken = broken_borrow_rule(happened.messages, terms=terms, specs=world.specs, bars=world.bars, cash=start)
@@ -309,7 +319,7 @@ def check_share(world: World, orders: dict[str, SanitizedOrder], fills: dict[str
             taken[fill.symbol, row] += fill.qty_lots
     for (symbol, row), lots in taken.items():
         volume = Decimal(repr(float(world.bars[symbol].volume[row])))
-        allowed = volume * share / 10_000 / world.specs[symbol].lot_size
+        allowed = volume * share / 10_000 / Decimal(world.specs[symbol].lot_e8).scaleb(-8)
         require(lots <= allowed + 1, "never more than the volume share", symbol, row, lots, allowed)
 
 

@@ -16,6 +16,7 @@ from finer_worlds import RandomQuotes, finer_bars, finer_of, has_quotes
 from margin_worlds import is_hedged, leverage_of, tiers_of
 from msgspec.structs import replace
 from other_prices import OtherPrices
+from rule_worlds import rules_of, stored_fees
 from settled_worlds import settled_apart, settlements_of, settles_apart, wallets_of
 
 from backtester import (
@@ -50,6 +51,8 @@ from backtester.app.market_data import SymbolRef, from_columns
 from backtester.app.opening import opening_coins
 from backtester.app.option_plan import plan_options
 from backtester.app.plan import Plan
+from backtester.app.rule_plan import plan_rule_changes
+from backtester.app.specs import SpecChange
 from backtester.app.wiring import Engine, build
 from backtester.audit.journal import MemoryJournal
 from backtester.config.run_config import AccountSection, EngineSection, RiskSection, RunConfig, RunSection, SimSection
@@ -83,6 +86,7 @@ class World(NamedTuple):
     settlements: tuple[Settlement, ...]
     finer: tuple[str, ...]
     """Kinds of finer data that are stored."""
+    changes: tuple[SpecChange, ...] = ()
 
 
 class Happened(NamedTuple):
@@ -153,7 +157,9 @@ def world_of(seed: int) -> World:
     fees = (Decimal(draw.choice(["-1", "0", "2"])), Decimal(draw.choice(["0", "5"])))
     price = float(bars[symbols[0]].open[0])
     settlements = settlements_of(seed, specs, start_ms=START_MS, minutes=count, price=price)
-    return World(seed, bars, specs, config, rules, fees, settlements, finer_of(seed))
+    last_ms = max(int(table.start_ms[-1]) for table in bars.values()) + MINUTE_MS
+    chosen = rules_of(seed, specs, start_ms=min(int(table.start_ms[0]) for table in bars.values()), end_ms=last_ms)
+    return World(seed, bars, chosen.specs, config, rules, fees, settlements, finer_of(seed), chosen.changes)
 
 
 def _risk(seed: int, symbols: list[str], count: int) -> RiskSection:
@@ -354,6 +360,8 @@ def run(world: World, *, bars: dict[str, CandleColumns] | None = None, routing: 
     elif config.account.balances:
         opening = opening_coins(config.account.balances, world.specs, feed=first(), start_ms=first_ms, strategy_id="s")
     known: dict[str, Any] = {"market": from_columns(tables, config), "start_ms": first_ms, "end_ms": end_ms}
+    margin = plan_margin(config, refs, world.specs, fees, start_ms=first_ms, end_ms=end_ms)
+    changes = plan_rule_changes(world.changes, world.specs, fees=fees, rates_of=stored_fees, margin=margin)
     plan = Plan(
         config=config,
         specs=world.specs,
@@ -365,7 +373,8 @@ def run(world: World, *, bars: dict[str, CandleColumns] | None = None, routing: 
         fees=fees,
         rules=dict.fromkeys(tables, world.rules),
         open_trigger_prices=partial(OtherPrices, world.seed, world.bars),
-        margin=plan_margin(config, refs, world.specs, fees, start_ms=first_ms, end_ms=end_ms),
+        margin=margin,
+        rule_changes=changes,
         opening=opening,
         borrow=plan_borrowing(config, world.specs),
         settlements=[one for one in world.settlements if first_ms < one.time_ms <= end_ms],

@@ -131,7 +131,7 @@ class Liquidations:
         if self._series is not None:
             return
         margins, books = self.margins, self._books
-        marks_e8 = {symbol: margins.mark_e8(symbol) for symbol in held}
+        marks_e8 = {symbol: margins.whole_tick_e8(symbol, margins.mark_e8(symbol)) for symbol in held}
         groups = [[symbol] for symbol in held] if margins.isolated else [list(held)]
         wallets = margins.wallets(books.cash) if margins.isolated else {}
         for group in groups:

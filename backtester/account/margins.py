@@ -118,6 +118,11 @@ class Margins:
             return (ceil_div(price_e8_, tick_e8) - 1) * tick_e8
         return (price_e8_ // tick_e8 + 1) * tick_e8
 
+    def whole_tick_e8(self, symbol: str, price_e8_: int) -> int:
+        """The price, or the whole tick next to it that is worse for the position; from there on each tick counts once."""
+        tick_e8 = self._tick_e8[symbol]
+        return (price_e8_ // tick_e8 if self._lots[symbol] > 0 else ceil_div(price_e8_, tick_e8)) * tick_e8
+
     def slack(self, symbol: str, price_e8_: int, margin: int) -> int:
         """`margin` + profit - maintenance margin at the tested price; below 0 the position is liquidated."""
         tested_e8 = self.tested_e8(symbol, price_e8_)

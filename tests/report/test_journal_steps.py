@@ -33,6 +33,7 @@ from backtester.domain.orders import (
     SanitizedExits,
     SanitizedOrder,
 )
+from backtester.domain.rule_changes import RulesChanged
 from backtester.domain.settlement import FundingPaid
 from backtester.domain.vocabulary import FillNote, OrderStatus, OrderType, RejectReason, Side, TimeInForce
 from backtester.report.journal_steps import order_ids, step_of, story_of
@@ -68,6 +69,7 @@ REST = (
     OcoOrderIntent(time_ms=1, side=Side.SELL, qty=1, price=105, trigger_price=95, **ORDER),
     CoinsDeposited(time_ms=1, symbol="BTCUSDT", asset="BTC", qty=Decimal("0.5"), price=Decimal(100), strategy_id="cross"),
     InterestCharged(1, "USDT", Decimal(15000), Decimal("0.0001"), Decimal("1.5"), Decimal(1)),
+    RulesChanged(2, "BTCUSDT", {"tick_size": "0.1"}, {"tick_size": "0.5"}),
     CashDeposited(time_ms=1, asset="BTC", amount=Decimal("0.5"), price=Decimal(100)),
 )  # fmt: skip
 
@@ -103,6 +105,12 @@ def test_a_liquidation_and_exits_of_a_position_are_told_with_their_prices():
     assert [rule.row for rule in liquidated.rules] == ["when", "isolated", "lower tier", "else, isolated"]
     assert asked.text == "cross-1: these exits for the position in BTCUSDT, and no others (stop_loss=95)"
     assert passed.text == "cross-1: sell exits for the position in BTCUSDT (take_profit_ticks=1100, stop_loss_ticks=900)"
+
+
+def test_rules_that_change_are_told_with_what_they_were_and_are():
+    told = step_of(written(RulesChanged(2, "BTCUSDT", {"tick_size": "0.1"}, {"tick_size": "0.5"}))[0])
+    assert (told.kind, told.text) == ("rules", "BTCUSDT: other rules hold (tick_size=0.1 -> 0.5)")
+    assert step_of(written(RulesChanged(2, "BTCUSDT", {}, {}, ended=True))[0]).text == "BTCUSDT: trading has ended"
 
 
 def test_the_end_of_a_contract_is_told_with_its_prices_and_rules():

@@ -71,6 +71,18 @@ def test_worlds_have_fills_of_every_kind_of_order_and_all_that_can_be_stored_or_
     }
 
 
+def test_rules_change_in_some_worlds_and_orders_meet_them(simulate: ModuleType) -> None:
+    changed: set[str] = set()
+    steps: set[bool] = set()
+    for seed in range(60):
+        world = simulate.world_of(seed)
+        for change in world.changes:
+            changed |= change.after.keys()
+            steps |= {change.spec.tick_step > 1, change.spec.lot_step > 1}
+    assert changed >= {"tick_size", "lot_size", "min_notional", "tradable", "leverage_tiers", "taker_bps"}
+    assert steps == {True, False}
+
+
 def test_a_broken_rule_is_noticed(simulate: ModuleType) -> None:
     world = simulate.world_of(0)
     happened = simulate.run(world)

@@ -396,6 +396,15 @@ def test_by_interest_and_by_broadcast_the_same_happens() -> None:
     assert by_interest.entries == by_broadcast.entries
 
 
+def test_a_liquidation_is_seen_where_last_prices_lie_between_ticks() -> None:
+    """A short of 1 at 2.4 with 5 x: at 2.55 the tick of 0.5 that counts is 3.0, which leaves nothing of the margin of 0.48."""
+    bars = flat("00:00", 4, price=2.4) + "\n00:04 2.4 2.55 2.4 2.4 1000\n00:05 2.4 2.4 2.4 2.4 1000"
+    known: dict[str, Any] = {"account": {"leverage": Decimal(5), "margin": "isolated"}, "specs": [spec(leverage_tiers=LOW)]}
+    for routing in ("interest", "broadcast"):
+        run = small_run(bars, "00:01 a sell 1", changes={"00:02": {"tick_size": Decimal("0.5")}}, routing=routing, **known)
+        assert [clock_text(one.time_ms) for one in run.messages(LiquidationOrder)] == ["00:05"]
+
+
 def test_a_run_without_a_change_counts_in_its_own_ticks_and_lots() -> None:
     run = small_run(BARS, "00:01 a buy 1")
     assert [(fill.price_ticks, fill.qty_lots) for fill in run.fills] == [(1003, 1000)]
