@@ -42,6 +42,7 @@ from backtester.domain.timeframe import parse_time_ms, timeframe_ms
 from backtester.domain.vocabulary import Liquidity, Market
 from backtester.engine.bus import Bus
 from backtester.engine.clock import Clock
+from backtester.engine.last_prices import LastPrices
 from backtester.engine.loop import Loop
 from backtester.engine.mailbox import Mailbox
 from backtester.engine.ports import FinerData, IndexReader, Journal, MarketDataSource, QuoteReader
@@ -114,7 +115,7 @@ def build(
     config, specs = plan.config, plan.specs
     schedule = Schedule(bus=bus, clock=clock)
     routes = Routes(symbols=specs, broadcast=config.engine.routing == "broadcast")
-    marks: dict[str, float] = {}
+    marks = LastPrices()
     stored = plan.margin.open_marks()
     margin_marks = marks if stored is None else SeriesMarks(reader=stored, last=marks, clock=clock)
     positions = {strategy_id: _positions(plan) for strategy_id, _, _ in plan.strategies}

@@ -73,6 +73,7 @@ class CandleFeed:
         bars = min(WINDOW_BARS, max(1, WINDOW_CANDLES // max(1, len(self._cursors))))
         self._window_ms = bars * execution_ms
         self._candle_count = 0
+        self._is_even = False
 
     def batches(self) -> Iterator[Iterable[Tick]]:
         """The ticks of one window after another, to be walked over once."""
@@ -82,9 +83,14 @@ class CandleFeed:
                 break
             until_ms = min(starts_ms) + self._window_ms
             yield self._window(until_ms)
+        self._is_even = False
         last = self._with_buckets([], [], self._end_ms) if self._has_buckets else []
         if last:
             yield last
+
+    def is_even(self) -> bool:
+        """See `MarketDataSource.is_even`."""
+        return self._is_even
 
     def bar_from(self, symbol: str, time_ms: int) -> Candle | None:
         """See `MarketDataSource.bar_from`."""
@@ -124,7 +130,8 @@ class CandleFeed:
                 active.append(cursor)
                 self._candle_count += len(cursor.window_ms)
         first_ms = active[0].window_ms
-        if all(np.array_equal(first_ms, cursor.window_ms) for cursor in active[1:]):
+        self._is_even = all(np.array_equal(first_ms, cursor.window_ms) for cursor in active[1:])
+        if self._is_even:
             ends_ms, bars = self._zip_bars(active)
         else:
             ends_ms, bars = self._merge_bars(active)
@@ -170,6 +177,7 @@ class CandleFeed:
             else:
                 ticks[row] = (time_ms, bars[row], tuple(candles))
         if alone:
+            self._is_even = False
             ticks += alone
             ticks.sort(key=itemgetter(0))
         return ticks

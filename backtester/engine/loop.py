@@ -20,6 +20,7 @@ from backtester.domain.vocabulary import RejectReason
 from backtester.engine.bus import Bus
 from backtester.engine.clock import Clock
 from backtester.engine.intake import Intake
+from backtester.engine.last_prices import LastPrices
 from backtester.engine.ports import BooksPort, Decider, MarketDataSource, RulesPort, VenuePort
 from backtester.engine.routes import Routes
 from backtester.engine.schedule import HOOK_DAY, HOOK_FILL, HOOK_REJECT, Schedule
@@ -48,7 +49,7 @@ class Loop:
         clock: Clock,
         schedule: Schedule,
         routes: Routes,
-        marks: dict[str, float],
+        marks: LastPrices,
         account: BooksPort,
         venue: VenuePort,
         deciders: Sequence[Decider],
@@ -123,6 +124,8 @@ class Loop:
         careful = len(self._deciders) > 1 or len(decider.timeframes) > 1 or bool(self._tick_enders)
         yielded_s = perf_counter()
         for batch in self._feed.batches():
+            marks.see(marks.bars)
+            is_even = self._feed.is_even()
             for time_ms, bars, others in batch:
                 if time_ms >= schedule.halt_ms or careful:
                     if 0 <= schedule.next_ms < time_ms:
@@ -135,12 +138,14 @@ class Loop:
                     if self._account.bankrupt:
                         return
                 clock.now_ms = time_ms
-                for bar in bars:
-                    marks[bar.symbol] = bar.close
+                if is_even:
+                    marks.bars = bars
+                else:
+                    marks.see(bars)
                 signals = bars if others is None else others
                 if signals:
                     keep(signals)
-                if routes.venue or routes.books:
+                if routes.any:
                     self._meet(bars)
                     if self._account.bankrupt:
                         return
@@ -193,8 +198,7 @@ class Loop:
         if self._account.bankrupt:
             return
         self._clock.advance(time_ms)
-        for bar in bars:
-            self._marks[bar.symbol] = bar.close
+        self._marks.see(bars)
         self._meet(bars)
         if self._account.bankrupt:
             return
@@ -216,43 +220,38 @@ class Loop:
     def _finish_tick(self, time_ms: int) -> None:
         """Hooks still due, the snapshot, then what arrives at this very instant and meets the bar that opens now."""
         schedule = self._schedule
-        if schedule.next_ms <= time_ms:
-            self._deliver_due(time_ms)
-        if schedule.snapshot_ms <= time_ms:
-            self._snapshot(time_ms)
-        while schedule.next_ms <= time_ms and not self._stop and not self._account.bankrupt:
-            self._instant(time_ms)
-
-    def _settle_before(self, time_ms: int) -> None:
-        """Everything due before `time_ms`, instant by instant."""
-        schedule = self._schedule
-        while schedule.next_ms < time_ms and not self._stop and not self._account.bankrupt:
-            self._instant(schedule.next_ms)
-
-    def _instant(self, time_ms: int) -> None:
-        """One instant without bars that end: arrivals at the venue, books, hooks, snapshot."""
-        bus, schedule, clock = self._bus, self._schedule, self._clock
-        if time_ms > clock.now_ms:
-            clock.now_ms = time_ms
-        else:
-            clock.advance(time_ms)
-        arrivals, hooks = schedule.arrivals, schedule.hooks
-        if arrivals and arrivals[0][0] <= time_ms:
-            if self._routes.margin:
-                self._check_margin_at_open(time_ms)
-                if self._account.bankrupt:
-                    return
-            on_arrival = self._venue.on_arrival
-            for item, cause, depth in schedule.take_arrivals(time_ms):
-                bus.resume(cause, depth)
-                bus.post(on_arrival(item), cause=cause, depth=depth)
-            bus.drain()
+        hooks = schedule.hooks
         if hooks and hooks[0][0] <= time_ms:
             self._deliver_due(time_ms)
-        else:
-            schedule.refresh()
         if schedule.snapshot_ms <= time_ms:
             self._snapshot(time_ms)
+        if schedule.next_ms <= time_ms:
+            self._settle_before(time_ms + 1)
+
+    def _settle_before(self, time_ms: int) -> None:
+        """Everything due before `time_ms`, instant by instant: arrivals at the venue, books, hooks, snapshot."""
+        bus, schedule, clock, account = self._bus, self._schedule, self._clock, self._account
+        arrivals, hooks = schedule.arrivals, schedule.hooks
+        while (now_ms := schedule.next_ms) < time_ms and not self._stop and not account.bankrupt:
+            if now_ms > clock.now_ms:
+                clock.now_ms = now_ms
+            else:
+                clock.advance(now_ms)
+            if arrivals and arrivals[0][0] <= now_ms:
+                if self._routes.margin:
+                    self._check_margin_at_open(now_ms)
+                    if account.bankrupt:
+                        return
+                for item, cause, depth in schedule.take_arrivals(now_ms):
+                    bus.resume(cause, depth)
+                    bus.post(self._venue.on_arrival(item), cause=cause, depth=depth)
+                bus.drain()
+            if hooks and hooks[0][0] <= now_ms:
+                self._deliver_due(now_ms)
+            else:
+                schedule.refresh()
+            if schedule.snapshot_ms <= now_ms:
+                self._snapshot(now_ms)
 
     def _meet(self, bars: Sequence[Candle]) -> None:
         """Stages venue and books: bars that end now meet what has business with them."""
@@ -316,8 +315,7 @@ class Loop:
     def _warm_tick(self, time_ms: int, bars: Sequence[Candle], signals: Sequence[Candle]) -> None:
         """Candles before the start: seen by the strategies, their intents discarded."""
         self._clock.advance(time_ms)
-        for bar in bars:
-            self._marks[bar.symbol] = bar.close
+        self._marks.see(bars)
         for decider in self._deciders:
             self._keep(decider, signals)
         for candle in signals:

@@ -27,6 +27,9 @@ class MarketDataSource(Protocol):
         before the next is asked for; memory does not grow with the run.
         """
 
+    def is_even(self) -> bool:
+        """Whether every tick of the batch handed out last has bars of the same symbols."""
+
     def bar_from(self, symbol: str, time_ms: int) -> Candle | None:
         """The execution bar of `symbol` with end_ms > time_ms that starts first: the one that contains `time_ms`, or the
         next one there is. None when there is no further bar. `time_ms` is never before the last tick yielded by more than

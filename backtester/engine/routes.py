@@ -31,6 +31,8 @@ class Routes:
         self.margin: dict[str, Band] = {}
         """Symbols with a position that may be liquidated; then they are on `books` too. The margin check has no handler here:
         it looks at all bars of an instant at once."""
+        self.any = broadcast
+        """Whether somebody stands on `venue` or `books`."""
         self._symbols = tuple(symbols)
         self._broadcast = broadcast
 
@@ -45,16 +47,19 @@ class Routes:
         """Bars of `symbol` go to the venue from now on, but those within the band."""
         if not self._broadcast:
             self.venue[symbol] = (handler, *band)
+            self.any = True
 
     def leave_venue(self, symbol: str) -> None:
         """The venue has no order left that a bar of `symbol` could meet."""
         if not self._broadcast:
             self.venue.pop(symbol, None)
+            self.any = bool(self.venue or self.books)
 
     def enter_books(self, symbol: str, handler: BarHandler, band: Band = ALWAYS) -> None:
         """Bars of `symbol` go to the account from now on, but those that close within the band."""
         if not self._broadcast:
             self.books[symbol] = (handler, *band)
+            self.any = True
 
     def enter_margin(self, symbol: str, band: Band) -> None:
         """Bars of `symbol` are looked at for liquidations from now on, but those whose whole range is within the band."""
@@ -70,8 +75,10 @@ class Routes:
         """The account has nothing to watch in any symbol."""
         if not self._broadcast:
             self.books.clear()
+            self.any = bool(self.venue)
 
     def leave_books(self, symbol: str) -> None:
         """No position is left in `symbol`."""
         if not self._broadcast:
             self.books.pop(symbol, None)
+            self.any = bool(self.venue or self.books)

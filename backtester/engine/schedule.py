@@ -86,8 +86,9 @@ class Schedule:
         due_ms = arrivals[0][0] if arrivals else NEVER_MS
         if hooks and hooks[0][0] < due_ms:
             due_ms = hooks[0][0]
-        self.next_ms = self.halt_ms = due_ms
-        if snapshot_ms < due_ms:
+        if due_ms <= snapshot_ms:
+            self.next_ms = self.halt_ms = due_ms
+        else:
             self.next_ms, self.halt_ms = snapshot_ms, snapshot_ms + 1
 
     def take_arrivals(self, time_ms: int) -> list[tuple[Any, int, int]]:

@@ -20,6 +20,7 @@ class MarkedFeed:
         self._feed = feed
         self._close_at = close_at
         self.bar_from = feed.bar_from
+        self.is_even = feed.is_even
         self.fingerprint = feed.fingerprint
         self.gap_count = feed.gap_count
         self.candle_count = feed.candle_count

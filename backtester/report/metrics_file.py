@@ -77,6 +77,10 @@ class MarketWatch:
                 self._watch(ticks)
             yield ticks
 
+    def is_even(self) -> bool:
+        """That of the feed."""
+        return self._feed.is_even()
+
     def bar_from(self, symbol: str, time_ms: int) -> Candle | None:
         """See `MarketDataSource.bar_from`."""
         return self._feed.bar_from(symbol, time_ms)

@@ -169,6 +169,20 @@ def test_batches_are_short_and_windows_hold_few_candles():
     assert max(sum(len(bars) for _, bars, _ in batch) for batch in many.batches()) <= WINDOW_CANDLES
 
 
+@given(series=markets(), signal_ms=SIGNALS, sizes=SIZES)
+def test_an_even_batch_has_bars_of_the_same_symbols_in_every_tick(series, signal_ms, sizes):
+    feed = feed_of(series, signal_ms=signal_ms, sizes=sizes)
+    for batch in feed.batches():
+        is_even = feed.is_even()
+        symbols = {tuple(candle.symbol for candle in bars) for _, bars, _ in batch}
+        assert len(symbols) == 1 or not is_even
+
+
+def test_batches_of_symbols_without_gaps_are_even():
+    feed = feed_of({symbol: minutes(700) for symbol in SYMBOLS}, signal_ms=(5 * MINUTE,))
+    assert all(feed.is_even() for _ in feed.batches())
+
+
 def test_bars_are_the_signals_when_both_are_of_one_timeframe():
     for batch in feed_of({symbol: minutes(700) for symbol in SYMBOLS}).batches():
         assert all(signals is None for _, _, signals in batch)

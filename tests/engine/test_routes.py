@@ -31,14 +31,20 @@ def called(table: Mapping[str, Route]) -> dict[str, object]:
 def test_a_module_is_on_a_route_only_while_it_has_business_there() -> None:
     routes = Routes(symbols=(A, B))
     routes.open_to_all(venue=on_venue, books=on_books)
-    assert (routes.venue, routes.books) == ({}, {})
+    assert (routes.venue, routes.books, routes.any) == ({}, {}, False)
     routes.enter_venue(A, on_venue, (90, 110))
+    assert routes.any
     routes.enter_books(B, on_books)
     assert (called(routes.venue), called(routes.books)) == ({A: on_venue}, {B: on_books})
     for _ in range(2):
         routes.leave_venue(A)
+        assert routes.any is bool(routes.books)
         routes.leave_books(B)
-    assert (routes.venue, routes.books) == ({}, {})
+    assert (routes.venue, routes.books, routes.any) == ({}, {}, False)
+    routes.enter_books(A, on_books)
+    assert routes.any
+    routes.clear_books()
+    assert not routes.any
 
 
 def test_broadcast_calls_everyone_always() -> None:
@@ -46,9 +52,10 @@ def test_broadcast_calls_everyone_always() -> None:
     routes.open_to_all(venue=on_venue, books=on_books)
     routes.enter_venue(A, on_venue, (90, 110))
     everyone = dict(routes.venue), dict(routes.books)
+    assert routes.any
     routes.leave_venue(A)
     routes.leave_books(B)
-    assert (routes.venue, routes.books) == everyone
+    assert (routes.venue, routes.books, routes.any) == (*everyone, True)
     assert (called(routes.venue), called(routes.books)) == ({A: on_venue, B: on_venue}, {A: on_books, B: on_books})
 
 

@@ -93,6 +93,9 @@ class ListFeed:
         for index in range(0, len(self.ticks), 3):
             yield self.ticks[index : index + 3]
 
+    def is_even(self) -> bool:
+        return False
+
     def bar_from(self, symbol: str, time_ms: int) -> Candle | None:
         return None
 
