@@ -64,9 +64,10 @@ class Execution(ABC):
 
     @property
     def quota(self) -> Quota:
-        """How much is filled, working and left. Raises StrategyError before `start`."""
+        """How much is filled, working and left, by the rules in force. Raises StrategyError before `start`."""
         if self._quota is None:
             raise StrategyError(f"{type(self).__name__} of {self.symbol} was not started")
+        self._quota.follow(self.ctx.spec(self.symbol))
         return self._quota
 
     @property

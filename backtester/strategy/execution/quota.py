@@ -8,8 +8,9 @@ from fractions import Fraction
 from backtester.domain.errors import DomainError
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.intents import Number
+from backtester.domain.money import e8_from_decimal
 from backtester.domain.orders import Fill
-from backtester.domain.rounding import lots_decimal, qty_lots, smallest_opening_lots
+from backtester.domain.rounding import lots_decimal, on_step, qty_lots, smallest_opening_lots
 
 
 class Quota:
@@ -27,13 +28,17 @@ class Quota:
 
     @property
     def left_lots(self) -> int:
-        """What is neither filled nor at the venue."""
-        return self.lots - self.filled_lots - self.working_lots
+        """What is neither filled nor at the venue, and can be sent: whole lots by the rules in force."""
+        return on_step(self.lots - self.filled_lots - self.working_lots, self._spec.lot_step, up=False)
 
     @property
     def is_filled(self) -> bool:
-        """Whether all that was asked for is filled."""
-        return self.filled_lots == self.lots
+        """Whether all that was asked for is filled, but for what is less than a lot since rules changed."""
+        return not self.working_lots and not self.left_lots
+
+    def follow(self, spec: SymbolSpec) -> None:
+        """Parts that are sent from now on are by these rules; what is filled and working stays."""
+        self._spec = spec
 
     def working_ids(self) -> tuple[str, ...]:
         """The parts at the venue, in the order they were sent."""
@@ -41,7 +46,7 @@ class Quota:
 
     def lots_in(self, qty: Fraction) -> int:
         """Whole lots in `qty`, at most all that was asked for."""
-        return min(self.lots, int(qty * 10**8 / self._spec.lot_e8))
+        return min(self.lots, on_step(int(qty * 10**8 / self._spec.lot_e8), self._spec.lot_step, up=False))
 
     def qty_of(self, lots: int) -> Decimal:
         """`lots` as a quantity."""
@@ -54,6 +59,7 @@ class Quota:
         """
         spec = self._spec
         least = smallest_opening_lots(spec=spec, price=price) if opens else max(1, -(-spec.min_qty_e8 // spec.lot_e8))
+        least, lots = on_step(least, spec.lot_step, up=True), on_step(lots, spec.lot_step, up=False)
         left = self.left_lots
         if lots >= left:
             return left
@@ -79,7 +85,7 @@ class Quota:
         part = self._parts.get(order_id)
         if part is None:
             return False
-        open_lots = part[1] if open_qty is None else int(open_qty / self._spec.lot_size)
+        open_lots = part[1] if open_qty is None else e8_from_decimal(open_qty) // self._spec.lot_e8
         return self._left_open(order_id, open_lots, ends=True)
 
     def _left_open(self, order_id: str, open_lots: int, *, ends: bool) -> bool:

@@ -75,6 +75,20 @@ def test_what_does_not_divide_is_sent_with_later_parts() -> None:
     )
 
 
+def test_parts_go_by_the_lot_in_force_and_what_is_less_than_one_is_let_go() -> None:
+    made = runs(lambda _: TWAP(A, Side.BUY, "1.05", duration_ms=4 * MINUTE, parts=4))
+    run = small_run(flat("00:00", 8), made, changes={"00:03": {"lot_size": D("0.1"), "min_qty": D("0.1")}})
+    assert told(run) == expect(
+        """
+        00:01 1 buy 0.262 @ 100 taker
+        00:02 2 buy 0.263 @ 100 taker
+        00:03 3 buy 0.2 @ 100 taker
+        00:04 4 buy 0.3 @ 100 taker
+        """
+    )
+    assert made.made.is_done  # type: ignore[attr-defined] # set when it starts
+
+
 def test_parts_too_small_for_the_venue_wait_and_none_too_small_is_left() -> None:
     rules = spec(min_notional=D(30))
     run = small_run(flat("00:00", 9), runs(lambda _: TWAP(A, Side.BUY, 1, duration_ms=6 * MINUTE, parts=6)), specs=[rules])
