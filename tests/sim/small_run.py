@@ -340,7 +340,7 @@ def small_run(
 
     `prices` are bars of mark or index, of every symbol. `finer` are rows below the minute by their
     length in ms, as bars with seconds; of length 0 they are trades: time, price, qty.
-    `changes` are rules of the symbol A that are others from a time (HH:MM) on, each with what was changed before.
+    `changes` are rules that are others from a time on (`HH:MM` of the symbol A, or `HH:MM SYMBOL`), with what changed before.
     """
     tables = {symbol: columns(text) for symbol, text in ({A: bars} if isinstance(bars, str) else bars).items()}
     rules = {rule.symbol: rule for rule in specs or [spec(symbol, market=market) for symbol in tables]}
@@ -387,10 +387,11 @@ def small_run(
 
 
 def _with_changes(rules: Mapping[str, SymbolSpec], changes: Mapping[str, Mapping[str, Any]]) -> SymbolSpecs:
-    """The rules with their validity; what changes is a rule of A."""
+    """The rules with their validity."""
     history = list(rules.values())
-    for text, given in sorted(changes.items(), key=lambda item: ms(item[0])):
-        before = next(rule for rule in reversed(history) if rule.symbol == A)
+    for when, given in sorted(changes.items(), key=lambda item: ms(item[0].partition(" ")[0])):
+        text, _, symbol = when.partition(" ")
+        before = next(rule for rule in reversed(history) if rule.symbol == (symbol or A))
         history[history.index(before)] = replace(before, valid_to_ms=ms(text))
         history.append(replace(before, valid_from_ms=ms(text), valid_to_ms=None, **given))
     return SymbolSpecs(history)

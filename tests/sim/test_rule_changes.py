@@ -10,7 +10,7 @@ import pytest
 from backtester import Candle, LimitOrderIntent, MarketOrderIntent, Side, Strategy
 from backtester.domain.account import AccountSnapshot
 from backtester.domain.delivery import Delivery
-from backtester.domain.orders import Fill, LiquidationOrder, OrderRefused, SanitizedOrder
+from backtester.domain.orders import Fill, OrderRefused, SanitizedOrder
 from backtester.domain.rule_changes import RulesChanged
 from backtester.domain.tiers import LeverageTier
 from backtester.domain.vocabulary import Market
@@ -28,11 +28,10 @@ BARS = """
 """
 
 
-def tiers(*rows: tuple[str, str, str]) -> tuple[LeverageTier, ...]:
-    """Tiers of (floor, rate, most leverage)."""
-    return tuple(
-        LeverageTier(floor=Decimal(floor), maintenance_frac=Decimal(rate), leverage_max=Decimal(most)) for floor, rate, most in rows
-    )
+LOW, HIGH = (
+    (LeverageTier(floor=Decimal(0), maintenance_frac=Decimal(rate), leverage_max=Decimal(most)),)
+    for rate, most in (("0.004", 125), ("0.05", 20))
+)
 
 
 def refusals(run: Any) -> list[str]:
@@ -254,77 +253,6 @@ def test_risk_reserves_the_fee_in_force() -> None:
     assert small_run(flat("00:00", 6), "00:03 a buy 1", changes=changes, **known).told() == ["00:03 a refused INSUFFICIENT"]
 
 
-# -- tiers ---------------------------------------------------------------------------------------------------------------
-
-LEVERAGED = {"leverage": Decimal(10)}
-LOW = tiers(("0", "0.004", "125"))
-HIGH = tiers(("0", "0.05", "20"))
-
-
-def liquidation_prices(run: Any) -> list[Decimal | None]:
-    return [view.liquidation_price for one in run.messages(AccountSnapshot) for view in one.positions]
-
-
-def test_the_liquidation_price_of_an_open_position_is_that_of_the_tiers_in_force() -> None:
-    """Isolated long of 1 at 100, 10 x: LP = (E - margin) / (1 - m), so 90 / 0.996 and 90 / 0.95 (golden D04's form)."""
-    run = small_run(
-        flat("00:00", 6),
-        "00:01 a buy 1",
-        specs=[spec(leverage_tiers=LOW)],
-        changes={"00:03": {"leverage_tiers": HIGH}},
-        account={**LEVERAGED, "margin": "isolated"},
-        snapshot_every="1m",
-    )
-    found = liquidation_prices(run)
-    assert found[0] == Decimal("90.4")
-    assert set(found[1:]) == {Decimal("94.8")}
-
-
-@pytest.mark.parametrize("margin", ["isolated", "cross"])
-def test_a_position_is_liquidated_by_the_tiers_in_force(margin: str) -> None:
-    """At 94 the position has margin under the old table, and none under the new one."""
-    bars = flat("00:00", 4) + "\n00:04 100 100 94 100 1000\n00:05 100 100 100 100 1000"
-    known: dict[str, Any] = {"specs": [spec(leverage_tiers=LOW)], "account": {**LEVERAGED, "margin": margin}, "cash": "10"}
-    orders = "00:01 a buy 0.9"
-    assert not small_run(bars, orders, **known).messages(LiquidationOrder)
-    run = small_run(bars, orders, changes={"00:03": {"leverage_tiers": tiers(("0", "0.06", "20"))}}, **known)
-    assert [clock_text(one.time_ms) for one in run.messages(LiquidationOrder)] == ["00:05"]
-
-
-def test_a_position_that_has_no_margin_under_the_new_tiers_is_gone_with_the_next_bar() -> None:
-    run = small_run(
-        flat("00:00", 6),
-        "00:01 a buy 1",
-        specs=[spec(leverage_tiers=LOW)],
-        changes={"00:03": {"leverage_tiers": tiers(("0", "0.2", "5"))}},
-        account={**LEVERAGED, "margin": "isolated"},
-    )
-    assert [clock_text(one.time_ms) for one in run.messages(LiquidationOrder)] == ["00:04"]
-
-
-def test_leverage_that_the_new_tiers_do_not_allow_opens_nothing_more() -> None:
-    run = small_run(
-        flat("00:00", 6),
-        "00:01 a buy 1\n00:03 b buy 1\n00:04 c sell 1",
-        specs=[spec(leverage_tiers=LOW)],
-        changes={"00:03": {"leverage_tiers": tiers(("0", "0.01", "5"))}},
-        account=LEVERAGED,
-    )
-    assert run.told() == ["00:01 a buy 1 @ 100 taker", "00:03 b refused MAX_NOTIONAL", "00:04 c sell 1 @ 100 taker"]
-
-
-def test_in_hedge_mode_both_legs_have_the_tiers_in_force() -> None:
-    run = small_run(
-        flat("00:00", 6),
-        "00:01 a buy 1 long\n00:01 b sell 1 short",
-        specs=[spec(leverage_tiers=LOW)],
-        changes={"00:03": {"leverage_tiers": HIGH}},
-        account={**LEVERAGED, "margin": "isolated", "position_mode": "hedge"},
-        snapshot_every="1m",
-    )
-    assert set(liquidation_prices(run)[-2:]) == {Decimal("94.8"), Decimal("104.7")}
-
-
 # -- what is told, and what is not known before --------------------------------------------------------------------------
 
 
@@ -391,18 +319,9 @@ def test_a_change_alters_nothing_before_its_moment(rules: dict[str, Any]) -> Non
 
 def test_by_interest_and_by_broadcast_the_same_happens() -> None:
     changes = {"00:02": {"tick_size": Decimal("0.25")}, "00:04": {"leverage_tiers": HIGH, "tradable": False}}
-    known: dict[str, Any] = {"changes": changes, "specs": [spec(leverage_tiers=LOW)], "account": LEVERAGED}
+    known: dict[str, Any] = {"changes": changes, "specs": [spec(leverage_tiers=LOW)], "account": {"leverage": Decimal(10)}}
     by_interest, by_broadcast = (small_run(BARS, Trades, routing=routing, **known) for routing in ("interest", "broadcast"))
     assert by_interest.entries == by_broadcast.entries
-
-
-def test_a_liquidation_is_seen_where_last_prices_lie_between_ticks() -> None:
-    """A short of 1 at 2.4 with 5 x: at 2.55 the tick of 0.5 that counts is 3.0, which leaves nothing of the margin of 0.48."""
-    bars = flat("00:00", 4, price=2.4) + "\n00:04 2.4 2.55 2.4 2.4 1000\n00:05 2.4 2.4 2.4 2.4 1000"
-    known: dict[str, Any] = {"account": {"leverage": Decimal(5), "margin": "isolated"}, "specs": [spec(leverage_tiers=LOW)]}
-    for routing in ("interest", "broadcast"):
-        run = small_run(bars, "00:01 a sell 1", changes={"00:02": {"tick_size": Decimal("0.5")}}, routing=routing, **known)
-        assert [clock_text(one.time_ms) for one in run.messages(LiquidationOrder)] == ["00:05"]
 
 
 def test_a_run_without_a_change_counts_in_its_own_ticks_and_lots() -> None:
