@@ -134,7 +134,7 @@ def world_of(seed: int) -> World:
         specs = with_ends(seed, specs, start_ms=START_MS, minutes=count)
     coins = {"AAA": Decimal("1.23456789")} if market is Market.SPOT and random.Random(7 * seed + 1).random() < 0.4 else {}
     leverage = leverage_of(seed, symbols) if market is Market.LINEAR and not options else {}
-    if leverage and not is_apart and is_hedged(seed):
+    if leverage and is_hedged(seed):
         leverage["position_mode"] = "hedge"
     if is_apart:
         leverage |= wallets_of(seed, specs)

@@ -11,6 +11,7 @@ from backtester.domain.account import AccountSnapshot
 from backtester.domain.contract_value import worth
 from backtester.domain.conversion import Currency
 from backtester.domain.deposits import CashDeposited
+from backtester.domain.legs import split_leg
 from backtester.domain.money import decimal_from_e8, e8_from_decimal, format_money, money_from_decimal
 
 
@@ -76,9 +77,11 @@ class CurrencyReplay(LedgerReplay):
         """By asset the profit of its positions at the marks of a snapshot."""
         marks = {view.leg: e8_from_decimal(view.mark) for view in snapshot.positions}
         profits = dict.fromkeys(self._currency.rates, 0)
-        for symbol, (size, cost) in self.positions.items():
-            if symbol in marks:
-                profits[self._currency.settles[symbol]] += worth(size, marks[symbol], self._faces.get(symbol, 0)) - cost
+        for position, (size, cost) in self.positions.items():
+            if position in marks:
+                symbol = split_leg(position)[0]
+                profit = worth(size, marks[position], self._faces.get(symbol, 0)) - cost
+                profits[self._currency.settles[symbol]] += profit
         return profits
 
     def _read(self, snapshot: AccountSnapshot) -> None:

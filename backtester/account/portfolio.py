@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from backtester.account.account import Account
+from backtester.account.hedged_account import HedgedAccount
 from backtester.account.ledger import Ledger
 from backtester.account.portfolio_books import PortfolioBooks
 from backtester.domain.borrowing import InterestDue
@@ -13,6 +14,7 @@ from backtester.domain.candle import Candle
 from backtester.domain.delivery import Expiry
 from backtester.domain.errors import LedgerImbalanceError, require
 from backtester.domain.instruments import SymbolSpec
+from backtester.domain.legs import split_leg
 from backtester.domain.orders import Fill
 from backtester.domain.rule_changes import RulesChanged
 from backtester.domain.run_events import ControlAction
@@ -32,6 +34,10 @@ class AssetAccount(Account):
 
     def _watch(self) -> Sequence[Published]:
         return ()
+
+
+class HedgedAssetAccount(AssetAccount, HedgedAccount):
+    """Such a part in hedge mode: its positions are legs."""
 
 
 class Portfolio(Account):
@@ -71,6 +77,7 @@ class Portfolio(Account):
         )
         self.accounts = accounts
         self._parts = books
+        self._symbols = tuple(dict.fromkeys(split_leg(position)[0] for position in books.lots))
         self._settles = books.currency.settles
         self._has_rails = daily_loss is not None or drawdown is not None
         self._watched_ms = -1
@@ -84,8 +91,9 @@ class Portfolio(Account):
     def on_fill(self, fill: Fill) -> Sequence[Published]:
         """The fill is in the books of its asset, and the prices that now matter are watched."""
         published = self.accounts[self._settles[fill.symbol]].on_fill(fill)
-        self._parts.follow(fill.symbol)
-        return (*published, *self._after_change(closed=not self._parts.lots[fill.symbol]))
+        position = fill.symbol if fill.position_side is None else fill.leg
+        self._parts.follow(position)
+        return (*published, *self._after_change(closed=not self._parts.lots[position]))
 
     def on_settlement(self, settlement: Settlement | Expiry | InterestDue) -> Sequence[Published]:
         """Funding is in the wallet of the asset that the symbol settles in."""
@@ -129,8 +137,9 @@ class Portfolio(Account):
 
     def _follow_prices(self) -> None:
         """Every close that equity depends on is looked at."""
-        for symbol, lots in self._parts.lots.items():
-            if lots or symbol in self._parts.currency.price_symbols:
+        held = {split_leg(position)[0] for position, lots in self._parts.lots.items() if lots}
+        for symbol in self._symbols:
+            if symbol in held or symbol in self._parts.currency.price_symbols:
                 self._routes.enter_books(symbol, self.on_bar)
             else:
                 self._routes.leave_books(symbol)

@@ -7,10 +7,12 @@ from decimal import Decimal
 from operator import attrgetter, methodcaller
 
 from backtester.account.books import Books
+from backtester.account.hedged_books import HedgedBooks
 from backtester.domain.account import AccountSnapshot, AssetPrice, CoinBalance
 from backtester.domain.conversion import Currency
 from backtester.domain.errors import LedgerImbalanceError
 from backtester.domain.instruments import SymbolSpec
+from backtester.domain.legs import split_leg
 from backtester.domain.money import decimal_from_e8, decimal_from_money, money_from_decimal
 
 
@@ -40,18 +42,18 @@ class PortfolioBooks(Books):
         if units:
             raise LedgerImbalanceError("a portfolio has no cash of its own")
 
-    def follow(self, symbol: str) -> None:
-        """The position of `symbol` is what the books of its asset say."""
-        part = self.parts[self.currency.settles[symbol]]
-        self.lots[symbol], self.cost[symbol] = part.lots[symbol], part.cost[symbol]
+    def follow(self, position: str) -> None:
+        """The position, of a symbol or a leg, is what the books of its asset say."""
+        part = self.parts[self.asset_of(position)]
+        self.lots[position], self.cost[position] = part.lots[position], part.cost[position]
 
     def told(self, symbol: str, units: int) -> int:
         """Money units of the currency for units of the asset that `symbol` settles in."""
         return self.currency.of(self.currency.settles[symbol], units, self._closes)
 
-    def asset_of(self, symbol: str) -> str:
-        """The asset that a symbol settles in; empty of one that is there for its price only."""
-        return self.currency.settles.get(symbol, "")
+    def asset_of(self, position: str) -> str:
+        """The asset that a symbol, or a leg, settles in; empty of one that is there for its price only."""
+        return self.currency.settles.get(split_leg(position)[0], "")
 
     def free_cash_in(self, asset: str) -> int:
         """What new orders that settle in `asset` may use, before reservations, in money units of it; nothing in any other."""
@@ -121,3 +123,7 @@ class PortfolioBooks(Books):
 
     def _sum(self, of: Callable[[Books], int]) -> int:
         return sum(self._told(asset, of(part)) for asset, part in self.parts.items())
+
+
+class HedgedPortfolioBooks(PortfolioBooks, HedgedBooks):
+    """Such books in hedge mode: `specs`, `closes`, lots and cost are by leg, those of the parts too."""

@@ -77,8 +77,6 @@ def settles_in_several(config: RunConfig, specs: Mapping[str, SymbolSpec]) -> bo
     others = [key for key, spec in specs.items() if spec.market is Market.OPTION or spec.expires_ms is not None]
     if others:
         raise ConfigError(f"{', '.join(others)}: options and dated futures cannot be in a run with a reporting currency of its own")
-    if config.account.position_mode == "hedge":
-        raise ConfigError('account.position_mode = "hedge" and a reporting currency do not go together; use "one_way"')
     return True
 
 

@@ -18,8 +18,9 @@ def is_hedged(config: RunConfig) -> bool:
 
 
 def check_position_mode(config: RunConfig, specs: Mapping[str, SymbolSpec]) -> None:
-    """Raise ConfigError for hedge mode where a symbol is no perpetual or dated contract."""
-    others = [symbol for symbol, spec in specs.items() if spec.market not in _HEDGEABLE]
+    """Raise ConfigError for hedge mode where a symbol is no perpetual or dated contract, nor there for its price only."""
+    allowed = (*_HEDGEABLE, Market.SPOT) if config.account.currency else _HEDGEABLE
+    others = [symbol for symbol, spec in specs.items() if spec.market not in allowed]
     if others and is_hedged(config):
         raise ConfigError(
             f'{", ".join(others)}: account.position_mode = "hedge" is for linear and inverse contracts; '

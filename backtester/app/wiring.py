@@ -265,7 +265,7 @@ def _account(
         "kill_flatten": risk.kill_switch == "flatten",
     }
     if plan.currency is not None:
-        known: dict[str, Any] = {"positions": positions, "clock": clock, "routes": routes, "rails": rails}
+        known: dict[str, Any] = {"positions": positions, "clock": clock, "routes": routes, "rails": rails, "hedge": hedge}
         return portfolio_of(plan.currency, plan.specs, marks=marks, closes=closes, **known)
     return (HedgedAccount if hedge else Account)(
         books=_books(plan, marks),
@@ -322,7 +322,8 @@ def _put_on_margin(
         return
     lots, cost, stops = books.lots, books.cost, venue.stops_before
     if isinstance(account, Portfolio):
-        put_portfolio_on_margin(account, margin, plan.specs, stops=stops, clock=clock, routes=routes, stored=stored, marks=marks)
+        given: dict[str, Any] = {"stops": stops, "clock": clock, "routes": routes, "stored": stored, "marks": marks}
+        put_portfolio_on_margin(account, margin, plan.specs, hedge=is_hedged(plan.config), **given)
         return
     if is_hedged(plan.config):
         specs, terms = specs_by_leg(plan.specs), {leg: found for key, found in margin.terms.items() for leg in legs_of(key)}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import backtester
-from backtester import Candle, LimitOrderIntent, MarketOrderIntent, Side, Strategy, SymbolSpec
+from backtester import Candle, LimitOrderIntent, MarketOrderIntent, PositionSide, Side, Strategy, SymbolSpec
 from backtester.app.explain import explain
 from backtester.app.run_trades import run_trades
 from backtester.audit.run_store import RunDir
@@ -241,3 +241,36 @@ def test_a_run_from_the_catalog_is_executed_again_and_verified(tmp_path: Path, m
 def _words(*texts: str) -> list[str]:
     """The words of texts; one with a brace is a word of its own."""
     return [word for text in texts for word in ([text] if "{" in text else text.split())]
+
+
+class BothSides(Strategy):
+    """A long and a short position in every symbol, each opened and closed in turn."""
+
+    def on_start(self) -> None:
+        self.count = 0
+
+    def on_candle(self, candle: Candle) -> MarketOrderIntent | None:
+        self.count += 1
+        if self.count % 3:
+            return None
+        side = PositionSide.LONG if self.count % 2 else PositionSide.SHORT
+        held = self.ctx.position(candle.symbol, side=side)
+        qty = abs(held) or (Decimal("0.3") if candle.symbol != INVERSE else Decimal(200))
+        way = side.opens.opposite if held else side.opens
+        return MarketOrderIntent(symbol=candle.symbol, side=way, qty=qty, position_side=side)
+
+
+def test_a_hedged_run_of_several_assets_is_explained_and_recomputed_to_the_last_digit(tmp_path: Path) -> None:
+    symbols = (LINEAR, INVERSE, PAIR)
+    result = backtester.run(
+        BothSides, symbols=list(symbols), data={symbol: frame_of(make_bars(3 + n, 400)) for n, symbol in enumerate(symbols)},
+        timeframe="1m", specs=[spec(symbol) for symbol in symbols], cash=10_000, output=tmp_path, run_id="one",
+        settings={
+            "account.snapshot_every": "30m", "account.currency": "USDT", "account.balances": {"BTC": "20"}, "account.leverage": 5,
+            "account.position_mode": "hedge", "sim.participation_bps": 0,
+        },
+    )  # fmt: skip
+    assert result.counts["fills"] > 100
+    assert recompute(result.path).differences == ()
+    assert explain(result.path, asset="BTC").problems == ()
+    assert {row["position_side"] for row in result.trades.to_dicts()} == {"long", "short"}

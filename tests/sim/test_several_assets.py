@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtester import Candle, MarketOrderIntent, Side, Strategy
+from backtester import Candle, MarketOrderIntent, PositionSide, Side, Strategy
 from backtester.domain.deposits import CashDeposited
 from backtester.domain.errors import ConfigError, StrategyError
 from backtester.domain.instruments import SymbolSpec
@@ -124,7 +124,6 @@ def test_an_order_needs_free_cash_in_its_own_asset() -> None:
         ((LIN, USDC), {"currency": "USDT"}, "Add USDCUSDT or USDTUSDC to the symbols (or, for a stablecoin, account.peg)"),
         ((LIN, BTC), {"currency": "USDT", "balances": {"ETH": Decimal(1)}}, "settles in ETH"),
         ((BTC,), {"currency": "USD"}, "begins with nothing"),
-        ((LIN, BTC), {"currency": "USDT", "position_mode": "hedge"}, "do not go together"),
         ((LIN,), {"peg": ("USDC=USDT",)}, "leave it out"),
     ],
 )  # fmt: skip
@@ -292,3 +291,35 @@ def test_who_is_called_changes_nothing(routing: str) -> None:
     found = run(bars, [Turns], account={**BOTH, "leverage": Decimal(3)}, routing=routing, risk={"max_drawdown": Decimal("0.5")})
     assert len(found.fills) == 10
     assert found.snapshots[-1].equity == run(bars, [Turns], account={**BOTH, "leverage": Decimal(3)}).snapshots[-1].equity
+
+
+@pytest.mark.parametrize("margin", ["cross", "isolated"])
+@pytest.mark.parametrize("leverage", [1, 15])
+def test_in_hedge_mode_too_a_run_of_two_assets_is_the_two_runs_of_one_asset(leverage: int, margin: str) -> None:
+    """Both sides of both symbols are opened; isolated, the fall liquidates the long ones that are on margin."""
+    bars = {symbol: walk(100, [3, -5, 8, 2, -90, -60, 40, 10, -5, 5, 2, 1]) for symbol in (LIN, BTC)}
+    sides = ("buy {} long", "sell {} short", "sell {} long", "buy {} short")
+    qty = 200 if leverage == 1 else 2000
+    orders = {
+        symbol: [f"00:{2 * n + 1:02d} {symbol}-{n}:{symbol} {words.format(qty)}" for n, words in enumerate(sides)]
+        for symbol in (LIN, BTC)
+    }
+    account = {"leverage": Decimal(leverage), "margin": margin, "snapshot_every": "1m", "position_mode": "hedge"}
+    both = small_run(
+        bars, "\n".join([*orders[LIN], *orders[BTC]]), specs=[rules(LIN), rules(BTC)], cash="50000", fee_bps=("2", "5"),
+        account={**account, "currency": "USDT", "balances": {"BTC": Decimal(5)}},
+        settlements=[Settlement(ms("00:04"), symbol, Decimal("0.0005"), 100 * 10**8) for symbol in (LIN, BTC)],
+    )  # fmt: skip
+    both.engine.account.check()
+    liquidated = {one.order.symbol for one in both.messages(LiquidationOrder)}
+    assert liquidated == ({LIN, BTC} if (leverage, margin) == (15, "isolated") else set())
+    for symbol, asset, cash in ((LIN, "USDT", "50000"), (BTC, "BTC", "5")):
+        alone = small_run(
+            {symbol: bars[symbol]}, "\n".join(orders[symbol]), specs=[rules(symbol)], cash=cash, account=account,
+            settlements=[Settlement(ms("00:04"), symbol, Decimal("0.0005"), 100 * 10**8)], fee_bps=("2", "5"),
+        )  # fmt: skip
+        assert _of(both, symbol) == _of(alone, symbol)
+        assert {fill.position_side for fill in alone.messages(Fill)} == set(PositionSide)
+        assert both.engine.account.ledger.balances[asset] == alone.engine.account.ledger.balances[asset]
+        mine = {one.time_ms: [view for view in one.positions if view.symbol == symbol] for one in both.snapshots}
+        assert mine == {one.time_ms: list(one.positions) for one in alone.snapshots}
