@@ -36,6 +36,7 @@ from backtester.sim.intrabar import Intrabar
 from backtester.sim.latency import LatencyModel
 from backtester.sim.limit_fill import TouchFill
 from backtester.sim.liquidity import BarLiquidity
+from backtester.sim.misfit import misfit
 from backtester.sim.pricing import FillPricing
 from backtester.sim.standing_orders import StandingOrders
 from backtester.sim.trigger_prices import LastPricesOnly, TriggerPrices
@@ -215,17 +216,23 @@ class SimulatedVenue:
             self._standing.filling.owe(charged.symbol, charged.amount_e8)
 
     def on_rules(self, changed: RulesChanged) -> list[Published]:
-        """Fees and ticks are those in force now; where trading has ended, orders end too, and those on their way are rejected."""
+        """Fees and ticks are those in force now. What is on its way to open something is rejected where it does not fit them; where
+        trading has ended all orders are, and those that work end.
+        """
         reports: list[Published] = []
         self._pricing.on_rules(changed.symbol)
         self._standing.on_rules(changed.symbol)
-        for working in tuple(self._standing.by_id.values()) if changed.ended else ():
-            if working.order.symbol != changed.symbol or working.order.order_id not in self._standing.by_id:
+        spec, filling = self._specs[changed.symbol], self._standing.filling
+        for working in tuple(self._standing.by_id.values()):
+            order, is_coming = working.order, working.arrived_ms < 0
+            if order.symbol != changed.symbol or order.order_id not in self._standing.by_id:
                 continue
-            if working.arrived_ms < 0:
-                self._standing.reject(working, RejectReason.NOT_TRADABLE, f"trading of {changed.symbol} has ended", reports)
-            else:
+            if changed.ended and not is_coming:
                 self._standing.end(working, RejectReason.NOT_TRADABLE, reports)
+            elif changed.ended:
+                self._standing.reject(working, RejectReason.NOT_TRADABLE, f"trading of {changed.symbol} has ended", reports)
+            elif is_coming and not filling.only_closes(working) and (reason := misfit(order, spec)) is not None:
+                self._standing.reject(working, reason, "rules changed while it was on its way", reports)
         return reports
 
     def expire_all(self, reason: RejectReason) -> list[Published]:

@@ -153,6 +153,36 @@ def test_a_spot_buy_by_value_is_whole_lots_in_force() -> None:
     assert run.told() == ["00:01 a buy 0.249 @ 100.3 taker", "00:03 b buy 0.2 @ 100.3 taker"]
 
 
+# -- on their way ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rules", "words", "reason"),
+    [
+        (COARSE_TICK["00:03"], "buy 1 at 99.6", "TICK"),
+        (COARSE_TICK["00:03"], "buy 1 sl 98.7", "TICK"),
+        (COARSE_LOT["00:03"], "buy 0.25", "LOT_STEP"),
+        ({"min_qty": Decimal(2)}, "buy 1", "MIN_QTY"),
+        ({"tradable": False}, "buy 1", "NOT_TRADABLE"),
+    ],
+)
+def test_an_order_on_its_way_that_does_not_fit_the_new_rules_is_rejected(rules: dict[str, Any], words: str, reason: str) -> None:
+    known: dict[str, Any] = {"changes": {"00:03": rules}, "order_latency_ms": 90_000}
+    assert small_run(BARS, f"00:02 a {words}", **known).told() == [f"00:03 a rejected {reason}"]
+
+
+def test_an_order_on_its_way_that_fits_or_only_closes_arrives() -> None:
+    orders = "00:01 a buy 0.25\n00:03 b sell 0.15 reduce\n00:03 c buy 0.3"
+    run = small_run(BARS, orders, changes={"00:03:30": COARSE_LOT["00:03"]}, order_latency_ms=60_000)
+    assert run.told() == expect(
+        """
+        00:02 a buy 0.25 @ 100.3 taker
+        00:04 b sell 0.15 @ 100.3 taker
+        00:04 c buy 0.3 @ 100.3 taker
+        """
+    )
+
+
 # -- bounds and status ---------------------------------------------------------------------------------------------------
 
 
