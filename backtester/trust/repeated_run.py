@@ -6,12 +6,14 @@ import sys
 from typing import NamedTuple
 
 from backtester.app.market_data import MarketData, open_market_data
+from backtester.app.plan import Plan
 from backtester.app.planning import PlannedRun, plan_run
 from backtester.app.resolve import ResolvedRun
 from backtester.app.result import RunResult
 from backtester.app.runner import event_stream, execute
 from backtester.app.slippage import run_slippage
 from backtester.audit.journal import MemoryJournal
+from backtester.domain.delivery import Expiry
 from backtester.domain.errors import BacktesterError
 from backtester.domain.timeframe import timeframe_ms
 from backtester.strategy.base import Strategy
@@ -107,6 +109,7 @@ class RepeatedRun:
             slippage=run_slippage(plan.config, plan.specs, market, start_ms=first_ms, end_ms=last_ms),
             settlements=tuple(one._replace(time_ms=one.time_ms + SHIFT_MS) for one in plan.settlements),
             rule_changes=tuple(one._replace(time_ms=one.time_ms + SHIFT_MS) for one in plan.rule_changes),
+            futures=plan.futures._replace(expiries=tuple(_later(one, plan) for one in plan.futures.expiries)),
         )
         return self._run(resolved, planned._replace(plan=moved), market)
 
@@ -119,3 +122,8 @@ class RepeatedRun:
         except BacktesterError as failure:
             error = str(failure)
         return Outcome(decisions_of(journal.lines()), error)
+
+
+def _later(expiry: Expiry, plan: Plan) -> Expiry:
+    """The settlement of a contract that was delisted, as much later as the feed; a delivery is where the contract has it."""
+    return expiry if plan.specs[expiry.symbol].expires_ms is not None else expiry._replace(time_ms=expiry.time_ms + SHIFT_MS)

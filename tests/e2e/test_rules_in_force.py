@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from backtester.data.catalog import Catalog
 from backtester.data.columns import CandleColumns
-from backtester.domain.timeframe import DAY_MS, MINUTE_MS, iso_text, parse_time_ms
+from backtester.domain.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, iso_text, parse_time_ms
 from tests.e2e.program import bt_here, manifest_of
 
 START_MS = parse_time_ms("2024-03-01")
@@ -47,6 +48,17 @@ def answer(time_ms: int, *, tick: str, lot: str, notional: str) -> dict[str, Any
         "marginAsset": "USDT", "filters": filters,
     }  # fmt: skip
     return {"serverTime": time_ms, "futuresType": "U_MARGINED", "symbols": [symbol]}
+
+
+HOLDER = """
+from backtester import Candle, MarketOrderIntent, Side, Strategy
+
+
+class Holder(Strategy):
+    def on_candle(self, candle: Candle):
+        if not self.ctx.position(candle.symbol):
+            return MarketOrderIntent(symbol=candle.symbol, side=Side.BUY, qty="0.1")
+"""
 
 
 def brackets(rate: float) -> list[dict[str, Any]]:
@@ -118,4 +130,28 @@ def test_the_run_is_verified_explained_and_checked(ran: Path) -> None:
     assert "agree" in bt_here("verify", "runs/one", cwd=ran).stdout
     assert "it adds up" in bt_here("explain", "runs/one", cwd=ran).stdout
     words = ("--strategy", "trader.py", "--symbols", "BTCUSDT", "--timeframe", "15m", "--leverage", "10", "--data", "data")
+    assert bt_here("check", *words, cwd=ran).returncode == 0
+
+
+def test_a_perpetual_that_is_delisted_within_the_run_is_settled_and_the_run_verifies(ran: Path) -> None:
+    """What the venue names only at noon, as the end of trading at 18:00."""
+    ends_ms = START_MS + 18 * HOUR_MS
+    known = answer(START_MS + 13 * HOUR_MS, tick="25", lot="0.01", notional="100")
+    known["symbols"][0] |= {"deliveryDate": ends_ms, "onboardDate": START_MS - DAY_MS}
+    (ran / "third.json").write_text(json.dumps(known))
+    (ran / "holder.py").write_text(HOLDER)
+    shutil.copytree(ran / "data", ran / "other")
+    bt_here(
+        *["data", "instruments", "--exchange", "binance", "--market", "futures", "--data", "other", "--file", "third.json"], cwd=ran
+    )
+    words = ("--strategy", "holder.py", "--symbols", "BTCUSDT", "--timeframe", "15m", "--data", "other")
+    bt_here(*words, "--run-id", "two", cwd=ran)
+    with (ran / "runs/two/trades.csv").open(newline="") as file:
+        (trade,) = csv.DictReader(file)
+    assert (trade["close_reason"], int(trade["exit_time_ms"])) == ("DELIVERY", ends_ms)
+    assert '"reason":"NOT_TRADABLE"' in (ran / "runs/two/journal.jsonl").read_text()
+    told = [one["rule"] for one in manifest_of(ran / "runs/two")["assumptions"] if "trading" in one["rule"]]
+    assert any("positions are settled at the mean of the last half hour" in rule for rule in told)
+    assert "agree" in bt_here("verify", "runs/two", cwd=ran).stdout
+    assert "it adds up" in bt_here("explain", "runs/two", cwd=ran).stdout
     assert bt_here("check", *words, cwd=ran).returncode == 0
