@@ -144,6 +144,7 @@ def world_of(seed: int) -> World:
         sim["spot_fee"] = "quote"
         longer = random.Random(13 * seed + 6)
         bars = {symbol: _bars(longer, 250) for symbol in symbols}
+    sim |= _models(seed, sim["limit_fill"])
     if has_quotes(seed):
         sim["spread"] = "quotes"
     cash = Decimal(draw.choice(["300", "10000", "1000000"]))
@@ -160,6 +161,18 @@ def world_of(seed: int) -> World:
     last_ms = max(int(table.start_ms[-1]) for table in bars.values()) + MINUTE_MS
     chosen = rules_of(seed, specs, start_ms=min(int(table.start_ms[0]) for table in bars.values()), end_ms=last_ms)
     return World(seed, bars, chosen.specs, config, rules, fees, settlements, finer_of(seed), chosen.changes)
+
+
+def _models(seed: int, limit_fill: str) -> dict[str, Any]:
+    """What is assumed where a bar leaves it open, and how far latencies are from constant."""
+    draw = random.Random(f"{seed} models")
+    model = draw.choice(["constant", "constant", "uniform", "lognormal", "gamma"])
+    spread = {} if model == "constant" else {"latency_model": model, "latency_jitter_ms": 0}
+    return spread | {
+        "path": draw.choice(["worst", "worst", "ohlc", "olhc", "adaptive", "seeded", "best"]),
+        "limit_fill": draw.choice([limit_fill, limit_fill, "probabilistic", "queue"]),
+        "latency_factor": Decimal(draw.choice([1, 1, 4])),
+    }
 
 
 def _risk(seed: int, symbols: list[str], count: int) -> RiskSection:

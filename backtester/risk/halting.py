@@ -38,6 +38,8 @@ class Halting:
         self._orders = orders
         self._clock = clock
         self._reasons: list[RejectReason] = []
+        self._flattening: list[RejectReason] = []
+        """Those that have closed positions as well: until they end, nothing opens any."""
         self._sent_count = 0
         self._own: dict[str, tuple[str, str] | None] = {}
         """Working orders that close for a switch; with strategy and symbol where all of that holding is closed by it."""
@@ -69,6 +71,7 @@ class Halting:
         """Entries are cancelled and refused; with flatten, positions are closed too. A new day ends a daily halt only."""
         if event.action is ControlAction.DAILY_LOSS_REARM:
             self._reasons = [reason for reason in self._reasons if reason is not RejectReason.DAILY_LOSS]
+            self._flattening = [reason for reason in self._flattening if reason is not RejectReason.DAILY_LOSS]
             self.is_watching = self._has_business
             return ()
         if event.action not in _HALTS:
@@ -76,6 +79,8 @@ class Halting:
         reason, flatten = _HALTS[event.action]
         if reason not in self._reasons:
             self._reasons = [known for known in _GRAVITY if known is reason or known in self._reasons]
+        if flatten and reason not in self._flattening:
+            self._flattening.append(reason)
         self.is_watching = True
         held = dict.fromkeys(self._account.lots, 0) if flatten else self._account.lots
         entries = [row for row in self._orders.working() if self._orders.is_entry(row.order_id, held_lots=held[row.leg])]
@@ -85,11 +90,13 @@ class Halting:
         return published
 
     def on_fill(self, fill: Fill) -> Sequence[Published]:
-        """What an entry filled in spite of its cancel, after positions were closed, is closed; what would open is cancelled."""
+        """What is opened after positions were closed is closed, whichever order did it; what would open is cancelled."""
         lots = fill.side.sign * fill.qty_lots
         after = self._account.lots[fill.leg] + lots  # the account books the fill after Risk has seen it
         published: list[Published] = []
         reason = self._ending.get(fill.order_id)
+        if not reason and self._flattening and fill.order_id not in self._own:
+            reason = self._flattening[0].value
         if not fill.open_lots:
             self.on_end(fill.order_id)
         if self._reasons:

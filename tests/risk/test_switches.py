@@ -249,3 +249,22 @@ def test_a_drawdown_is_noticed_at_the_first_close_that_reaches_it(
         reached = not tripped and equity <= peak - int(peak * D(limit))
         tripped = tripped or reached
         assert [event.action.value for event in till.close(a=close_a / 10, b=close_b / 10)] == ["drawdown_halt"] * reached
+
+
+@pytest.mark.parametrize(
+    ("way_out", "opened"),
+    [
+        ("out sell 1 at 101", "00:05 out sell 1 @ 101 maker bar"),
+        ("out sell 1 oco 103 98 -", "00:05 out-stop sell 1 @ 98 taker bar"),
+    ],
+)
+def test_a_way_out_that_a_flattened_position_has_left_behind_opens_nothing_that_stays(way_out: str, opened: str) -> None:
+    """It was sent while the position was still being closed, and traded before its cancel arrived."""
+    bars = "\n".join((flat("00:00", 4), "00:04 100 102 97 100 1000", flat("00:05", 4)))
+    found = outcome(
+        bars, f"00:01 in buy 1\n00:03 {way_out}", {"kill_at": "2025-01-06T00:02:30", "kill_switch": "flatten"},
+        order_latency_ms=60_000, cancel_latency_ms=200_000,
+    )  # fmt: skip
+    closing = next(line for line in found if "risk-2" in line)
+    assert opened in found
+    assert closing == "00:06 risk-2 buy 1 @ 100 taker"
