@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 import numpy as np
 
-from backtester.data.columns import VALUE_NAMES
 from backtester.data.content_hash import ContentHash
 from backtester.data.file_parts import PART_ROWS, RESTORE, FilePart, groups_between, parts_of, read_parts, reading, unreadable
-from backtester.data.kinds import CANDLES, Kind, VolumeUnit, kind_named
+from backtester.data.kinds import Kind, VolumeUnit, kind_named
 from backtester.data.months import times_of, units_per_ms
 from backtester.data.object_store import is_remote, open_store, parquet_source
 from backtester.data.series import Series
@@ -87,14 +86,13 @@ def _write(file: BinaryIO, series: Series, kind: Kind, tables: Iterable[pa.Table
 
     content = ContentHash(kind)
     texts: Any = [column.name for column in kind.columns if column.type == "string"]
-    compression: Any = {column.name: _compression_of(column.name, series, kind) for column in kind.columns}
     limit = gap_limit(series)
     rows = gaps = first = last = 0
     with pq.ParquetWriter(
         file,
         kind.schema(),
-        compression=compression,
-        compression_level={name: 1 for name, codec in compression.items() if codec == "zstd"},
+        compression="zstd",
+        compression_level=1,
         use_dictionary=texts,
         column_encoding={column.name: _ENCODINGS[column.type] for column in kind.columns if column.type in _ENCODINGS},
         write_page_checksum=True,
@@ -124,12 +122,6 @@ def _write(file: BinaryIO, series: Series, kind: Kind, tables: Iterable[pa.Table
 
 
 _ENCODINGS = {"int64": "DELTA_BINARY_PACKED", "float64": "BYTE_STREAM_SPLIT"}
-
-
-def _compression_of(column: str, series: Series, kind: Kind) -> str:
-    """zstd; LZ4 for what every run reads in day groups, where making a zstd context costs more than its rows (ADR 007)."""
-    read_by_runs = kind is CANDLES and (column == kind.time or column in VALUE_NAMES)
-    return "lz4" if read_by_runs and series.length_ms <= MINUTE_MS else "zstd"
 
 
 def _row_groups(tables: Iterable[pa.Table], kind: Kind, *, day_groups: bool) -> Iterator[pa.Table]:

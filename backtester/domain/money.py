@@ -33,6 +33,8 @@ CALCULATION = Context(
 _EXACT = CALCULATION.copy()
 _EXACT.traps[Rounded] = True
 _scaleb = _EXACT.scaleb
+_TO_MONEY, _TO_PRICE = Decimal(-MONEY_DECIMALS), Decimal(-PRICE_DECIMALS)
+"""Exponents as `scaleb` wants them, made once."""
 
 
 def money_from_decimal(amount: Decimal) -> int:
@@ -59,13 +61,13 @@ def decimal_from_money(units: int) -> Decimal:
     """`units` as a Decimal, exact; 8 decimals where they suffice, 16 otherwise."""
     coins, rest = divmod(units, FEE_STEP)
     if rest:
-        return _scaleb(units, -MONEY_DECIMALS)
-    return _scaleb(coins, -PRICE_DECIMALS)
+        return _scaleb(units, _TO_MONEY)
+    return _scaleb(coins, _TO_PRICE)
 
 
 def decimal_from_e8(units: int) -> Decimal:
     """Whole 1e-8 units as a Decimal with 8 decimals, exact."""
-    return _scaleb(units, -PRICE_DECIMALS)
+    return _scaleb(units, _TO_PRICE)
 
 
 @lru_cache(maxsize=8192)

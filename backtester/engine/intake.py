@@ -131,8 +131,8 @@ class Intake:
     def _order_id(self, strategy_id: str, order_id: str, *, hook: str) -> str:
         """The id that the strategy chose, or the next one. Raises StrategyError for one that the engine could stamp."""
         if not order_id:
-            number = self._counts.get(strategy_id, 0) + 1
-            self._counts[strategy_id] = number
+            counts = self._counts
+            counts[strategy_id] = number = counts.get(strategy_id, 0) + 1
             return f"{strategy_id}-{number}"
         if order_id.rpartition("-")[2].isdigit() and order_id.rpartition("-")[0] in (strategy_id, "risk", "end", "liq"):
             raise StrategyError(f"{strategy_id}.{hook}: order ids of the form {order_id!r} are the engine's; choose another")

@@ -30,7 +30,6 @@ from backtester.domain.orders import (
     OrderCanceled,
     OrderRefused,
     OrderRejected,
-    SanitizedExits,
     SanitizedOrder,
 )
 from backtester.domain.run_events import ControlEvent
@@ -41,10 +40,11 @@ from backtester.engine.topics import T_CONTROL, T_ORDERS_REFUSED, T_ORDERS_SANIT
 from backtester.risk.amending import Amendments
 from backtester.risk.exposure import ExposureRails
 from backtester.risk.halting import Halting
-from backtester.risk.hedging import directed, held_lots, opened_leg, side_refusal
+from backtester.risk.hedging import directed, held_lots, opened_leg
 from backtester.risk.limits import RiskLimits
 from backtester.risk.order_rate import TokenBucket
 from backtester.risk.order_validation import (
+    NO_CONDITIONS,
     OrderRounding,
     Refusal,
     Rounded,
@@ -52,9 +52,8 @@ from backtester.risk.order_validation import (
     check_life,
     check_opening_size,
     missing_text,
-    round_exits,
-    trigger_price_of,
 )
+from backtester.risk.position_exits import sanitized_exits
 from backtester.risk.readers import AccountReader, BorrowReader, OrderReader, PortfolioReader
 from backtester.risk.reservations import Reservations
 from backtester.risk.sanitizing import sanitized_order
@@ -63,10 +62,6 @@ from backtester.risk.sizing import Sized, is_unsized, sized
 
 _PARTS_MAX = 10_000
 """A spot buy filled in parts pays for each rounding of value and fee: held for as many parts as this, where there is cash."""
-
-
-NO_CONDITIONS = Refusal(RejectReason.INVALID, "options have no orders that wait for a price: watch it, and send a limit order")
-"""Source: exchange_semantics.md, section 4.5."""
 
 
 class RiskGate:
@@ -115,6 +110,14 @@ class RiskGate:
             )
         rate = limits.orders_per_second_e8
         self._bucket = TokenBucket(per_second_e8=rate, burst=limits.order_burst, now_ms=clock.now_ms) if rate is not None else None
+        self._has_rails = (
+            limits.max_open_orders is not None
+            or limits.max_position is not None
+            or bool(limits.margin)
+            or self._exposure is not None
+            or self._bucket is not None
+        )
+        """Whether an order that opens has more to pass than its size, its price and the cash for it."""
         self.amendments = Amendments(
             specs=specs,
             rules=self._rules,
@@ -153,27 +156,11 @@ class RiskGate:
             return self._refuse(intent, Refusal(RejectReason.UNKNOWN_SYMBOL, f"{intent.symbol!r} is not in this run"))
         if any(self._orders.is_used(f"{intent.order_id}{tail}") for tail in ("", "-sl", "-tp")):
             return self._refuse(intent, Refusal(RejectReason.DUPLICATE_ID, f"order id {intent.order_id!r} was used before"))
-        broken = side_refusal(intent, hedge=self._hedge)
-        if broken is not None:
-            return self._refuse(intent, broken)
-        held = held_lots(self._account, intent)
-        if spec.market is SPOT:
-            return self._refuse(intent, Refusal(RejectReason.INVALID, "a spot account has no positions: send an OCO"))
-        if spec.option is not None:
-            return self._refuse(intent, NO_CONDITIONS)
-        if not held:
-            return self._refuse(intent, Refusal(RejectReason.REDUCE_ONLY, "there is no position that they would close"))
-        side = Side.SELL if held > 0 else Side.BUY
-        ticks = round_exits(intent, spec, side=side)
-        if isinstance(ticks, Refusal):
-            return self._refuse(intent, ticks)
-        target, stop = ticks
-        by = trigger_price_of(intent.trigger_by, self._rules.get(intent.symbol, GENERIC))
-        if isinstance(by, Refusal):
-            return self._refuse(intent, by)
-        self._require_prices(intent.symbol, by)
-        names = (intent.order_id, intent.strategy_id, intent.symbol)
-        exits = SanitizedExits(self._clock.now_ms, *names, side, target, stop, by, intent.position_side)
+        rules, now_ms = self._rules.get(intent.symbol, GENERIC), self._clock.now_ms
+        exits = sanitized_exits(intent, spec, account=self._account, rules=rules, hedge=self._hedge, now_ms=now_ms)
+        if isinstance(exits, Refusal):
+            return self._refuse(intent, exits)
+        self._require_prices(intent.symbol, exits.trigger_by)
         return (on(T_ORDERS_SANITIZED, exits),)
 
     def _is_ours(self, intent: CancelOrderIntent | AmendOrderIntent) -> Refusal | None:
@@ -272,7 +259,7 @@ class RiskGate:
         broken = check_opening_size(rounded, spec=spec, side=intent.side, price_e8=order_e8, mark_e8=mark_e8)
         if broken is None and is_limit and not rounded.waits and limits.collar_e8 is not None:
             broken = check_collar(side=intent.side, price_e8=order_e8, mark_e8=mark_e8, collar_e8=limits.collar_e8)
-        if broken is None:
+        if broken is None and self._has_rails:
             broken = self._count_rails(spec, intent.side, rounded, price_e8_=order_e8)
         if broken is not None:
             return broken

@@ -16,7 +16,6 @@ from backtester.domain.intents import (
     MarketOrderIntent,
     OcoOrderIntent,
     OrderIntent,
-    PositionExitsIntent,
     StopOrderIntent,
     TakeProfitOrderIntent,
     TrailingStopIntent,
@@ -40,6 +39,10 @@ class Refusal(NamedTuple):
     reason: RejectReason
     detail: str
     is_low: bool = False
+
+
+NO_CONDITIONS = Refusal(RejectReason.INVALID, "options have no orders that wait for a price: watch it, and send a limit order")
+"""Source: exchange_semantics.md, section 4.5."""
 
 
 @final
@@ -195,19 +198,6 @@ def _with_oco(intent: OcoOrderIntent, spec: SymbolSpec, lots: int) -> Rounded | 
         order = "price < market < trigger_price" if buys else "trigger_price < market < price"
         return Refusal(RejectReason.INVALID, f"prices of an OCO {intent.side.value} must be {order}")
     return Rounded(lots, limit, oco_trigger_ticks=trigger, oco_price_ticks=stop)
-
-
-def round_exits(intent: PositionExitsIntent, spec: SymbolSpec, *, side: Side) -> tuple[int, int] | Refusal:
-    """(take-profit, stop-loss) of a position that `side` closes, in ticks, each rounded so that it is reached later; 0 is none."""
-    try:
-        target = price_ticks(intent.take_profit, spec=spec, side=side) if intent.take_profit is not None else 0
-        stop = price_ticks(intent.stop_loss, spec=spec, side=side.opposite) if intent.stop_loss is not None else 0
-    except InvalidPriceError as error:
-        return Refusal(RejectReason.INVALID, str(error))
-    if target and stop and (target <= stop if side is SELL else target >= stop):
-        order = "stop_loss < take_profit of a long" if side is SELL else "take_profit < stop_loss of a short"
-        return Refusal(RejectReason.INVALID, f"prices must be {order} position")
-    return target, stop
 
 
 def _with_exits(intent: MarketOrderIntent | LimitOrderIntent, spec: SymbolSpec, rounded: Rounded) -> Rounded | Refusal:
