@@ -15,9 +15,10 @@ from backtester.domain.borrowing import InterestCharged
 from backtester.domain.delivery import Delivery
 from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
+from backtester.domain.legs import split_leg
 from backtester.domain.orders import Fill, SanitizedOrder
 from backtester.domain.position import whole_lots
-from backtester.domain.rule_changes import RulesChanged
+from backtester.domain.rule_changes import RuleChange, RulesChanged
 from backtester.domain.tiers import LeverageTier
 from backtester.domain.vocabulary import Liquidity, Market, OrderType
 from backtester.sim.sim_models import SymbolFees
@@ -71,32 +72,58 @@ def stored_fees(spec: SymbolSpec) -> SymbolFees | None:
     return SymbolFees({spec.symbol: (spec.maker_bps, spec.taker_bps)})
 
 
+class Held:
+    """What the messages so far have left in each position (`sizes`, in 1e-8), and by which rules."""
+
+    def __init__(self, specs: Mapping[str, SymbolSpec], changes: Sequence[RuleChange]) -> None:
+        self.rules = dict(specs)
+        self.sizes: dict[str, int] = defaultdict(int)
+        self._coming = list(changes)
+        self._all = [*specs.values(), *(change.spec for change in changes)]
+
+    def was_dust(self, position: str) -> bool:
+        """Whether it is a coin of which less is held than a lot was at some time: it may not have been tradable then."""
+        own = [spec for spec in self._all if spec.symbol == split_leg(position)[0] and spec.market is Market.SPOT]
+        return any(abs(self.sizes[position]) < spec.lot_e8 * spec.lot_step for spec in own)
+
+    def see(self, message: Any) -> None:
+        """Take the next message."""
+        if isinstance(message, RulesChanged):
+            self.rules[message.symbol] = self._coming.pop(0).spec
+        elif isinstance(message, CoinsDeposited):
+            self.sizes[message.symbol] += message.size_e8
+        elif isinstance(message, InterestCharged) and message.symbol:
+            self.sizes[message.symbol] -= message.amount_e8
+        elif isinstance(message, Delivery):
+            self.sizes[message.leg] = 0
+        elif isinstance(message, Fill):
+            self.sizes[message.leg] += message.net_e8
+
+    def lots(self, position: str) -> int:
+        """What of it can be traded, in what the run counts in: of a coin, whole lots in force."""
+        spec = self.rules[split_leg(position)[0]]
+        step = spec.lot_step if spec.market is Market.SPOT else 1
+        return whole_lots(self.sizes[position], spec.lot_e8 * step) * step
+
+
 def broken_order_rule(messages: Sequence[Any], *, specs: Mapping[str, SymbolSpec], changes: Sequence[Any]) -> Broken:
     """Orders and takers' fills are by the tick and lot in force when they are made, but to close a derivative's position whole;
     where a symbol is not tradable, nothing opens.
     """
-    rules = dict(specs)
+    held = Held(specs, changes)
     coming = list(changes)
-    sizes: dict[str, int] = defaultdict(int)
     orders: dict[str, SanitizedOrder] = {}
     for message in messages:
+        held.see(message)
         if isinstance(message, RulesChanged):
             change = coming.pop(0)
             if (change.symbol, change.time_ms) != (message.symbol, message.time_ms):
                 return "rules change when they are to change", message, change
-            rules[message.symbol] = change.spec
-        elif isinstance(message, CoinsDeposited):
-            sizes[message.symbol] += message.size_e8
-        elif isinstance(message, InterestCharged):
-            sizes[message.symbol] -= message.amount_e8
-        elif isinstance(message, Delivery):
-            sizes[message.leg] = 0
         elif isinstance(message, SanitizedOrder):
             orders[message.order_id] = message
-            spec = rules[message.symbol]
-            held = whole_lots(sizes[message.leg], spec.lot_e8)
-            closes = message.reduce_only or message.qty_lots <= -held * message.side.sign
-            whole = spec.market is not Market.SPOT and message.qty_lots == abs(held)
+            spec, lots = held.rules[message.symbol], held.lots(message.leg)
+            closes = message.reduce_only or message.qty_lots <= -lots * message.side.sign
+            whole = spec.market is not Market.SPOT and message.qty_lots == abs(lots)
             if message.order_id.startswith("risk-") or message.quote_e8:
                 continue
             if message.qty_lots % spec.lot_step and not (closes and whole):
@@ -106,8 +133,7 @@ def broken_order_rule(messages: Sequence[Any], *, specs: Mapping[str, SymbolSpec
             if not spec.tradable and not closes:
                 return "nothing opens where nothing is tradable", message
         elif isinstance(message, Fill):
-            spec, order = rules[message.symbol], orders.get(message.order_id)
-            sizes[message.leg] += message.net_e8
+            spec, order = held.rules[message.symbol], orders.get(message.order_id)
             if order is None or order.order_id.startswith("liq-") or message.liquidity is Liquidity.MAKER:
                 continue
             at_limit = order.order_type in {OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT}

@@ -25,7 +25,7 @@ from dated_worlds import broken_end_rule
 from finer_worlds import WIDEST_HALF_FRAC
 from margin_worlds import broken_margin_rule
 from msgspec.structs import replace
-from rule_worlds import broken_order_rule
+from rule_worlds import Held, broken_order_rule
 from settled_worlds import assets_of, broken_funding_rule, of_symbols
 from worlds import MINUTE_MS, START_MS, Happened, World, run, world_of
 
@@ -55,7 +55,6 @@ from backtester.domain.orders import (
     OrderRejected,
     SanitizedOrder,
 )
-from backtester.domain.position import whole_lots
 from backtester.domain.run_events import ControlAction, ControlEvent
 from backtester.domain.settlement import FundingPaid
 
@@ -121,37 +120,25 @@ def check_ends(world: World, happened: Happened) -> None:
 
 def check_halts(world: World, happened: Happened) -> None:
     """Under a switch that is not armed again nothing new opens a position; where all is closed, only what cannot trade stays."""
-    sizes: dict[str, int] = defaultdict(int)
-    held: dict[str, int] = defaultdict(int)
+    held = Held(world.specs, happened.engine.plan.rule_changes)
     halted = flattened = False
     closing: set[str] = set()
     for message in happened.messages:
-        if isinstance(message, CoinsDeposited):
-            sizes[message.symbol] += message.size_e8
-            held[message.symbol] = whole_lots(sizes[message.symbol], world.specs[message.symbol].lot_e8)
-        elif isinstance(message, Fill):
-            sizes[message.leg] += message.net_e8
-            held[message.leg] = whole_lots(sizes[message.leg], world.specs[message.symbol].lot_e8)
-        elif isinstance(message, Delivery):
-            sizes[message.leg] = held[message.leg] = 0
-        elif isinstance(message, InterestCharged):
-            if message.symbol:
-                sizes[message.symbol] -= message.amount_e8
-                held[message.symbol] = whole_lots(sizes[message.symbol], world.specs[message.symbol].lot_e8)
-        elif isinstance(message, ControlEvent):
+        held.see(message)
+        if isinstance(message, ControlEvent):
             halted |= message.action in LASTING
             flattened |= message.action in FLATTENING
         elif isinstance(message, SanitizedOrder):
             if message.order_id.startswith("risk-"):
                 require(message.qty_lots > 0 and message.reduce_only, "a switch only closes", message)
             elif halted:
-                within = message.qty_lots <= -held[message.leg] * message.side.sign
-                require(message.reduce_only or within, "nothing opens while entries are halted", message, held[message.leg])
+                within = message.qty_lots <= -held.lots(message.leg) * message.side.sign
+                require(message.reduce_only or within, "nothing opens while entries are halted", message, held.lots(message.leg))
         elif isinstance(message, OrderCanceled) and message.reason in {RejectReason.END_OF_RUN, RejectReason.BANKRUPT}:
             closing.add(message.symbol)
     if flattened:
-        left = {split_leg(leg)[0] for leg, lots in held.items() if lots}
-        require(left <= closing, "what was closed stays closed", held)
+        left = {split_leg(leg)[0] for leg in held.sizes if held.lots(leg) and not held.was_dust(leg)}
+        require(left <= closing, "what was closed stays closed", held.sizes)
 
 
 def check_amendment(amended: OrderAmended, done: int) -> None:
@@ -215,42 +202,29 @@ def coarsest_step(world: World, symbol: str) -> int:
 
 def check_positions(world: World, happened: Happened, orders: dict[str, SanitizedOrder]) -> None:
     """Positions are the sum of fills; reduce-only never enlarges nor flips; spot is never short, no side turns into the other."""
-    held: dict[str, int] = defaultdict(int)
-    coins: dict[str, int] = defaultdict(int)
+    held = Held(world.specs, happened.engine.plan.rule_changes)
     borrows = world.config.account.borrow == "on"
     for fill in happened.messages:
-        if isinstance(fill, InterestCharged) and fill.symbol:
-            coins[fill.symbol] -= fill.amount_e8
-            held[fill.symbol] = whole_lots(coins[fill.symbol], world.specs[fill.symbol].lot_e8)
-        if isinstance(fill, Delivery):
-            held[fill.leg] = coins[fill.leg] = 0
-        if not isinstance(fill, (Fill, CoinsDeposited)):
+        before = held.sizes[fill.leg] if isinstance(fill, Fill) else 0
+        held.see(fill)
+        if not isinstance(fill, Fill):
             continue
-        lot_e8 = world.specs[fill.symbol].lot_e8
-        if isinstance(fill, CoinsDeposited):
-            coins[fill.symbol] = fill.size_e8
-            held[fill.symbol] = whole_lots(fill.size_e8, lot_e8)
-            continue
-        position = fill.leg
-        before = held[position]
-        coins[position] += fill.net_e8
-        after = held[position] = whole_lots(coins[position], lot_e8)
+        after = held.sizes[fill.leg]
         if orders[fill.order_id].reduce_only:
             require(before * after >= 0 and abs(after) < abs(before), "reduce-only reduces", fill, before, after)
         if fill.position_side is not None:
             require(after * fill.position_side.opens.sign >= 0, "a side never turns into the other", fill, after)
         if world.specs[fill.symbol].market is Market.SPOT:
-            require(coins[position] >= 0 or borrows, "spot is never short", fill, coins[position])
+            require(after >= 0 or borrows, "spot is never short", fill, after)
             received = world.config.sim.spot_fee == "received"
             rebate = fill.fee_e8 < 0 or (fill.fee_e8 == 0 and fill.liquidity is Liquidity.MAKER)
             in_base = received and (fill.side is Side.BUY) is not rebate
             require(fill.fee_in_base is in_base or fill.fee_e8 == 0, "a fee is taken from the coin received", fill)
     books = happened.engine.account.books
-    require(
-        {symbol: lots for symbol, lots in books.lots.items() if lots} == {s: n for s, n in held.items() if n}, "positions are fills"
-    )
+    lots = {position: held.lots(position) for position in held.sizes if held.lots(position)}
+    require({position: lots for position, lots in books.lots.items() if lots} == lots, "positions are fills", lots)
     exact = {symbol: size * books.step_e8[symbol] for symbol, size in books.sizes.items() if size}
-    require(exact == {symbol: size for symbol, size in coins.items() if size}, "coins are fills less their fees", exact)
+    require(exact == {position: size for position, size in held.sizes.items() if size}, "coins are fills less their fees", exact)
     require(not happened.engine.risk.reservations.total, "nothing stays reserved", happened.engine.risk.reservations.total)
     if world.specs[next(iter(world.specs))].market is Market.SPOT:
         require(books.cash >= 0 or borrows, "a spot account is not overdrawn", books.cash)

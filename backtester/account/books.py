@@ -61,6 +61,8 @@ class Books:
         self.marks = marks
         self.lot_e8 = {symbol: spec.lot_e8 for symbol, spec in specs.items()}
         self.step_e8 = {symbol: 1 if symbol in exact else lot_e8 for symbol, lot_e8 in self.lot_e8.items()}
+        self._lot_steps = {symbol: spec.lot_step if symbol in exact else 1 for symbol, spec in specs.items()}
+        """How many of what the run counts in can only be traded together, where less than that can be held."""
         self.face = {symbol: spec.face for symbol, spec in specs.items()}
         self.outright = {symbol: spec.market.is_outright for symbol, spec in specs.items()}
         self.coins = {symbol: spec.base for symbol, spec in specs.items() if spec.market is Market.SPOT}
@@ -92,7 +94,18 @@ class Books:
         """The position is `size` steps from now on, at the signed entry value `cost`."""
         self.sizes[symbol], self.cost[symbol] = size, cost
         if self.exact:
-            self.lots[symbol] = whole_lots(size * self.step_e8[symbol], self.lot_e8[symbol])
+            self.lots[symbol] = self._whole(symbol, size)
+
+    def _whole(self, position: str, size: int) -> int:
+        """What of a size in steps can be traded."""
+        step = self._lot_steps[position]
+        return whole_lots(size * self.step_e8[position], self.lot_e8[position] * step) * step
+
+    def on_rules(self, symbol: str, *, lot_step: int) -> None:
+        """A lot of `symbol` is so many of what the run counts in from now on; of a coin, whole lots of that can be traded."""
+        if symbol in self.exact:
+            self._lot_steps[symbol] = lot_step
+            self.hold(symbol, self.sizes[symbol], self.cost[symbol])
 
     def unrealised(self) -> int:
         """Profit of the open positions at the marks."""
@@ -137,15 +150,11 @@ class Books:
 
     def held_by(self, strategy_id: str, position: str) -> int:
         """Signed lots that a strategy holds itself of a symbol, or of a leg."""
-        size_e8 = self.strategy_sizes.get((strategy_id, position), 0) * self.step_e8[position]
-        return whole_lots(size_e8, self.lot_e8[position])
+        return self._whole(position, self.strategy_sizes.get((strategy_id, position), 0))
 
     def holdings(self) -> list[tuple[str, str, int]]:
         """(strategy_id, symbol, signed whole lots) of every open position of a strategy, in order of first trade."""
-        rows = (
-            (strategy_id, symbol, whole_lots(size * self.step_e8[symbol], self.lot_e8[symbol]))
-            for (strategy_id, symbol), size in self.strategy_sizes.items()
-        )
+        rows = ((strategy_id, symbol, self._whole(symbol, size)) for (strategy_id, symbol), size in self.strategy_sizes.items())
         return [row for row in rows if row[2]]
 
     def balance(self, asset: str) -> Decimal | None:

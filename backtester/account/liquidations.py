@@ -178,19 +178,20 @@ class Liquidations:
         return self._orders(symbol, abs(lots) - keep, ticks, reached, gap_loss=max(0, beyond), inside_bar=inside_bar)
 
     def _ticks_of(self, symbol: str, value: Fraction) -> int:
-        """The price in ticks at which a position has this value, on the side that is better for it; at least 1."""
-        lots, spec = self._books.lots[symbol], self._specs[symbol]
-        exact = price_of(max(Fraction(1), value), abs(lots) * spec.lot_e8, spec.face) / spec.tick_e8
-        return max(1, ceil(exact) if lots > 0 else floor(exact))
+        """The price in ticks at which a position has this value, on the side that is better for it; at least one tick."""
+        lots, spec, (step, _) = self._books.lots[symbol], self._specs[symbol], self.margins.steps[symbol]
+        exact = price_of(max(Fraction(1), value), abs(lots) * spec.lot_e8, spec.face) / (spec.tick_e8 * step)
+        return max(1, ceil(exact) if lots > 0 else floor(exact)) * step
 
     def _lower_tiers(self, symbol: str, at_e8: int) -> list[int]:
         """Lots that are worth no more than the tiers below the position's own, largest first."""
-        lot_value = self._specs[symbol].value(1, at_e8)
+        _, step = self.margins.steps[symbol]
+        lot_value = self._specs[symbol].value(step, at_e8)
         value = self.margins.value(symbol, at_e8)
         if not lot_value:
             return []
         caps = [int(Fraction(tier.floor) * PRICE_ONE * PRICE_ONE) for tier in self.margins.terms[symbol].tiers.tiers[1:]]
-        return [cap // lot_value for cap in reversed(caps) if cap < value and cap >= lot_value]
+        return [cap // lot_value * step for cap in reversed(caps) if cap < value and cap >= lot_value]
 
     def _slack_of_part(self, symbol: str, left: int, at_e8: int, margin: int) -> int:
         """Slack of a position cut down to `left` lots, with that much margin for it."""
@@ -213,8 +214,9 @@ class Liquidations:
         first = max(due, key=lambda symbol: margins.maintenance(symbol, prices_e8[symbol]))
         spec, lots = self._specs[first], self._books.lots[first]
         sign = 1 if lots > 0 else -1
-        exact = Fraction(prices_e8[first], spec.tick_e8)
-        ticks = max(1, floor(exact) if sign > 0 else ceil(exact))
+        step, _ = margins.steps[first]
+        exact = Fraction(prices_e8[first], spec.tick_e8 * step)
+        ticks = max(1, floor(exact) if sign > 0 else ceil(exact)) * step
         others = margins.cross_slack(cash, prices_e8) - margins.slack(first, prices_e8[first], 0)
         for left in self._lower_tiers(first, prices_e8[first]):
             closed = abs(lots) - left

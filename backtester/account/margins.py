@@ -38,11 +38,14 @@ class Margins:
         self._specs = specs
         self._lot_e8 = {symbol: specs[symbol].lot_e8 for symbol in terms}
         self._tick_e8 = {symbol: specs[symbol].tick_e8 * specs[symbol].tick_step for symbol in terms}
+        self.steps = {symbol: (specs[symbol].tick_step, specs[symbol].lot_step) for symbol in terms}
+        """By position how many of what the run counts in make a tick, and a lot, now."""
 
-    def on_rules(self, position: str, *, tick_e8: int, terms: MarginTerms | None) -> None:
-        """The tick (1e-8 quote) and the terms of a position are these from now on; None leaves the terms as they were."""
+    def on_rules(self, position: str, spec: SymbolSpec, terms: MarginTerms | None) -> None:
+        """Tick, lot and terms of a position are these from now on; None leaves the terms as they were."""
         if position in self.terms:
-            self._tick_e8[position] = tick_e8
+            self._tick_e8[position] = spec.tick_e8 * spec.tick_step
+            self.steps[position] = (spec.tick_step, spec.lot_step)
             self.terms[position] = terms or self.terms[position]
 
     def held(self) -> list[str]:

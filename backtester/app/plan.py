@@ -16,6 +16,7 @@ from backtester.domain.instruments import SymbolSpec
 from backtester.domain.rule_changes import RuleChange
 from backtester.domain.settlement import Settlement
 from backtester.domain.venue_rules import VenueRules
+from backtester.domain.vocabulary import Market
 from backtester.sim.sim_models import FeeModel, SlippageModel
 from backtester.sim.slippage_models import SymbolSlippage
 from backtester.sim.trigger_prices import LastPricesOnly, TriggerPrices
@@ -50,3 +51,9 @@ class Plan(NamedTuple):
     """The reporting currency of a run that settles in several assets."""
     rule_changes: Sequence[RuleChange] = ()
     """In order of time, after `start_ms`."""
+
+    @property
+    def uneven_coins(self) -> frozenset[str]:
+        """The spot symbols of which less than a lot may come to be held, because lots change."""
+        specs = (*self.specs.values(), *(change.spec for change in self.rule_changes))
+        return frozenset(spec.symbol for spec in specs if spec.market is Market.SPOT and spec.lot_step != 1)

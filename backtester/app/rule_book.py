@@ -58,9 +58,12 @@ class RuleBook:
             self._limits.on_rules(symbol, fee_bps=fee_bps, margin=change.margin)
         for margins in self._all_margins():
             for position in (symbol, *legs_of(symbol)):
-                margins.on_rules(position, tick_e8=spec.tick_e8 * spec.tick_step, terms=change.margin)
-        if self._account is not None and self._account.books.borrowing is not None:
-            self._account.books.borrowing.on_rules(symbol, fee_e8=highest_fee_e8(self.fees, symbol))
+                margins.on_rules(position, spec, change.margin)
+        if self._account is not None:
+            books = self._account.books
+            books.on_rules(symbol, lot_step=spec.lot_step)
+            if books.borrowing is not None:
+                books.borrowing.on_rules(symbol, fee_e8=highest_fee_e8(self.fees, symbol))
         changed = RulesChanged(self._clock.now_ms, symbol, dict(change.before), dict(change.after), change.ended)
         return (on(T_RULES, changed),)
 

@@ -285,7 +285,8 @@ def _books(plan: Plan, marks: Mapping[str, float]) -> Books:
     if is_hedged(plan.config):
         specs, make, marks = specs_by_leg(specs), HedgedBooks, LegMarks(marks)
     quote = next(iter(specs.values())).money_asset
-    exact = frozenset(specs) if plan.borrow is not None else _paying_in_base(plan) | frozenset(_brought(plan))
+    in_coins = _paying_in_base(plan) | frozenset(_brought(plan)) | plan.uneven_coins
+    exact = frozenset(specs) if plan.borrow is not None else in_coins
     return make(specs=specs, starting_cash=cash, quote=quote, marks=marks, exact=exact)
 
 
@@ -416,7 +417,7 @@ def _pricing(plan: Plan, index: IndexReader, quotes: QuoteReader | None, clock: 
         quotes=None if quotes is None else QuotedSpreads(reader=quotes, clock=clock, factor=sim.cost_factor),
     )
     in_coin = sim.spot_fee == "received"
-    if in_coin or plan.borrow is not None:
+    if in_coin or plan.borrow is not None or plan.uneven_coins:
         made.received = ReceivedFees(specs=plan.specs, fees=plan.fees, held_e8=_brought(plan), in_coin=in_coin)
     return made
 

@@ -52,17 +52,30 @@ class Filling:
         if self._received is not None:
             self.lots[symbol] = self._received.hold(symbol, -more_e8)
 
+    def on_rules(self, symbol: str) -> None:
+        """The rules of `symbol` are other ones now: what it pays, and what of it can be traded."""
+        self._pricing.on_rules(symbol)
+        if self._received is not None and symbol in self._received.symbols:
+            self.lots[symbol] = self._received.hold(symbol, 0)
+
     def allowed(self, working: WorkingOrder, bar: Candle) -> tuple[int, bool]:
         """(lots, over share): what may trade now. Reduce-only is never more than the position, and never held back."""
         order, lots = working.order, working.open_lots
         left = self._liquidity.left_lots(bar, self._specs[order.symbol])
         if working.closes_only:
             held = self.lots[working.holding] if order.side is SELL else -self.lots[working.holding]
-            if lots > held:
+            if lots > held and not self._holds_all(working):
                 lots = max(0, held)
         if order.reduce_only or (working.conditional and not order.price_ticks):  # never leaves a naked position
             return lots, left is not None and lots > left
         return (lots if left is None or lots <= left else left), False
+
+    def _holds_all(self, working: WorkingOrder) -> bool:
+        """Whether an order on spot that has kept its size since lots were finer is still covered by what is held."""
+        spec = self._specs[working.order.symbol]
+        if spec.lot_step == 1 or self._received is None or working.order.side is BUY:
+            return False
+        return self._received.held_e8.get(working.order.symbol, 0) >= working.open_lots * spec.lot_e8
 
     def only_closes(self, working: WorkingOrder) -> bool:
         """Whether the order can do nothing but reduce the position as it stands."""

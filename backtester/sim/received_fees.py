@@ -25,6 +25,7 @@ class ReceivedFees:
         """`held_e8` is what the account begins with; without `in_coin` no fee is one of base, and only what is held is kept."""
         self._in_coin = in_coin
         self.symbols = frozenset(symbol for symbol, spec in specs.items() if spec.market is Market.SPOT)
+        self._specs = specs
         self._lot_e8 = {symbol: specs[symbol].lot_e8 for symbol in self.symbols}
         self._fees = fees
         self._ratios: dict[tuple[str, Side, Liquidity], tuple[int, int] | None] = {}
@@ -48,9 +49,10 @@ class ReceivedFees:
         return max(1 - size_e8, min(size_e8 - 1, fee_e8))
 
     def hold(self, symbol: str, change_e8: int) -> int:
-        """The whole lots that are held, or owed, after a change."""
+        """The whole lots that are held, or owed, after a change, and can be traded."""
         self.held_e8[symbol] += change_e8
-        return whole_lots(self.held_e8[symbol], self._lot_e8[symbol])
+        step = self._specs[symbol].lot_step
+        return whole_lots(self.held_e8[symbol], self._lot_e8[symbol] * step) * step
 
     def on_rules(self, symbol: str) -> None:
         """The rates of `symbol` are asked for anew."""

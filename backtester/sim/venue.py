@@ -220,7 +220,7 @@ class SimulatedVenue:
         trading has ended all orders are, and those that work end.
         """
         reports: list[Published] = []
-        self._pricing.on_rules(changed.symbol)
+        self._standing.filling.on_rules(changed.symbol)
         self._standing.on_rules(changed.symbol)
         spec, filling = self._specs[changed.symbol], self._standing.filling
         for working in tuple(self._standing.by_id.values()):

@@ -142,6 +142,27 @@ def test_on_spot_what_is_less_than_a_lot_cannot_be_sold() -> None:
     assert run.snapshots[-1].positions[0].qty == Decimal("0.05")
 
 
+def test_on_spot_a_rest_can_be_sold_when_lots_are_finer_again() -> None:
+    changes = {**COARSE_LOT, "00:04": {"lot_size": Decimal("0.001"), "min_qty": Decimal("0.001")}}
+    orders = "00:01 a buy 0.25\n00:03 b sell 0.25\n00:04 c sell 0.05"
+    run = small_run(BARS, orders, market=Market.SPOT, changes=changes)
+    assert run.told()[1:] == ["00:03 b sell 0.2 @ 100.3 taker", "00:04 c sell 0.05 @ 100.3 taker"]
+    assert not run.snapshots[-1].positions
+
+
+def test_on_spot_a_sale_that_works_keeps_its_size() -> None:
+    bars = BARS.strip() + "\n00:06 100.3 110 100.3 100.3 1000"
+    run = small_run(bars, "00:01 a buy 0.25\n00:02 w sell 0.25 at 105", market=Market.SPOT, changes=COARSE_LOT)
+    assert run.told()[1:] == ["00:07 w sell 0.25 @ 105 maker bar"]
+
+
+def test_on_spot_a_switch_closes_what_can_be_sold() -> None:
+    risk = {"kill_at": "2025-01-06T00:04:00", "kill_switch": "flatten"}
+    run = small_run(BARS, "00:01 a buy 0.25", market=Market.SPOT, changes=COARSE_LOT, risk=risk)
+    assert [str(fill.qty.normalize()) for fill in run.fills] == ["0.25", "0.2"]
+    assert run.snapshots[-1].positions[0].qty == Decimal("0.05")
+
+
 def test_a_share_of_the_volume_is_whole_lots_in_force() -> None:
     bars = flat("00:00", 6, volume=2.59)
     run = small_run(bars, "00:01 a buy 1\n00:03 b buy 1", changes=COARSE_LOT, participation_bps=Decimal(1000), work_bars=1)
