@@ -64,6 +64,10 @@ class Amending:
             price_ticks=amend.price_ticks or order.price_ticks,
             trigger_ticks=amend.trigger_ticks or order.trigger_ticks,
         )
+        misfit = self._standing.misfit_of(amend)
+        if misfit is not None:
+            self.reject(amend, misfit, "rules changed while it was on its way", reports)
+            return reports
         open_lots = working.open_lots + changed.qty_lots - order.qty_lots
         rules = self._standing.rules_of(order.symbol)
         if open_lots <= 0:

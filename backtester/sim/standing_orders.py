@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.orders import OrderAmended, OrderCanceled, OrderRejected
+from backtester.domain.orders import OrderAmended, OrderCanceled, OrderRejected, SanitizedAmend
 from backtester.domain.rounding import lots_decimal
 from backtester.domain.venue_rules import GENERIC, VenueRules
 from backtester.domain.vocabulary import Liquidity, OrderStatus, RejectReason, SelfTrade, Side, TriggerBy
@@ -74,6 +74,13 @@ class StandingOrders:
             if working.order.symbol == symbol:
                 working.on_rules(self._specs[symbol])
         self.watch(symbol)
+
+    def misfit_of(self, amend: SanitizedAmend) -> RejectReason | None:
+        """TICK or LOT_STEP where a request was made by other rules than those in force, and does not fit these."""
+        spec = self._specs[amend.symbol]
+        if amend.price_ticks % spec.tick_step or amend.trigger_ticks % spec.tick_step:
+            return RejectReason.TICK
+        return RejectReason.LOT_STEP if amend.qty_lots % spec.lot_step else None
 
     def is_sure(self, working: WorkingOrder, price: float) -> bool:
         """Whether a trade at `price` fills this limit whatever chance and queue say."""

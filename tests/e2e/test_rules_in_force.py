@@ -133,6 +133,30 @@ def test_the_run_is_verified_explained_and_checked(ran: Path) -> None:
     assert bt_here("check", *words, cwd=ran).returncode == 0
 
 
+@pytest.mark.parametrize("fee", ["quote", "received"])
+def test_a_spot_run_whose_lot_changes_twice_verifies(tmp_path: Path, fee: str) -> None:
+    """Coins that were a multiple of one lot are dust by the next, and can be sold again by the third."""
+    minutes = np.arange(1440)
+    close = np.array([60_000 + 200 * math.sin(minute / 40) for minute in minutes]).round(1)
+    columns = CandleColumns(START_MS + minutes * MINUTE_MS, close, close + 60, close - 60, close, np.full(1440, 25.0))
+    Catalog(tmp_path / "data").write("binance", "spot", "BTCUSDT", "1m", columns)
+    (tmp_path / "trader.py").write_text(TRADER.replace("self.ctx.position(", "self.ctx.closable("))
+    for hour, tick, lot in ((-24, "0.1", "0.001"), (12, "25", "0.01"), (18, "0.04", "0.0004")):
+        row = answer(START_MS + hour * HOUR_MS, tick=tick, lot=lot, notional="5")
+        del row["futuresType"], row["symbols"][0]["contractType"], row["symbols"][0]["marginAsset"]
+        (tmp_path / "answer.json").write_text(json.dumps(row))
+        bt_here(
+            *["data", "instruments", "--exchange", "binance", "--market", "spot", "--data", "data", "--file", "answer.json"],
+            cwd=tmp_path,
+        )
+    words = ("--strategy", "trader.py", "--symbols", "BTCUSDT", "--timeframe", "15m", "--data", "data", "--run-id", "one")
+    bt_here(*words, "--market", "spot", "--set", f"sim.spot_fee={fee}", cwd=tmp_path)
+    sizes = {Decimal(row["qty"]) for row in rows(tmp_path) if row["side"] == "buy"}
+    assert {Decimal("0.013"), Decimal("0.01"), Decimal("0.0136")} <= sizes
+    assert "agree" in bt_here("verify", "runs/one", cwd=tmp_path).stdout
+    assert "it adds up" in bt_here("explain", "runs/one", cwd=tmp_path).stdout
+
+
 def test_a_perpetual_that_is_delisted_within_the_run_is_settled_and_the_run_verifies(ran: Path) -> None:
     """What the venue names only at noon, as the end of trading at 18:00."""
     ends_ms = START_MS + 18 * HOUR_MS

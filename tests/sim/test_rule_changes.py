@@ -204,6 +204,13 @@ def test_an_order_on_its_way_that_fits_or_only_closes_arrives() -> None:
     )
 
 
+def test_a_request_to_amend_that_does_not_fit_the_new_rules_is_rejected_and_the_order_stands() -> None:
+    orders = "00:01 a buy 1 at 99.4\n00:03 amend a at 99.3\n00:03 amend a qty 0.85"
+    changes = {"00:03:30": {"tick_size": Decimal(1), "lot_size": Decimal("0.1")}}
+    run = small_run(BARS, orders, changes=changes, order_latency_ms=60_000)
+    assert run.told() == ["00:04 a rejected TICK", "00:04 a rejected LOT_STEP", "00:06 a ends END_OF_RUN 1"]
+
+
 # -- bounds and status ---------------------------------------------------------------------------------------------------
 
 
