@@ -109,10 +109,9 @@ def broken_borrow_rule(
                 return "interest is the rate of what is owed", message, owed, exact
             before = (before or set()) - {message.symbol or message.asset}
         if isinstance(message, Fill | CoinsDeposited | InterestCharged):
-            known_ms = message.time_ms - (isinstance(message, Fill) and message.bar_fill)  # it came before the bar's close
-            _, owed_before = held.totals(known_ms)
+            _, owed_before = held.totals(message.time_ms)
             held.book(message)
-            equity, owed = held.totals(known_ms)
+            equity, owed = held.totals(message.time_ms)
             if isinstance(message, Fill) and before:
                 before -= {message.symbol, "USDT"}
             if isinstance(message, Fill) and message.order_id not in closing and owed > owed_before:

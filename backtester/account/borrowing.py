@@ -43,6 +43,9 @@ class Borrowing:
         self._books = books
         self._specs = specs
         self._fee_e8 = dict(fee_e8)
+        self._cash_then = books.cash
+        self._unbooked: list[tuple[str, int, int]] = []
+        """Fills that will happen and are not in the books yet: symbol, change of cash, change of the coin in 1e-8."""
 
     def on_rules(self, symbol: str, *, fee_e8: int) -> None:
         """The highest fee of `symbol` is this from now on."""
@@ -103,18 +106,34 @@ class Borrowing:
         return lots * self._specs[symbol].lot_e8 * price_e8(self._books.marks[symbol])
 
     def covers(self, symbol: str, signed_lots: int, price_e8_: int) -> bool:
-        """Whether a fill is within the leverage: it borrows nothing more, or what is owed after it is allowed to that equity."""
-        books, spec = self._books, self._specs[symbol]
-        size_e8 = signed_lots * spec.lot_e8
-        mark_e8 = price_e8(books.marks[symbol])
-        fee = self._fee(symbol, abs(size_e8) * price_e8_)
-        flow = -size_e8 * price_e8_ - fee
-        held = books.sizes[symbol] * books.step_e8[symbol]
-        more_coins = (max(0, -held - size_e8) - max(0, -held)) * mark_e8
-        more_quote = max(0, -books.cash - flow) - max(0, -books.cash)
-        equity = books.equity() + flow + size_e8 * mark_e8
-        owed = self.owed() + more_coins + more_quote
-        return more_coins + more_quote <= 0 or room(equity=equity, borrowed=owed, leverage=self.terms.leverage) >= 0
+        """Whether a fill is within the leverage: it borrows nothing more, or what is owed after it is allowed to that equity.
+
+        A fill that was found to be is counted from then on: several of one instant are booked together, after all of them.
+        """
+        books = self._books
+        if books.cash != self._cash_then:
+            self._cash_then, self._unbooked = books.cash, []
+        size_e8 = signed_lots * self._specs[symbol].lot_e8
+        flow = -size_e8 * price_e8_ - self._fee(symbol, abs(size_e8) * price_e8_)
+        cash, equity = books.cash, books.equity()
+        sizes_e8 = {name: size * books.step_e8[name] for name, size in books.sizes.items() if size}
+        for other, other_flow, more_e8 in self._unbooked:
+            cash, equity = cash + other_flow, equity + other_flow + self._worth(other, more_e8)
+            sizes_e8[other] = sizes_e8.get(other, 0) + more_e8
+        before = self._owed_of(cash, sizes_e8)
+        sizes_e8[symbol] = sizes_e8.get(symbol, 0) + size_e8
+        owed, equity = self._owed_of(cash + flow, sizes_e8), equity + flow + self._worth(symbol, size_e8)
+        covered = owed <= before or room(equity=equity, borrowed=owed, leverage=self.terms.leverage) >= 0
+        if covered:
+            self._unbooked.append((symbol, flow, size_e8))
+        return covered
+
+    def _owed_of(self, cash: int, sizes_e8: Mapping[str, int]) -> int:
+        """What stands below 0 of these balances is worth."""
+        return max(0, -cash) - sum(self._worth(symbol, size_e8) for symbol, size_e8 in sizes_e8.items() if size_e8 < 0)
+
+    def _worth(self, symbol: str, size_e8: int) -> int:
+        return self._books.worth(symbol, size_e8 // self._books.step_e8[symbol])
 
     def _fee(self, symbol: str, value: int) -> int:
         fee = ceil_div(value * self._fee_e8.get(symbol, 0), PRICE_ONE)

@@ -288,3 +288,20 @@ def test_the_ledger_of_each_asset_is_the_fold_of_its_events(
         charged = sum(one.amount for one in run.messages(InterestCharged) if one.asset == asset)
         own = account.ledger.balance("interest", asset)
         assert own == money_from_decimal(Decimal(charged)) if asset == "AAA" else own == account.books.interest
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"), [("buy 10 at 94", "more ends INSUFFICIENT 10"), ("buy 5 at 94", "more buy 5 @ 94 maker bar")]
+)
+def test_fills_of_one_bar_are_covered_together(second: str, expected: str) -> None:
+    """After the first: cash 50, 10 coins at 80. The second would owe 890 at an equity of 710, half of it owes 420 at 780."""
+    bars = f"{flat('00:00', 3)}\n00:03 100 100 80 80 1000\n{flat('00:04', 2, price=80)}"
+    run = borrowing(bars, f"00:01 first buy 10 at 95\n00:01 more {second}", leverage="2", cash="1000")
+    assert run.told()[:2] == [f"00:04 {line}" for line in ("first buy 10 @ 95 maker bar", expected)]
+
+
+def test_fills_of_one_bar_in_two_symbols_are_covered_together() -> None:
+    bars = {symbol: f"{flat('00:00', 3)}\n00:03 100 100 80 80 1000\n{flat('00:04', 2, price=80)}" for symbol in (A, B)}
+    rates = {"USDT": Decimal(0), "AAA": Decimal(0), "BBB": Decimal(0)}
+    run = borrowing(bars, f"00:01 first:{A} buy 10 at 95\n00:01 more:{B} buy 10 at 94", leverage="2", cash="1000", rates=rates)
+    assert run.told()[:2] == ["00:04 first buy 10 @ 95 maker bar", "00:04 more ends INSUFFICIENT 10"]

@@ -22,6 +22,7 @@ ENDS = (Delivery, FundingPaid)
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts/simulate.py"
 BROKE_ONCE = {
     5: "a good-till date passed while the order was on its way",
+    24: "two fills of one bar together borrowed more than the leverage allows",
     116: "a way out that a flattened position had left behind opened one that stayed",
     235: "a position opened beyond its liquidation price at the last close was not watched",
 }
