@@ -116,6 +116,7 @@ def broken_borrow_rule(
                 before -= {message.symbol, "USDT"}
             if isinstance(message, Fill) and message.order_id not in closing and owed > owed_before:
                 rounding = Fraction(specs[message.symbol].lot_e8, 10**8) * Fraction(message.price)
-                if owed > (Fraction(terms.leverage) - 1) * equity + rounding:
+                at_close = held.totals(message.time_ms)  # by which the venue judges a fill inside a bar
+                if all(owed > (Fraction(terms.leverage) - 1) * equity + rounding for equity, owed in ((equity, owed), at_close)):
                     return "no fill borrows more than the leverage allows", message, float(owed), float(equity)
     return ()

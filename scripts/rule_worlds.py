@@ -82,9 +82,12 @@ class Held:
         self._all = [*specs.values(), *(change.spec for change in changes)]
 
     def was_dust(self, position: str) -> bool:
-        """Whether it is a coin of which less is held than a lot was at some time: it may not have been tradable then."""
+        """Whether it is a coin of which less is held than a lot was at some time: it may not have been tradable then. A debt of it
+        grows by its interest since.
+        """
+        size = self.sizes[position] if self.sizes[position] > 0 else -self.sizes[position] // 2
         own = [spec for spec in self._all if spec.symbol == split_leg(position)[0] and spec.market is Market.SPOT]
-        return any(abs(self.sizes[position]) < spec.lot_e8 * spec.lot_step for spec in own)
+        return any(size < spec.lot_e8 * spec.lot_step for spec in own)
 
     def see(self, message: Any) -> None:
         """Take the next message."""
