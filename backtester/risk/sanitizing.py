@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from backtester.domain.intents import LimitOrderIntent, MarketOrderIntent, OcoOrderIntent, OrderIntent, order_type_of
 from backtester.domain.orders import SanitizedOrder
-from backtester.domain.vocabulary import ExitSize
+from backtester.domain.vocabulary import MARKET_ORDER, ExitSize
 from backtester.risk.order_validation import Rounded
 
 
@@ -18,7 +18,7 @@ def sanitized_order(intent: OrderIntent, rounded: Rounded, *, now_ms: int, budge
         intent.strategy_id,
         intent.symbol,
         intent.side,
-        order_type_of(intent),
+        MARKET_ORDER if intent.__class__ is MarketOrderIntent else order_type_of(intent),
         rounded.qty_lots,
         rounded.price_ticks,
         intent.tif,
