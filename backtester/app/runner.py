@@ -71,7 +71,6 @@ def execute(
     `failed` are on disk. DataQualityError, before anything is written, where the data has gaps and the run's policy is to fail.
     """
     if resolved.config.data.source == "catalog":
-        import pyarrow.dataset
         import pyarrow.parquet  # noqa: F401 - starting a library is not the run's time
     code = running_code()  # nor is asking git
     started_s = perf_counter()

@@ -1,12 +1,15 @@
-"""Parquet files in parts of bounded size, each on its way while the one before it is used."""
+"""Parquet files in parts of bounded size; those of an object store are fetched a part ahead of their reader."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from io import SEEK_END
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,19 +21,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-T = TypeVar("T")
 RESTORE = "delete it and import or download that month again"
 PART_ROWS = 65_536
 """Rows of a part, at least one row group: what is held of a file at a time. A month of minutes is one part."""
 
+WHOLE_BYTES = 4_000_000
+"""A file up to this size, such as a month of minutes, is read at once rather than a column of a row group at a time."""
+
 
 class FilePart(NamedTuple):
-    """Consecutive row groups of one file, and what its columns are."""
+    """Consecutive row groups of one file, whose footer has been read."""
 
     path: Path
     row_groups: tuple[int, ...]
     rows: int
-    schema: pa.Schema
+    footer: pq.FileMetaData
 
 
 class PartRows(NamedTuple):
@@ -63,52 +68,45 @@ def parts_of(file: pq.ParquetFile, path: Path, row_groups: Iterable[int] | None 
     for index in range(file.metadata.num_row_groups) if row_groups is None else row_groups:
         group_rows = file.metadata.row_group(index).num_rows
         if groups and rows + group_rows > PART_ROWS:
-            parts.append(FilePart(path, tuple(groups), rows, file.schema_arrow))
+            parts.append(FilePart(path, tuple(groups), rows, file.metadata))
             groups, rows = [], 0
         groups.append(index)
         rows += group_rows
-    return [*parts, FilePart(path, tuple(groups), rows, file.schema_arrow)] if rows else parts
+    return [*parts, FilePart(path, tuple(groups), rows, file.metadata)] if rows else parts
 
 
 def read_parts(parts: Iterable[FilePart], columns: Sequence[str]) -> Iterator[PartRows]:
-    """The rows of each part, in order, decoded while the part before it is used; page checksums are verified. Columns that a file
-    lacks are left out.
+    """The rows of each part, in order; page checksums are verified.
 
     Raises DataError naming the file that cannot be read, or whose part holds another number of rows than its footer says.
     """
-    for part, scan in one_ahead((part, _scan(part, columns)) for part in parts):
+    for part, decoded in _decodings(iter(parts), list(columns)):
         with reading(part.path):
-            table = scan.read_all().combine_chunks()
+            table = decoded()
         if table.num_rows != part.rows:
             raise DataError(unreadable(part.path, f"{table.num_rows} rows were found where its footer says {part.rows}"))
         yield PartRows(part.path, table)
 
 
-def one_ahead(items: Iterable[T]) -> Iterator[T]:
-    """The items, each asked for while the one before it is used."""
-    waiting: deque[T] = deque()
-    for item in items:
-        waiting.append(item)
-        if len(waiting) > 1:
-            yield waiting.popleft()
-    yield from waiting
-
-
-def _scan(part: FilePart, columns: Sequence[str]) -> pa.RecordBatchReader:
-    """The rows of a part, which threads of Arrow decode from now on; the interpreter goes on meanwhile (docs/performance.md)."""
-    import pyarrow as pa
-    from pyarrow import dataset, fs
-
-    remote = is_remote(part.path)
-    schema = pa.schema([part.schema.field(name) for name in columns if name in part.schema.names])
-    options = dataset.ParquetFragmentScanOptions(page_checksum_verification=True, pre_buffer=remote)
-    parquet = dataset.ParquetFileFormat(default_fragment_scan_options=options)
-    with reading(part.path):
-        source = parquet_source(part.path) if remote else str(part.path)
-        system = None if remote else fs.LocalFileSystem()
-        fragment = parquet.make_fragment(source, filesystem=system, row_groups=list(part.row_groups))
-        rows = dataset.FileSystemDataset([fragment], schema, parquet, system)
-        return rows.scanner(batch_size=PART_ROWS, batch_readahead=len(part.row_groups), fragment_readahead=1).to_reader()
+def _decodings(parts: Iterator[FilePart], names: list[str]) -> Iterator[tuple[FilePart, Callable[[], pa.Table]]]:
+    """Each part with what decodes it. One of an object store is on its way while the part before it is used; of a local file
+    decoding takes less than handing it to another thread and back (docs/performance.md).
+    """
+    first = next(parts, None)
+    if first is None:
+        return
+    everything = chain((first,), parts)
+    if not is_remote(first.path):
+        room = _Room()
+        yield from ((part, partial(_decode, part, names, room)) for part in everything)
+        return
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as thread:
+        coming = ((part, thread.submit(_decode, part, names)) for part in everything)
+        current = next(coming, None)
+        while current is not None:
+            following = next(coming, None)
+            yield current[0], current[1].result
+            current = following
 
 
 @contextmanager
@@ -126,6 +124,40 @@ def unreadable(path: Path, reason: Exception | str) -> str:
     """The message that `path` cannot be read, why, and what to do."""
     lines = str(reason).splitlines()
     return f"{path} cannot be read ({lines[0] if lines else type(reason).__name__}); {RESTORE}"
+
+
+def _decode(part: FilePart, columns: list[str], room: _Room | None = None) -> pa.Table:
+    """The rows of a part. With `room` a local file of moderate size is read into that at once; nothing of it stays in use."""
+    import pyarrow.parquet as pq
+
+    source = parquet_source(part.path)
+    if room is not None and part.path.stat().st_size <= WHOLE_BYTES:
+        source = room.filled_with(part.path)
+    with pq.ParquetFile(
+        source, metadata=part.footer, pre_buffer=is_remote(part.path), page_checksum_verification=True
+    ) as file:
+        return file.read_row_groups(list(part.row_groups), columns=columns, use_threads=False).combine_chunks()
+
+
+class _Room:
+    """Memory that local files are read into, one after another: fresh memory costs more than reading does."""
+
+    def __init__(self) -> None:
+        self._memory = bytearray()
+
+    def filled_with(self, path: Path) -> pa.BufferReader:
+        """The bytes of the file, until the next one is asked for."""
+        import pyarrow as pa
+
+        with path.open("rb", buffering=0) as file:
+            size = file.seek(0, SEEK_END)
+            if size > len(self._memory):
+                self._memory = bytearray(size)
+            file.seek(0)
+            held = memoryview(self._memory)[:size]
+            if file.readinto(held) != size:
+                raise OSError(f"it became shorter than {size} bytes while it was read")
+        return pa.BufferReader(pa.py_buffer(held))
 
 
 def numbers_of(table: pa.Table, name: str, *, where: object) -> npt.NDArray[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import pytest
 from backtester.data import file_parts
 from backtester.data.candle_file import read_candle_files
 from backtester.data.columns import CandleColumns, join_columns
-from backtester.data.file_parts import PART_ROWS, one_ahead, parts_of
+from backtester.data.file_parts import PART_ROWS, parts_of
 from backtester.data.kinds import CANDLES, VolumeUnit
 from backtester.data.series import Series, series_of
 from backtester.data.series_file import write_series_file
@@ -59,9 +58,7 @@ def test_bars_longer_than_a_minute_are_in_one_row_group(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("remote", [False, True])
 def test_files_read_hold_the_same_rows_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: bool) -> None:
-    if remote:  # an object store's files come as open ones
-        monkeypatch.setattr(file_parts, "is_remote", lambda path: True)
-        monkeypatch.setattr(file_parts, "parquet_source", lambda path: pa.OSFile(str(path)))
+    monkeypatch.setattr(file_parts, "is_remote", lambda path: remote)
     candles = minutes(90)
     paths = []
     for index, edges in enumerate(((0, 50_000), (50_000, 50_001), (50_001, len(candles.start_ms)))):
@@ -95,26 +92,20 @@ def test_the_file_that_is_damaged_is_named_and_those_before_it_are_read(tmp_path
         next(reading)
 
 
-def test_each_part_is_on_its_way_while_the_one_before_it_is_used() -> None:
-    asked: list[int] = []
-
-    def parts() -> Iterator[int]:
-        for number in range(3):
-            asked.append(number)
-            yield number
-
-    seen = []
-    for number in one_ahead(parts()):
-        seen.append((number, len(asked)))
-    assert seen == [(0, 2), (1, 3), (2, 3)]
-    assert list(one_ahead(())) == []
-
-
-def test_reading_needs_no_thread_of_python_and_may_be_given_up(tmp_path: Path) -> None:
+def test_a_local_file_is_read_without_a_thread(tmp_path: Path) -> None:
     write(tmp_path / "m.parquet", minutes(60))
     before = set(threading.enumerate())
     reading = read_candle_files([tmp_path / "m.parquet"], MINUTES)
     next(reading)
-    assert not set(threading.enumerate()) - before
+    assert not any(thread.name.startswith("read-ahead") for thread in set(threading.enumerate()) - before)
+
+
+def test_remote_reading_that_is_given_up_leaves_no_thread_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_parts, "is_remote", lambda path: True)
+    write(tmp_path / "m.parquet", minutes(60))
+    before = set(threading.enumerate())
+    reading = read_candle_files([tmp_path / "m.parquet"], MINUTES)
+    next(reading)
+    assert any(thread.name.startswith("read-ahead") for thread in set(threading.enumerate()) - before)
     reading.close()
-    assert sum(len(piece.start_ms) for piece in read_candle_files([tmp_path / "m.parquet"], MINUTES)) == 60 * 1440
+    assert not set(threading.enumerate()) - before

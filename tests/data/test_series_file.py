@@ -42,6 +42,15 @@ def trades_at(times_us) -> pa.Table:
 
 
 @EVERY_KIND
+def test_rows_of_one_file_stay_what_they_are_while_others_are_read(kind, tmp_path):
+    series, months = a_series(kind), [seeded_rows(kind, seed=seed, count=150 + 50 * seed, first=300 * seed) for seed in range(3)]
+    for index, table in enumerate(months):
+        write(tmp_path / f"{index}.parquet", series, table)
+    read_all = list(read_series_files([tmp_path / f"{index}.parquet" for index in range(3)], series))
+    assert [table.combine_chunks() for table in read_all] == months
+
+
+@EVERY_KIND
 def test_every_kind_is_read_as_it_was_written(kind, tmp_path):
     series, table = a_series(kind), seeded_rows(kind, seed=1, count=200)
     facts = write(tmp_path / "m.parquet", series, table, unit=VolumeUnit.CONTRACTS)
