@@ -133,9 +133,7 @@ def _decode(part: FilePart, columns: list[str], room: _Room | None = None) -> pa
     source = parquet_source(part.path)
     if room is not None and part.path.stat().st_size <= WHOLE_BYTES:
         source = room.filled_with(part.path)
-    with pq.ParquetFile(
-        source, metadata=part.footer, pre_buffer=is_remote(part.path), page_checksum_verification=True
-    ) as file:
+    with pq.ParquetFile(source, metadata=part.footer, pre_buffer=is_remote(part.path), page_checksum_verification=True) as file:
         return file.read_row_groups(list(part.row_groups), columns=columns, use_threads=False).combine_chunks()
 
 
