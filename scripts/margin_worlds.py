@@ -66,7 +66,8 @@ def broken_margin_rule(
     cash: int,
 ) -> Broken:
     """An isolated liquidation happens at a mark that has reached the price shown and loses no more than the margin of its part; a
-    cross one leaves no debt; and what a bar has left without margin is liquidated.
+    cross one leaves no debt, unless what was lost before is more than a price can give back; and what a bar has left without
+    margin is liquidated.
     """
     isolated = plan.mode is MarginMode.ISOLATED
     books: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
@@ -90,7 +91,7 @@ def broken_margin_rule(
             margin = plan.terms[message.symbol].initial(abs(cost)) * message.qty_lots // abs(lots)
             if realised < -margin - ROUNDING:
                 return "isolated, no more than the margin is lost", message, realised, margin
-        elif cash < 0 and not any(held for held, _ in books.values()):
+        elif cash < 0 and message.price_ticks > 1 and not any(held for held, _ in books.values()):
             return "a cross liquidation leaves no debt", message, cash
     return _survivor(messages, plan=plan, changes=changes, specs=specs, bars=bars) if isolated else ()
 

@@ -51,7 +51,7 @@ def wallets_of(seed: int, specs: Mapping[str, SymbolSpec]) -> dict[str, Any]:
 
 
 def settlements_of(
-    seed: int, specs: Mapping[str, SymbolSpec], *, start_ms: int, minutes: int, price: float
+    seed: int, specs: Mapping[str, SymbolSpec], *, start_ms: int, minutes: int, prices: Mapping[str, float]
 ) -> tuple[Settlement, ...]:
     """Settlements at full minutes, of either sign, with a mark or without, some of them assumed in a hole; none in some worlds."""
     draw = random.Random(f"{seed} funding")
@@ -64,7 +64,7 @@ def settlements_of(
         for minute in sorted(draw.sample(range(1, minutes), 4)):
             rate = Decimal(draw.randint(-300, 300)).scaleb(-5)
             is_assumed = draw.random() < 0.15
-            mark_e8 = draw.choice([None, round(price * draw.uniform(0.9, 1.1) * 10**8)])
+            mark_e8 = draw.choice([None, round(prices[symbol] * draw.uniform(0.9, 1.1) * 10**8)])
             found.append(Settlement(start_ms + minute * MINUTE_MS, symbol, abs(rate) if is_assumed else rate, mark_e8, is_assumed))
     return tuple(sorted(found, key=lambda one: one.time_ms))
 

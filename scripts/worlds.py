@@ -156,8 +156,8 @@ def world_of(seed: int) -> World:
     )
     rules = draw.choice([GENERIC, *venue_table().values()])
     fees = (Decimal(draw.choice(["-1", "0", "2"])), Decimal(draw.choice(["0", "5"])))
-    price = float(bars[symbols[0]].open[0])
-    settlements = settlements_of(seed, specs, start_ms=START_MS, minutes=count, price=price)
+    prices = {symbol: float(table.open[0]) for symbol, table in bars.items()}
+    settlements = settlements_of(seed, specs, start_ms=START_MS, minutes=count, prices=prices)
     last_ms = max(int(table.start_ms[-1]) for table in bars.values()) + MINUTE_MS
     chosen = rules_of(seed, specs, start_ms=min(int(table.start_ms[0]) for table in bars.values()), end_ms=last_ms)
     return World(seed, bars, chosen.specs, config, rules, fees, settlements, finer_of(seed), chosen.changes)
