@@ -75,12 +75,12 @@ def parts_of(file: pq.ParquetFile, path: Path, row_groups: Iterable[int] | None 
     return [*parts, FilePart(path, tuple(groups), rows, file.metadata)] if rows else parts
 
 
-def read_parts(parts: Iterable[FilePart], columns: Sequence[str]) -> Iterator[PartRows]:
-    """The rows of each part, in order; page checksums are verified.
+def read_parts(parts: Iterable[FilePart], columns: Sequence[str], room: Room | None = None) -> Iterator[PartRows]:
+    """The rows of each part, in order; page checksums are verified. `room` is what to read files into, where there is one already.
 
     Raises DataError naming the file that cannot be read, or whose part holds another number of rows than its footer says.
     """
-    for part, decoded in _decodings(iter(parts), list(columns)):
+    for part, decoded in _decodings(iter(parts), list(columns), room or Room()):
         with reading(part.path):
             table = decoded()
         if table.num_rows != part.rows:
@@ -88,7 +88,7 @@ def read_parts(parts: Iterable[FilePart], columns: Sequence[str]) -> Iterator[Pa
         yield PartRows(part.path, table)
 
 
-def _decodings(parts: Iterator[FilePart], names: list[str]) -> Iterator[tuple[FilePart, Callable[[], pa.Table]]]:
+def _decodings(parts: Iterator[FilePart], names: list[str], room: Room) -> Iterator[tuple[FilePart, Callable[[], pa.Table]]]:
     """Each part with what decodes it. One of an object store is on its way while the part before it is used; of a local file
     decoding takes less than handing it to another thread and back (docs/performance.md).
     """
@@ -97,7 +97,6 @@ def _decodings(parts: Iterator[FilePart], names: list[str]) -> Iterator[tuple[Fi
         return
     everything = chain((first,), parts)
     if not is_remote(first.path):
-        room = _Room()
         yield from ((part, partial(_decode, part, names, room)) for part in everything)
         return
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as thread:
@@ -126,7 +125,7 @@ def unreadable(path: Path, reason: Exception | str) -> str:
     return f"{path} cannot be read ({lines[0] if lines else type(reason).__name__}); {RESTORE}"
 
 
-def _decode(part: FilePart, columns: list[str], room: _Room | None = None) -> pa.Table:
+def _decode(part: FilePart, columns: list[str], room: Room | None = None) -> pa.Table:
     """The rows of a part. With `room` a local file of moderate size is read into that at once; nothing of it stays in use."""
     import pyarrow.parquet as pq
 
@@ -137,7 +136,7 @@ def _decode(part: FilePart, columns: list[str], room: _Room | None = None) -> pa
         return file.read_row_groups(list(part.row_groups), columns=columns, use_threads=False).combine_chunks()
 
 
-class _Room:
+class Room:
     """Memory that local files are read into, one after another: fresh memory costs more than reading does."""
 
     def __init__(self) -> None:
