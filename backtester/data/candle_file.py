@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from backtester.data.columns import VALUE_NAMES, CandleColumns
-from backtester.data.decoded_month import file_version, keep_decoded, load_decoded
+from backtester.data.decoded_month import file_version, is_decoded_again, keep_decoded, load_decoded
 from backtester.data.file_parts import FilePart, Room, groups_between, numbers_of, parts_of, read_parts, reading
 from backtester.data.kinds import CANDLES
 from backtester.data.object_store import is_remote
@@ -38,7 +38,7 @@ def read_candle_files(
         parts = _parts(path, series, start_ms, end_ms)
         is_whole = len(parts) == 1 and 1 < len(parts[0].row_groups) == parts[0].footer.num_row_groups
         for columns in _columns(parts, room):
-            if is_whole and version is not None:
+            if is_whole and version is not None and is_decoded_again(path, version):
                 keep_decoded(path, series, version, columns)
             yield columns
 

@@ -18,6 +18,8 @@ from tests.data.test_file_parts import MINUTES, minutes, write
 
 
 def read(path: Path) -> CandleColumns:
+    """Read twice, as a run does."""
+    join_columns(*read_candle_files([path], MINUTES))
     return join_columns(*read_candle_files([path], MINUTES))
 
 
@@ -46,6 +48,13 @@ def test_a_month_that_was_read_is_decoded_once(month: Path, monkeypatch: pytest.
     monkeypatch.setattr(candle_file, "read_parts", lambda *given: pytest.fail("decoded again"))
     assert same(read(month), first)
     assert same(first, minutes(31))
+
+
+def test_a_month_is_kept_when_it_is_decoded_a_second_time(month: Path) -> None:
+    join_columns(*read_candle_files([month], MINUTES))
+    assert decoded(month) is None
+    join_columns(*read_candle_files([month], MINUTES))
+    assert decoded(month) is not None
 
 
 def test_numbers_come_back_bit_for_bit_whatever_they_are(month: Path) -> None:
@@ -117,7 +126,8 @@ def test_only_whole_months_of_many_days_are_kept(tmp_path: Path) -> None:
     read(tmp_path / "long.parquet")
     write(tmp_path / "m.parquet", minutes(31))
     ends_ms = int(minutes(31).start_ms[2000])
-    next(read_candle_files([tmp_path / "m.parquet"], MINUTES, end_ms=ends_ms))
+    for _ in range(2):
+        next(read_candle_files([tmp_path / "m.parquet"], MINUTES, end_ms=ends_ms))
     assert not (tmp_path / DIRECTORY).exists()
 
 
