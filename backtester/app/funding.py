@@ -46,10 +46,10 @@ def stored_funding(config: RunConfig, refs: Sequence[SymbolRef], *, start_ms: in
     notes: list[str] = []
     for ref in derivatives:
         series = _series(ref, kind="funding")
-        if not any(catalog.partitions(ref.name)) or series not in {stored.series for stored in catalog.all_series(ref.name)}:
+        stored = next((one for one in catalog.all_series(ref.name) if one.series == series), None)
+        if stored is None:
             notes.append(f"{ref.key}: funding not charged, no series is stored")
             continue
-        stored = next(one for one in catalog.all_series(ref.name) if one.series == series)
         rows = _rows(catalog, ref, start_ms, end_ms)
         span = Span(start_ms, end_ms, has_before=stored.first_ms <= start_ms, has_after=stored.last_ms > end_ms)
         found = list(with_holes(rows, ref, span, charge=config.sim.funding_hole == "charge"))

@@ -20,7 +20,7 @@ from backtester.data.months import times_of, units_per_ms
 from backtester.data.object_store import is_remote, open_store, parquet_source
 from backtester.data.series import Series
 from backtester.domain.errors import DataError, SchemaMismatchError, StorageError
-from backtester.domain.timeframe import DAY_MS, MINUTE_MS
+from backtester.domain.timeframe import DAY_MS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,7 +97,7 @@ def _write(file: BinaryIO, series: Series, kind: Kind, tables: Iterable[pa.Table
         column_encoding={column.name: _ENCODINGS[column.type] for column in kind.columns if column.type in _ENCODINGS},
         write_page_checksum=True,
     ) as writer:
-        for group in _row_groups(tables, kind, day_groups=series.length_ms <= MINUTE_MS):
+        for group in _row_groups(tables, kind, day_groups=series.length_ms < DAY_MS):
             writer.write_table(group, row_group_size=group.num_rows)
             content.update(group)
             times = times_of(group, kind)
@@ -127,8 +127,7 @@ _ENCODINGS = {"int64": "DELTA_BINARY_PACKED", "float64": "BYTE_STREAM_SPLIT"}
 def _row_groups(tables: Iterable[pa.Table], kind: Kind, *, day_groups: bool) -> Iterator[pa.Table]:
     """The rows cut at `ROW_GROUP_ROWS`, and before that where a UTC day begins, so that a day is read without its month.
 
-    A row group costs 0.1 ms to open, so bars longer than a minute, of which even a month is small, share one, and what comes
-    seldom, such as funding, fills one with whole days (ADR 007).
+    Bars of a day or more share one, and what comes seldom, such as funding, fills one with whole days (ADR 007).
     """
     import pyarrow as pa
 

@@ -23,7 +23,6 @@ from backtester.domain.timeframe import DAY_MS
 
 START_MS = 1_704_067_200_000
 MINUTES = series_of(exchange="binance", market="linear", symbol="BTCUSDT", timeframe="1m")
-HOURS = MINUTES._replace(timeframe="1h")
 
 
 def minutes(days: int) -> CandleColumns:
@@ -50,10 +49,15 @@ def test_a_month_of_minutes_has_one_row_group_for_each_utc_day(tmp_path: Path) -
     assert days == [{START_MS // DAY_MS + day} for day in range(31)]
 
 
-def test_bars_longer_than_a_minute_are_in_one_row_group(tmp_path: Path) -> None:
-    candles = CandleColumns(*(column[::60] for column in minutes(31)))
-    write(tmp_path / "h.parquet", candles, HOURS)
-    assert pq.ParquetFile(tmp_path / "h.parquet").metadata.num_row_groups == 1
+@pytest.mark.parametrize(
+    ("timeframe", "minutes_long", "groups"), [("5m", 5, 31), ("1h", 60, 31), ("12h", 720, 31), ("1d", 1440, 1)]
+)
+def test_bars_shorter_than_a_day_have_one_row_group_for_each(
+    tmp_path: Path, timeframe: str, minutes_long: int, groups: int
+) -> None:
+    candles = CandleColumns(*(column[::minutes_long] for column in minutes(31)))
+    write(tmp_path / "m.parquet", candles, MINUTES._replace(timeframe=timeframe))
+    assert pq.ParquetFile(tmp_path / "m.parquet").metadata.num_row_groups == groups
 
 
 @pytest.mark.parametrize("remote", [False, True])
