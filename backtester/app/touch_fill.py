@@ -12,12 +12,14 @@ from backtester.sim.limit_fill import TouchFill
 def touch_fill(config: RunConfig, specs: Mapping[str, SymbolSpec]) -> TouchFill | None:
     """None where a limit fills by the bar alone: when it is traded through, or touched."""
     sim = config.sim
-    if sim.limit_fill == "through" or sim.limit_fill == "touch":  # noqa: PLR1714 - the form that mypy narrows
-        return None
-    return TouchFill(
-        specs=specs,
-        rule=sim.limit_fill,
-        seed=config.run.seed,
-        touch_frac=sim.touch_fill_frac,
-        ahead_frac=sim.queue_ahead_frac,
-    )
+    match sim.limit_fill:
+        case "through" | "touch":
+            return None
+        case rule:
+            return TouchFill(
+                specs=specs,
+                rule=rule,
+                seed=config.run.seed,
+                touch_frac=sim.touch_fill_frac,
+                ahead_frac=sim.queue_ahead_frac,
+            )

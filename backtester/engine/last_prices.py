@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from backtester.domain.candle import Candle
 
@@ -27,7 +28,7 @@ class LastPrices(Mapping[str, float]):
         self.bars = bars
         self._now()
 
-    def get(self, symbol: str, default: float | None = None) -> float | None:  # type: ignore[override] # one form of it will do
+    def get(self, symbol: str, default: Any = None) -> Any:
         """The last close, or `default` where there was none yet."""
         return (self._closes if self.bars is self._seen else self._now()).get(symbol, default)
 

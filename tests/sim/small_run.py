@@ -399,8 +399,8 @@ def _with_changes(rules: Mapping[str, SymbolSpec], changes: Mapping[str, Mapping
 
 def _stored_fees(rules: SymbolSpec) -> SymbolFees | None:
     """The fees that stand with an instrument."""
-    stored = (rules.maker_bps, rules.taker_bps)
-    return None if None in stored else SymbolFees({rules.symbol: stored})  # type: ignore[dict-item] # neither is None
+    maker, taker = rules.maker_bps, rules.taker_bps
+    return None if maker is None or taker is None else SymbolFees({rules.symbol: (maker, taker)})
 
 
 def _strategies(

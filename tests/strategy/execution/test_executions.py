@@ -25,15 +25,19 @@ D = Decimal
 S = 1_000
 
 
-def runs(make: Any, *, at: str = "00:01", **hooks: Any) -> type[Strategy]:
+class Starting(Strategy):
+    """What a strategy that starts an execution has made."""
+
+    executions: Executions
+    made: Execution
+
+
+def runs(make: Any, *, at: str = "00:01", **hooks: Any) -> type[Starting]:
     """A strategy that starts one execution when the minute before `at` has closed."""
 
     @executing
-    class Starts(Strategy):
+    class Starts(Starting):
         """One execution, driven by the decorator."""
-
-        executions: Executions
-        made: Execution
 
         def on_candle(self, candle: Candle) -> Any:
             if candle.end_ms == ms(at):
@@ -86,7 +90,7 @@ def test_parts_go_by_the_lot_in_force_and_what_is_less_than_one_is_let_go() -> N
         00:04 4 buy 0.3 @ 100 taker
         """
     )
-    assert made.made.is_done  # type: ignore[attr-defined] # set when it starts
+    assert made.made.is_done
 
 
 def test_parts_too_small_for_the_venue_wait_and_none_too_small_is_left() -> None:
