@@ -61,7 +61,6 @@ class MemoryJournal:
     def __init__(self) -> None:
         self._lines: list[bytes] = []
         """The open block."""
-        self._may_hold_logs = False
         self._room_for = BLOCK_LINES
         self._event_hash = sha256()
         self._last_seal = _FIRST_SEAL
@@ -79,8 +78,6 @@ class MemoryJournal:
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise _unwritable(message, topic, seq, error) from error
         lines = self._lines  # asked for now: encoding what a strategy made may run its code, which may append
-        if topic == LOG_TOPIC:
-            self._may_hold_logs = True
         lines.append(line)
         if len(lines) >= self._room_for:
             self._seal_block()
@@ -114,11 +111,11 @@ class MemoryJournal:
             raise JournalError("the journal is closed: an event came after the end of the run")
         block = _joined(self._lines)
         event_hash = self._event_hash.copy()
-        event_hash.update(_joined(self._event_lines()) if self._may_hold_logs else block)
-        seal = _seal(self._last_seal, event_hash, self._logs())
+        may_hold_logs = _LOG_FIELD in block
+        event_hash.update(_joined(self._event_lines()) if may_hold_logs else block)
+        seal = _seal(self._last_seal, event_hash, self._logs() if may_hold_logs else b"")
         count = len(self._lines)
-        self._event_hash, self._last_seal = event_hash, seal
-        self._lines, self._may_hold_logs = [], False
+        self._event_hash, self._last_seal, self._lines = event_hash, seal, []
         self._keep(block, _seal_line(seal, count))
 
     def _keep(self, block: bytes, seal_line: bytes) -> None:
@@ -133,7 +130,7 @@ class MemoryJournal:
         """For each log of the open block its offset there, a space, and its line."""
         parts: list[bytes] = []
         offset = 0
-        for line in self._lines if self._may_hold_logs else ():
+        for line in self._lines:
             if _is_log(line):
                 parts.append(b"%d %b\n" % (offset, line))
             offset += len(line) + 1

@@ -60,21 +60,25 @@ class Bus:
         self.queue.append((topic, message, seq, cause, depth))
         return seq
 
-    def post(self, published: Iterable[Published], *, cause: int = 0, depth: int = 0) -> None:
-        """Queue several messages of one cause."""
-        queue = self.queue
+    def post(self, published: Iterable[Published]) -> None:
+        """Queue messages that market data, or a date, has caused."""
         for topic, message in published:
-            self.seq = seq = self.seq + 1
-            queue.append((topic, message, seq, cause, depth))
+            self.publish(topic, message)
 
     def note(self, topic: Topic[M], message: M) -> None:
         """Show a commentary to the observers at once. It takes no number of its own, so that events keep theirs without it."""
         for observe in self._observers:
             observe(self.seq, self.current[2], topic.name, message)
 
-    def resume(self, cause: int, depth: int) -> None:
-        """What is sent or scheduled from now on was caused by message `cause`, `depth` deep in its instant."""
+    def hand(self, receiver: Callable[[Any], Iterable[Published]], item: Any, cause: int, depth: int) -> None:
+        """Queue what `receiver` says of an item that is due; that and what it schedules was caused by message `cause`, `depth` deep
+        in its instant.
+        """
         self.current = (T_LOG, None, cause, 0, depth)
+        queue = self.queue
+        for topic, message in receiver(item):
+            self.seq = seq = self.seq + 1
+            queue.append((topic, message, seq, cause, depth))
 
     def drain(self) -> None:
         """Handle everything queued and everything that follows from it; returns with an empty queue.

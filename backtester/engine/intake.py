@@ -59,7 +59,8 @@ class Intake:
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._counts: dict[str, int] = {}
-        self._retries: dict[str, int] = {}
+        self.retries: dict[str, int] = {}
+        """By order id, how many refusals in a row led to it; orders that were not refused are `settled`."""
 
     def intents(
         self, strategy_id: str, returned: Any, *, hook: str, retries: int = 0, discard: bool = False
@@ -90,12 +91,12 @@ class Intake:
             raise self._rubbish(strategy_id, hook, intent)
         stamped: AnyIntent = self._stamp(strategy_id, intent, hook=hook)
         if retries:
-            self._retries[stamped.order_id] = retries
+            self.retries[stamped.order_id] = retries
         return stamped
 
     def retries_of(self, order_id: str, *, reason: str) -> int:
         """How many refusals in a row led to this order, counting its own now. Raises StrategySettleError past the limit."""
-        retries = self._retries.pop(order_id, 0) + 1
+        retries = self.retries.pop(order_id, 0) + 1
         if retries > DEPTH_LIMIT:
             raise StrategySettleError(
                 f"order {order_id} was refused ({reason}) and so were the {retries - 1} orders before it, each sent from "
@@ -105,8 +106,7 @@ class Intake:
 
     def settled(self, order_id: str) -> None:
         """The order was not refused: it is no link of a chain any more."""
-        if self._retries:
-            self._retries.pop(order_id, None)
+        self.retries.pop(order_id, None)
 
     def _stamp(self, strategy_id: str, intent: Any, *, hook: str) -> Any:
         order_id, now_ms = intent.order_id, self._clock.now_ms

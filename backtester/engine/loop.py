@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from heapq import heappop
 from time import perf_counter
 from typing import Any
 
@@ -231,7 +232,7 @@ class Loop:
     def _settle_before(self, time_ms: int) -> None:
         """Everything due before `time_ms`, instant by instant: arrivals at the venue, books, hooks, snapshot."""
         bus, schedule, clock, account = self._bus, self._schedule, self._clock, self._account
-        arrivals, hooks = schedule.arrivals, schedule.hooks
+        arrivals, hooks, on_arrival = schedule.arrivals, schedule.hooks, self._venue.on_arrival
         while (now_ms := schedule.next_ms) < time_ms and not self._stop and not account.bankrupt:
             if now_ms > clock.now_ms:
                 clock.now_ms = now_ms
@@ -242,9 +243,9 @@ class Loop:
                     self._check_margin_at_open(now_ms)
                     if account.bankrupt:
                         return
-                for item, cause, depth in schedule.take_arrivals(now_ms):
-                    bus.resume(cause, depth)
-                    bus.post(self._venue.on_arrival(item), cause=cause, depth=depth)
+                while arrivals and arrivals[0][0] <= now_ms:
+                    _, _, _, _, item, cause, depth = heappop(arrivals)
+                    bus.hand(on_arrival, item, cause, depth)
                 bus.drain()
             if hooks and hooks[0][0] <= now_ms:
                 self._deliver_due(now_ms)
@@ -345,10 +346,12 @@ class Loop:
     def _deliver_due(self, time_ms: int) -> None:
         """Hooks due by now, in order; what one returns is settled before the next runs."""
         schedule = self._schedule
-        while due := schedule.take_hook(time_ms):
-            hook_class, item, cause, depth = due
+        hooks = schedule.hooks
+        while hooks and hooks[0][0] <= time_ms:
+            _, hook_class, _, item, cause, depth = heappop(hooks)
             if hook_class == HOOK_FILL:
-                self._intake.settled(item.order_id)
+                if self._intake.retries:
+                    self._intake.settled(item.order_id)
                 self._call(self._by_id[item.strategy_id], "on_fill", item, cause=cause, depth=depth)
             elif item is NEW_DAY:
                 self._bus.post(self._account.on_day())

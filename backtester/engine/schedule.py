@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from heapq import heappop, heappush
+from heapq import heappush
 from typing import Any
 
 from backtester.engine.bus import Bus
@@ -18,10 +18,17 @@ HOOK_TIMER = 3
 """Order of hooks within one instant: the day's roll-over, rejections and cancels, fills, timers."""
 
 
-class Schedule:
-    """Two ordered queues. `next_ms` is the earliest time at which anything is due.
+Arrival = tuple[int, int, int, int, Any, int, int]
+"""(time, symbol index, class, sequence, item, cause, depth)."""
 
-    Each entry keeps the message that caused it, and how deep it stood in the chain of causes of its instant.
+Hook = tuple[int, int, int, Any, int, int]
+"""(time, class, sequence, item, cause, depth)."""
+
+
+class Schedule:
+    """Two heaps, out of which the loop takes what is due. `next_ms` is the earliest time at which anything is due.
+
+    Each entry ends with the message that caused it, and how deep it stood in the chain of causes of its instant.
     Arrivals are sorted by (time, symbol index, class, sequence): the total order of `architecture.md`, section 2. Hooks by
     (time, class, sequence).
     """
@@ -32,8 +39,8 @@ class Schedule:
         self.next_ms = NEVER_MS
         self.halt_ms = NEVER_MS
         """The first tick that may not take the loop's short path, which takes a snapshot due at its own instant by itself."""
-        self.arrivals: list[tuple[int, int, int, int, Any, int, int]] = []
-        self.hooks: list[tuple[int, int, int, Any, int, int]] = []
+        self.arrivals: list[Arrival] = []
+        self.hooks: list[Hook] = []
         self.snapshot_ms = NEVER_MS
         self._count = 0
         self._held = False
@@ -90,22 +97,6 @@ class Schedule:
             self.next_ms = self.halt_ms = due_ms
         else:
             self.next_ms, self.halt_ms = snapshot_ms, snapshot_ms + 1
-
-    def take_arrivals(self, time_ms: int) -> list[tuple[Any, int, int]]:
-        """(item, cause, depth) of everything that arrives at `time_ms`, in order; taken out."""
-        arrivals = self.arrivals
-        taken = []
-        while arrivals and arrivals[0][0] <= time_ms:
-            taken.append(heappop(arrivals)[4:])
-        return taken
-
-    def take_hook(self, time_ms: int) -> tuple[int, Any, int, int] | None:
-        """(class, item, cause, depth) of the first hook due by `time_ms`, taken out; None when there is none."""
-        hooks = self.hooks
-        if not hooks or hooks[0][0] > time_ms:
-            return None
-        _, hook_class, _, item, cause, depth = heappop(hooks)
-        return hook_class, item, cause, depth
 
     def postpone_hooks(self, time_ms: int) -> None:
         """Hooks due before `time_ms` are due then: what was missed fires once."""

@@ -89,8 +89,7 @@ def test_a_note_is_seen_at_once_and_takes_no_number() -> None:
     bus, entries = Bus(), []
     bus.observe(lambda seq, cause, topic, message: entries.append((seq, cause, message.event)))
     bus.publish(T_CONTROL, control("a"), cause=0)
-    bus.resume(7, 0)
-    bus.note(T_LOG, note("remark"))
+    bus.hand(lambda _: bus.note(T_LOG, note("remark")) or (), None, 7, 0)
     assert entries == [(1, 7, "remark")]
     assert bus.seq == 1
 

@@ -12,6 +12,7 @@ from backtester.engine.bus import Bus
 from backtester.engine.clock import Clock
 from backtester.engine.mailbox import Mailbox
 from backtester.engine.schedule import HOOK_REJECT, Schedule
+from tests.engine.scheduled import items_of, take_hooks
 
 NAMES = {"order_id": "a", "strategy_id": "s", "symbol": "AAAUSDT"}
 
@@ -29,7 +30,7 @@ def test_a_refusal_of_risk_is_known_at_once() -> None:
     box, schedule = mailbox()
     refused = OrderRefused(time_ms=1000, reason=RejectReason.MIN_QTY, detail="", **NAMES)
     box.on_refused(refused)
-    assert schedule.take_hook(1000) == (HOOK_REJECT, refused, 0, 0)
+    assert take_hooks(schedule, 1000) == [(1000, HOOK_REJECT, 1, refused, 0, 0)]
 
 
 def test_what_the_venue_says_takes_the_response_leg() -> None:
@@ -38,11 +39,8 @@ def test_what_the_venue_says_takes_the_response_leg() -> None:
     box.on_rejected(rejected)
     box.on_canceled(canceled(RejectReason.CAPACITY))
     assert schedule.next_ms == 1125
-    assert schedule.take_hook(1124) is None
-    first, second = schedule.take_hook(1125), schedule.take_hook(1125)
-    assert first is not None
-    assert second is not None
-    assert (first[1], second[1]) == (rejected, canceled(RejectReason.CAPACITY))
+    assert items_of(schedule, 1124) == []
+    assert items_of(schedule, 1125) == [rejected, canceled(RejectReason.CAPACITY)]
 
 
 @pytest.mark.parametrize("reason", [RejectReason.END_OF_RUN, RejectReason.BANKRUPT])

@@ -12,6 +12,7 @@ from backtester.engine.bus import Bus
 from backtester.engine.clock import Clock
 from backtester.engine.schedule import HOOK_DAY, HOOK_FILL, HOOK_REJECT, HOOK_TIMER, NEVER_MS, Schedule
 from backtester.engine.topics import T_LOG
+from tests.engine.scheduled import items_of, take_arrivals, take_hooks
 
 
 def schedule_at(now_ms: int = 0) -> tuple[Schedule, Bus]:
@@ -20,7 +21,7 @@ def schedule_at(now_ms: int = 0) -> tuple[Schedule, Bus]:
 
 
 def take_all(schedule: Schedule) -> list[Any]:
-    return [item for item, _, _ in schedule.take_arrivals(NEVER_MS - 1)]
+    return [item for item, _, _ in take_arrivals(schedule, NEVER_MS - 1)]
 
 
 arrivals = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(2, 4)), max_size=30)
@@ -39,10 +40,7 @@ def test_hooks_come_by_time_class_and_sequence(rows: list[tuple[int, int]]) -> N
     schedule, _ = schedule_at()
     for number, (time_ms, hook_class) in enumerate(rows):
         schedule.hook(time_ms, hook_class=hook_class, item=number)
-    taken = []
-    while (due := schedule.take_hook(3)) is not None:
-        taken.append(due[1])
-    assert taken == [number for _, number in sorted(zip(rows, range(len(rows)), strict=True))]
+    assert items_of(schedule, 3) == [number for _, number in sorted(zip(rows, range(len(rows)), strict=True))]
 
 
 def test_within_an_instant_the_day_turns_first_then_ends_then_fills_then_timers() -> None:
@@ -51,7 +49,7 @@ def test_within_an_instant_the_day_turns_first_then_ends_then_fills_then_timers(
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(("arrive", "hook", "snapshot", "take arrivals", "take hook")), st.integers(0, 20)), max_size=30
+        st.tuples(st.sampled_from(("arrive", "hook", "snapshot", "take arrivals", "take hooks")), st.integers(0, 20)), max_size=30
     )
 )
 def test_next_is_the_earliest_of_everything_due(steps: list[tuple[str, int]]) -> None:
@@ -64,7 +62,7 @@ def test_next_is_the_earliest_of_everything_due(steps: list[tuple[str, int]]) ->
         elif step == "snapshot":
             schedule.snapshot_at(time_ms)
         else:
-            _ = schedule.take_arrivals(time_ms) if step == "take arrivals" else schedule.take_hook(time_ms)
+            _ = take_arrivals(schedule, time_ms) if step == "take arrivals" else take_hooks(schedule, time_ms)
             schedule.refresh()
         times = [entry[0] for entry in (*schedule.arrivals, *schedule.hooks)]
         assert schedule.next_ms == min([*times, schedule.snapshot_ms], default=NEVER_MS)
@@ -75,8 +73,8 @@ def test_only_what_is_due_is_taken() -> None:
     for time_ms in (5, 6, 7):
         schedule.arrive(time_ms, symbol_index=0, order_class=2, item=time_ms)
         schedule.hook(time_ms, hook_class=HOOK_FILL, item=time_ms)
-    assert [item for item, _, _ in schedule.take_arrivals(6)] == [5, 6]
-    assert schedule.take_hook(4) is None
+    assert [item for item, _, _ in take_arrivals(schedule, 6)] == [5, 6]
+    assert take_hooks(schedule, 4) == []
     assert schedule.next_ms == 5
 
 
@@ -102,8 +100,8 @@ def test_an_entry_remembers_what_caused_it_and_how_deep_in_its_instant() -> None
     bus.subscribe(T_LOG, ask)
     bus.publish(T_LOG, LogEvent(time_ms=10, strategy_id="s", event="x", facts={}), depth=4)
     bus.drain()
-    assert schedule.take_arrivals(11) == [("now", 1, 5), ("later", 1, 0)]
-    assert schedule.take_hook(10) == (HOOK_FILL, "hook", 1, 5)
+    assert take_arrivals(schedule, 11) == [("now", 1, 5), ("later", 1, 0)]
+    assert take_hooks(schedule, 10) == [(10, HOOK_FILL, 3, "hook", 1, 5)]
 
 
 def test_hooks_missed_before_the_start_are_due_at_the_start() -> None:
@@ -112,8 +110,6 @@ def test_hooks_missed_before_the_start_are_due_at_the_start() -> None:
         schedule.hook(time_ms, hook_class=HOOK_TIMER, item=item)
     schedule.postpone_hooks(10)
     assert schedule.next_ms == 10
-    taken = []
-    while (due := schedule.take_hook(30)) is not None:
-        taken.append(due[1])
+    taken = items_of(schedule, 30)
     assert sorted(taken[:3]) == ["first", "second", "third"]
     assert taken[3] == "later"

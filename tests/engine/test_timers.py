@@ -10,6 +10,7 @@ from backtester.engine.bus import Bus
 from backtester.engine.clock import Clock
 from backtester.engine.schedule import Schedule
 from backtester.engine.timers import Timers
+from tests.engine.scheduled import items_of
 from tests.sim.small_run import clock_text, flat, ms, small_run
 
 
@@ -25,9 +26,8 @@ class Alarm:
 
     def fired(self, now_ms: int) -> list[str]:
         names = []
-        while (due := self.schedule.take_hook(now_ms)) is not None:
-            if self.timers.fire(due[1], now_ms=now_ms):
-                names.append(f"{due[1].strategy_id}.{due[1].name}")
+        while due := items_of(self.schedule, now_ms):
+            names += [f"{timer.strategy_id}.{timer.name}" for timer in due if self.timers.fire(timer, now_ms=now_ms)]
         return names
 
 
