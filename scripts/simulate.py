@@ -201,12 +201,18 @@ def coarsest_step(world: World, symbol: str) -> int:
 
 
 def check_positions(world: World, happened: Happened, orders: dict[str, SanitizedOrder]) -> None:
-    """Positions are the sum of fills; reduce-only never enlarges nor flips; spot is never short, no side turns into the other."""
+    """Positions are the sum of fills; reduce-only never enlarges nor flips; spot is never short, no side turns into the other; the
+    exits of a fill are no larger than the position that they close.
+    """
     held = Held(world.specs, happened.engine.plan.rule_changes)
     borrows = world.config.account.borrow == "on"
     for fill in happened.messages:
         before = held.sizes[fill.leg] if isinstance(fill, Fill) else 0
         held.see(fill)
+        if isinstance(fill, OrderAttached) and not fill.order.oco_id:
+            exit_, closable = fill.order, -fill.order.side.sign * held.sizes[fill.order.leg]
+            within = 0 < exit_.qty_lots * world.specs[exit_.symbol].lot_e8 <= closable
+            require(within, "exits are no larger than what they close", exit_, closable)
         if not isinstance(fill, Fill):
             continue
         after = held.sizes[fill.leg]

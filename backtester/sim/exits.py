@@ -47,12 +47,16 @@ class Exits:
         self._pairs: dict[str, tuple[WorkingOrder, ...]] = {}
 
     def protect(self, entry: WorkingOrder, start_ms: int, end_ms: int, lots: int, reports: list[Published]) -> None:
-        """The fill gets its own take-profit and stop-loss, or the position its one pair, which wait from now on.
+        """What the fill opened gets its own take-profit and stop-loss, or the position its one pair, which wait from now on.
 
-        In the bar of the entry (from `start_ms` to `end_ms`) the stop may count and the take-profit may not
-        (exchange_semantics.md, section 5.11; golden H07).
+        The part of a fill that closes what was held before has none: an order that turns a position is one that closes and one
+        that opens (exchange_semantics.md, sections 1.2 "TP/SL attached" and 4.1; golden A06). In the bar of the entry (from
+        `start_ms` to `end_ms`) the stop may count and the take-profit may not (section 5.11; golden H07).
         """
         order = entry.order
+        opened = min(lots, self._standing.filling.lots[entry.holding] * order.side.sign)
+        if opened <= 0:
+            return
         exits = SanitizedExits(
             time_ms=self._clock.now_ms,
             order_id=order.order_id,
@@ -66,12 +70,12 @@ class Exits:
         )
         from_ms = {"sl": start_ms, "tp": end_ms}
         if not order.exits_whole:
-            self._pair(exits, lots, from_ms, reports, number=str(entry.fills))
+            self._pair(exits, opened, from_ms, reports, number=str(entry.fills))
             return
         wanted = [ticks for ticks in (order.stop_loss_ticks, order.take_profit_ticks) if ticks]
         standing = [leg.order for leg in self._pairs.get(entry.holding, ()) if leg.waiting and leg.order.side is exits.side]
         stands = [leg.trigger_ticks for leg in standing if leg.trigger_by is exits.trigger_by]
-        if wanted != stands and self._standing.filling.lots[entry.holding] * order.side.sign > 0:  # one that stands follows
+        if wanted != stands:  # one that stands follows
             self.replace_pair(exits, from_ms, reports, number=str(entry.fills))
 
     def replace_pair(

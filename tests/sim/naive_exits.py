@@ -69,8 +69,12 @@ def attach(venue: NaiveMatcher, child: Order, meets_from: int) -> None:
 
 
 def protect(venue: NaiveMatcher, order: Order, bar: Bar, lots: int) -> None:
-    """A fill has its own stop, which this bar may reach, and its own target, which it may not; one ends the other."""
+    """What a fill opened has its own stop, which this bar may reach, and its own target, which it may not; one ends the other."""
     order.fills += 1
+    held = venue.held[order.symbol]
+    lots = min(lots, max(0, held if order.buys else -held))
+    if not lots:
+        return
     pair = []
     for word, kind, ticks, meets_from in (("sl", "stop", order.stop_loss, bar.start), ("tp", "target", order.take_profit, bar.end)):
         if ticks is not None:

@@ -47,6 +47,8 @@ THIN = """
         pytest.param(CALM, "00:01 in buy 1 tp 104 sl 90\n00:03 cancel in-sl1", "00:01 in buy 1 @ 100 taker\n00:03 in-sl1 ends USER 1\n00:05 in-tp1 ends END_OF_RUN 1", id="each can be cancelled by itself"),
         pytest.param(CALM, "00:01 in buy 1 at 99 tp 98 sl 90", "00:01 in refused INVALID", id="a target below the entry of a buy is refused"),
         pytest.param(CALM, "00:01 in buy 1 at 99 tp 104 sl 99", "00:01 in refused INVALID", id="so a stop at the entry"),
+        pytest.param(CALM, "00:01 old buy 1\n00:02 turn sell 3 tp 90 sl 110\n00:03 more sell 5", "00:01 old buy 1 @ 100 taker\n00:02 turn sell 3 @ 100 taker\n00:03 more sell 5 @ 100 taker\n00:05 turn-sl1 ends END_OF_RUN 2\n00:05 turn-tp1 ends END_OF_RUN 2", id="an entry that turns a position has them for what it opens"),
+        pytest.param(CALM, "00:01 old buy 2\n00:02 less sell 1 tp 90 sl 110\n00:03 rest sell 1 tp 90 sl 110", "00:01 old buy 2 @ 100 taker\n00:02 less sell 1 @ 100 taker\n00:03 rest sell 1 @ 100 taker", id="one that only closes has none"),
         pytest.param(CALM, "00:01 in sell 1 tp 104 sl 90", "00:01 in refused INVALID", id="or the pair the wrong way round"),
     ],
 )  # fmt: skip

@@ -21,6 +21,7 @@ from backtester.domain.vocabulary import Market
 ENDS = (Delivery, FundingPaid)
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts/simulate.py"
 BROKE_ONCE = {
+    3: "an order that turned a position had exits for its whole fill",
     5: "a good-till date passed while the order was on its way",
     24: "two fills of one bar together borrowed more than the leverage allows",
     116: "a way out that a flattened position had left behind opened one that stayed",

@@ -104,14 +104,13 @@ def test_a_spot_buy_may_spend_all_the_cash_when_its_fee_comes_off_the_coin() -> 
     assert received(QUIET, "00:01 in buy 1", cash="100", spot_fee="quote").told() == ["00:01 in refused INSUFFICIENT"]
 
 
-def test_attached_exits_close_what_is_held_and_end() -> None:
+def test_attached_exits_are_for_what_is_held_of_the_coins() -> None:
     bars = f"{flat('00:00', 3)}\n00:03 100 100 90 90 1000\n00:04 90 90 90 90 1000"
     run = received(bars, "00:01 in buy 1 sl 95", fee_bps=("10", "15"))
     assert run.told() == expect(
         """
         00:01 in buy 1 @ 100 taker
         00:04 in-sl1 sell 0.998 @ 95 taker bar
-        00:04 in-sl1 ends REDUCE_ONLY 0.002
         """
     )
 
