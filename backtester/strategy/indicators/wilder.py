@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from backtester.strategy.indicators.window import ExactSum, scaled, whole
+from backtester.strategy.indicators.seeded_average import SeededAverage
+from backtester.strategy.indicators.window import scaled
 
 
-class WilderAverage:
+class WilderAverage(SeededAverage):
     """Exponential average with weight 1 / length: a' = (a * (length - 1) + value) / length, started with a mean."""
 
-    __slots__ = ("_seed", "_seen", "depth", "value")
+    __slots__ = ()
 
-    def __init__(self, length: int) -> None:
-        self.depth = whole("length", length)
-        self._seed = ExactSum()
-        self._seen = 0
-        self.value: float | None = None
-
-    @property
-    def ready(self) -> bool:
-        """Whether `depth` values have come."""
-        return self.value is not None
-
-    def update(self, value: float) -> float | None:
-        """The average that includes `value`; None until `depth` values have come."""
-        term = scaled(value)
-        if self.value is not None:
-            self.value = (self.value * (self.depth - 1) + value) / self.depth
-            return self.value
-        self._seed.add(*term)
-        self._seen += 1
-        if self._seen == self.depth:
-            self.value = self._seed.total / (self.depth << self._seed.bits)
-        return self.value
+    def _moved(self, before: float, value: float) -> float:
+        return (before * (self.depth - 1) + value) / self.depth
 
 
 class RSI:
