@@ -14,12 +14,12 @@ from backtester.account.books import Books
 from backtester.account.guard import equity_bands
 from backtester.account.margins import Margins
 from backtester.domain.candle import Candle
+from backtester.domain.closing_order import closing_order
 from backtester.domain.contract_value import price_of
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.legs import split_leg
 from backtester.domain.money import FEE_STEP, PRICE_ONE, decimal_from_e8, decimal_from_money, price_e8
-from backtester.domain.orders import LiquidationOrder, SanitizedOrder
-from backtester.domain.vocabulary import OrderType, Side, TimeInForce
+from backtester.domain.orders import LiquidationOrder
+from backtester.domain.vocabulary import Side
 from backtester.engine.clock import Clock
 from backtester.engine.routes import ALWAYS, Routes
 from backtester.engine.topics import T_LIQUIDATIONS, Published, on
@@ -271,7 +271,6 @@ class Liquidations:
         net = self._books.lots[symbol]
         price = self.margins.liquidation_price_e8(symbol, cash=self._books.cash)
         whole = closing == abs(net)
-        traded, position_side = split_leg(symbol)
         orders: list[Published] = []
         for strategy_id, held_symbol, lots in self._books.holdings():
             qty = abs(lots) if whole else min(abs(lots), closing)
@@ -279,20 +278,15 @@ class Liquidations:
                 continue
             closing -= 0 if whole else qty
             self._count += 1
-            order = SanitizedOrder(
+            order = closing_order(
+                symbol,
+                lots,
                 time_ms=self._clock.now_ms,
                 order_id=f"{self._prefix}-{self._count}",
                 strategy_id=strategy_id,
-                symbol=traded,
-                side=Side.SELL if lots > 0 else Side.BUY,
-                order_type=OrderType.MARKET,
-                qty_lots=qty,
-                price_ticks=0,
-                tif=TimeInForce.GTC,
-                reduce_only=lots == net or not whole or position_side is not None,
-                budget_e8=0,
+                reduce_only=lots == net or not whole,
                 reason=REASON,
-                position_side=position_side,
+                qty_lots=qty,
             )
             message = LiquidationOrder(
                 self._clock.now_ms,

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from backtester.account.books import Books
 from backtester.account.option_margins import OptionMargins
+from backtester.domain.closing_order import closing_order
 from backtester.domain.money import decimal_from_e8, decimal_from_money, price_e8
-from backtester.domain.orders import LiquidationOrder, SanitizedOrder
-from backtester.domain.vocabulary import CloseReason, OrderType, Side, TimeInForce
+from backtester.domain.orders import LiquidationOrder
+from backtester.domain.vocabulary import CloseReason
 from backtester.engine.clock import Clock
 from backtester.engine.routes import BarHandler, Routes
 from backtester.engine.topics import T_LIQUIDATIONS, Published, on
@@ -54,18 +55,13 @@ class OptionLiquidations:
             if held_symbol != symbol:
                 continue
             self._count += 1
-            order = SanitizedOrder(
+            order = closing_order(
+                symbol,
+                lots,
                 time_ms=now_ms,
                 order_id=f"liq-{self._count}",
                 strategy_id=strategy_id,
-                symbol=symbol,
-                side=Side.SELL if lots > 0 else Side.BUY,
-                order_type=OrderType.MARKET,
-                qty_lots=abs(lots),
-                price_ticks=0,
-                tif=TimeInForce.GTC,
                 reduce_only=lots == net,
-                budget_e8=0,
                 reason=CloseReason.LIQUIDATION.value,
             )
             mark = decimal_from_e8(price_e8(self._books.marks[symbol]))

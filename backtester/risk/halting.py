@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from backtester.domain.legs import split_leg
-from backtester.domain.orders import Fill, OpenOrder, SanitizedCancel, SanitizedOrder
+from backtester.domain.closing_order import closing_order
+from backtester.domain.orders import Fill, OpenOrder, SanitizedCancel
 from backtester.domain.run_events import ControlAction, ControlEvent
-from backtester.domain.vocabulary import OrderType, RejectReason, Side, TimeInForce
+from backtester.domain.vocabulary import RejectReason
 from backtester.engine.clock import Clock
 from backtester.engine.topics import T_ORDERS_SANITIZED, Published, on
 from backtester.risk.readers import AccountReader, OrderReader
@@ -146,20 +146,13 @@ class Halting:
     def _close(self, strategy_id: str, symbol: str, lots: int, *, owner: str, reason: str, reduce_only: bool) -> Published:
         self._sent_count += 1
         self._own[f"{owner}-{self._sent_count}"] = None
-        traded, position_side = split_leg(symbol)
-        order = SanitizedOrder(
+        order = closing_order(
+            symbol,
+            lots,
             time_ms=self._clock.now_ms,
             order_id=f"{owner}-{self._sent_count}",
             strategy_id=strategy_id,
-            symbol=traded,
-            side=Side.SELL if lots > 0 else Side.BUY,
-            order_type=OrderType.MARKET,
-            qty_lots=abs(lots),
-            price_ticks=0,
-            tif=TimeInForce.GTC,
-            reduce_only=reduce_only or position_side is not None,  # of a side, what the strategy holds itself
-            budget_e8=0,
+            reduce_only=reduce_only,
             reason=reason,
-            position_side=position_side,
         )
         return on(T_ORDERS_SANITIZED, order)
