@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from time import perf_counter
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from backtester.cli.settings import catalog_directory
 from backtester.data.catalog import Catalog
 from backtester.data.checking import CheckReport, Step, check_catalog
 from backtester.domain.errors import EXIT_DATA, EXIT_DONE
 from backtester.domain.timeframe import iso_text
-from backtester.report.terminal import QUIET_S, print_table
+from backtester.report.progress_line import ProgressLine, duration_text
+from backtester.report.terminal import print_table
 
 if TYPE_CHECKING:
     from backtester.data.gaps import Stretches
@@ -26,7 +26,7 @@ def check_stored(options: Namespace) -> int:
     """All that is stored was read and what was found is told; the exit code is 0 clean, 1 found, 3 unreadable."""
     catalog = Catalog(catalog_directory(options))
     quiet = options.quiet or options.json
-    line = _ProgressLine(sys.stderr) if sys.stderr.isatty() and not quiet else None
+    line = _CheckProgress(sys.stderr) if sys.stderr.isatty() and not quiet else None
     try:
         report = check_catalog(catalog, symbols=options.symbols, fix=options.fix, on_step=line.update if line is not None else None)
     finally:
@@ -120,30 +120,13 @@ def _transposed(report: CheckReport) -> tuple[list[Stretches], list[Stretches]]:
     return [one.report.missing for one in report.gaps], [one.report.outages for one in report.gaps]
 
 
-class _ProgressLine:
-    """One line, rewritten in place, once a check has taken a while."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._began_s = perf_counter()
-        self._width = 0
+class _CheckProgress(ProgressLine):
+    """Files, rows per second, time left."""
 
     def update(self, step: Step) -> None:
-        """The line shows how many files of how many are read, at what rate, and the time left."""
-        took_s = perf_counter() - self._began_s
-        if took_s < QUIET_S:
+        """The line shows how many files of how many are read, when it is due."""
+        took_s = self.due_s()
+        if took_s is None:
             return
-        left_s = took_s / step.files_done * (step.files_total - step.files_done)
-        self._show(f"{step.files_done:,} of {step.files_total:,} files  {step.rows / took_s:,.0f} rows/s, {left_s:.0f} s left")
-
-    def close(self) -> None:
-        """The line is gone."""
-        if self._width:
-            self._show("")
-            self._stream.write("\r")
-            self._stream.flush()
-
-    def _show(self, text: str) -> None:
-        self._stream.write("\r" + text.ljust(self._width))
-        self._stream.flush()
-        self._width = len(text)
+        left = duration_text(took_s / step.files_done * (step.files_total - step.files_done))
+        self.show(f"{step.files_done:,} of {step.files_total:,} files  {step.rows / took_s:,.0f} rows/s, {left} left")

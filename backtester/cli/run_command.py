@@ -14,7 +14,8 @@ from backtester.app.resolve import resolve
 from backtester.app.runner import execute
 from backtester.cli.settings import DATA_VARIABLE, flag_settings, params_of
 from backtester.config.loading import RunRequest, load_run_config
-from backtester.report.terminal import ProgressLine, Row, RunFacts, Section, print_sections, run_sections
+from backtester.report.progress_line import RunProgress
+from backtester.report.terminal import Row, RunFacts, Section, print_sections, run_sections
 
 if TYPE_CHECKING:
     from backtester.app.resolve import ResolvedRun
@@ -53,7 +54,7 @@ def resolved_run(options: Namespace) -> ResolvedRun:
 
 def _executed(options: Namespace) -> RunResult:
     resolved = resolved_run(options)
-    line = ProgressLine(sys.stderr) if sys.stderr.isatty() and not (options.quiet or options.json) else None
+    line = RunProgress(sys.stderr) if sys.stderr.isatty() and not (options.quiet or options.json) else None
     try:
         return execute(
             resolved,

@@ -15,7 +15,8 @@ from backtester.app.scenarios import ScenarioBand, run_scenarios
 from backtester.cli.run_command import quote_of, resolved_run, summary_of
 from backtester.domain.money import amount_text
 from backtester.report.ambiguous_bars import ambiguity_text
-from backtester.report.terminal import ProgressLine, Row, Section, print_sections
+from backtester.report.progress_line import RunProgress
+from backtester.report.terminal import Row, Section, print_sections
 
 _WIDTH = 18
 
@@ -33,7 +34,7 @@ def run_band(options: Namespace) -> int:
 
 def _executed(options: Namespace) -> ScenarioBand:
     resolved = resolved_run(options)
-    line = ProgressLine(sys.stderr) if sys.stderr.isatty() and not (options.quiet or options.json) else None
+    line = RunProgress(sys.stderr) if sys.stderr.isatty() and not (options.quiet or options.json) else None
     try:
         return run_scenarios(
             resolved,

@@ -10,13 +10,13 @@ from backtester.app.stress import StressReport, stress
 from backtester.cli.run_argument import chosen_data, run_directory, runs_directory
 from backtester.domain.errors import EXIT_DONE
 from backtester.domain.money import amount_text
-from backtester.report.terminal import ProgressLine
+from backtester.report.progress_line import RunProgress
 
 
 def stress_run(options: Namespace) -> int:
     """The table, the break-even cost and one verdict line are on stdout."""
     run_dir = run_directory(options.run, runs_directory(options))
-    line = ProgressLine(sys.stderr) if sys.stderr.isatty() and not options.quiet else None
+    line = RunProgress(sys.stderr) if sys.stderr.isatty() and not options.quiet else None
     try:
         report = stress(run_dir, data=chosen_data(options, run_dir), progress=line.update if line is not None else None)
     finally:

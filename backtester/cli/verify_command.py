@@ -9,7 +9,7 @@ from pathlib import Path
 from backtester.app.verify import verify
 from backtester.cli.run_argument import chosen_data, default_runs_directory, run_directory
 from backtester.domain.errors import EXIT_DONE, EXIT_FOUND
-from backtester.report.terminal import ProgressLine
+from backtester.report.progress_line import RunProgress
 
 
 def verify_run(options: Namespace) -> int:
@@ -17,7 +17,7 @@ def verify_run(options: Namespace) -> int:
     run_dir = Path(options.run)
     if not run_dir.is_dir():
         run_dir = run_directory(options.run, default_runs_directory())
-    line = ProgressLine(sys.stderr) if sys.stderr.isatty() and not options.quiet else None
+    line = RunProgress(sys.stderr) if sys.stderr.isatty() and not options.quiet else None
     try:
         report = verify(run_dir, data=chosen_data(options, run_dir), progress=line.update if line is not None else None)
     finally:

@@ -1,4 +1,4 @@
-"""What a run looks like on a terminal: a progress line while it runs, a summary a trader can read at a glance.
+"""What a run looks like on a terminal: a summary a trader can read at a glance.
 
 Plain text unless the stream is a terminal; colours never when NO_COLOR is set.
 """
@@ -6,22 +6,18 @@ Plain text unless the stream is a terminal; colours never when NO_COLOR is set.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from time import perf_counter
-from typing import Any, NamedTuple, Protocol, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from backtester.audit.run_store import Manifest
 from backtester.config.run_config import RunConfig
 from backtester.domain.money import amount_text
-from backtester.domain.timeframe import DAY_MS, iso_text, parse_time_ms
+from backtester.domain.timeframe import DAY_MS, parse_time_ms
 from backtester.report.ambiguous_bars import ambiguity_text
 from backtester.report.listing import in_colour
 
-QUIET_S = 2.0
-"""A run shorter than this shows no progress."""
-_REFRESH_S = 0.2
 _SHORT = 16
 _WIDTH_MAX = 120
 
@@ -49,62 +45,6 @@ class Section(NamedTuple):
 
     title: str
     rows: tuple[Row, ...]
-
-
-class Moment(Protocol):
-    """Where a run stands in simulated time."""
-
-    @property
-    def now_ms(self) -> int:
-        """Simulated time."""
-
-    @property
-    def start_ms(self) -> int:
-        """Where the run began."""
-
-    @property
-    def end_ms(self) -> int:
-        """Where it will end."""
-
-    @property
-    def candles(self) -> int:
-        """Execution candles so far."""
-
-
-class ProgressLine:
-    """One line that is rewritten in place: simulated time, share, candles per second, time left."""
-
-    def __init__(self, stream: TextIO, *, clock: Callable[[], float] = perf_counter) -> None:
-        self._stream = stream
-        self._clock = clock
-        self._began_s = clock()
-        self._shown_s = self._began_s + QUIET_S - _REFRESH_S
-        self._width = 0
-
-    def update(self, moment: Moment) -> None:
-        """The line shows `moment`, at most five times a second, and only once the run has taken a while."""
-        now_s = self._clock()
-        if now_s - self._shown_s < _REFRESH_S:
-            return
-        self._shown_s = now_s
-        took_s = now_s - self._began_s
-        span_ms = moment.end_ms - moment.start_ms
-        done = min(max((moment.now_ms - moment.start_ms) / span_ms, 0.0), 1.0) if span_ms > 0 else 1.0
-        left = f", {_duration(took_s / done - took_s)} left" if done > 0 else ""
-        text = f"{iso_text(moment.now_ms)[:16]} UTC  {done:4.0%}  {moment.candles / took_s:,.0f} candles/s{left}"
-        self._show(text[: shutil.get_terminal_size().columns - 1])
-
-    def close(self) -> None:
-        """The line is gone."""
-        if self._width:
-            self._show("")
-            self._stream.write("\r")
-            self._stream.flush()
-
-    def _show(self, text: str) -> None:
-        self._stream.write("\r" + text.ljust(self._width))
-        self._stream.flush()
-        self._width = len(text)
 
 
 def run_sections(facts: RunFacts) -> tuple[Section, ...]:
@@ -307,14 +247,6 @@ def _share(amount: float, start: float) -> str:
 
 def _bps(value: Decimal) -> str:
     return format(value, "f")
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -11,7 +11,8 @@ import pytest
 
 from backtester.audit.run_store import Assumption, Counts, Manifest, Timings
 from backtester.config.run_config import DataSection, RunConfig, RunSection, SimSection, StrategySection
-from backtester.report.terminal import ProgressLine, RunFacts, print_sections, print_table, run_sections
+from backtester.report.progress_line import RunProgress
+from backtester.report.terminal import RunFacts, print_sections, print_table, run_sections
 
 
 class At(NamedTuple):
@@ -146,7 +147,7 @@ def test_a_table_drops_columns_that_are_empty():
 
 def test_progress_waits_two_seconds_then_shows_rate_and_time_left():
     now_s, stream = [100.0], io.StringIO()
-    line = ProgressLine(stream, clock=lambda: now_s[0])
+    line = RunProgress(stream, clock=lambda: now_s[0])
     for now_s[0] in (100.5, 101.9):
         line.update(At(now_ms=600_000))
     assert stream.getvalue() == ""
@@ -163,7 +164,7 @@ def test_progress_waits_two_seconds_then_shows_rate_and_time_left():
 @pytest.mark.parametrize(("took_s", "left"), [(120.0, "6 min 00 s left"), (3600.0, "3 h 00 min left")])
 def test_long_waits_are_told_in_minutes_and_hours(took_s, left):
     now_s, stream = [0.0], io.StringIO()
-    line = ProgressLine(stream, clock=lambda: now_s[0])
+    line = RunProgress(stream, clock=lambda: now_s[0])
     now_s[0] = took_s
     line.update(At(now_ms=900_000))
     assert stream.getvalue().endswith(left)
