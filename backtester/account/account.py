@@ -26,13 +26,13 @@ from backtester.account.postings import (
 from backtester.domain import contract_value
 from backtester.domain.borrowing import InterestCharged, InterestDue
 from backtester.domain.candle import Candle
-from backtester.domain.delivery import Expiry
+from backtester.domain.delivery import Delivery, Expiry
 from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import LedgerImbalanceError, require
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import FEE_STEP, decimal_from_e8, decimal_from_money, price_e8, size_from_e8
 from backtester.domain.orders import Fill
-from backtester.domain.position import Booked, book_fill
+from backtester.domain.position import book_fill
 from backtester.domain.rule_changes import RulesChanged
 from backtester.domain.run_events import ControlAction, ControlEvent
 from backtester.domain.settlement import FundingPaid, Settlement
@@ -78,6 +78,7 @@ class Account:
         self.option_liquidations: OptionLiquidations | None = None
         """Set in a run with options."""
         self._specs = specs
+        self._kinds = books.kinds
         self._positions = positions
         self._clock = clock
         self._routes = routes
@@ -96,9 +97,10 @@ class Account:
         self._halted_today = False
         self._checked_day = -1
         self._stake = 0
+        """The entry values of what is not held outright, which is all that it can lose while there are no `_shorts`."""
         self._shorts = 0
-        """What is worth something at its entry (longs, inverse: shorts) can lose that at most; only the others, or less cash than
-        that, can use up equity."""
+        """How many positions have an entry value below 0 (shorts, inverse: longs): only those, or less cash than `_stake`, can use
+        up equity."""
         self._day_floor = 0
         self._set_day_floor()
         if self._drawdown is not None or self._day_floor:
@@ -118,47 +120,45 @@ class Account:
 
     def on_fill(self, fill: Fill) -> Sequence[Published]:
         """The fill is in the ledger, the wallet, the position and the strategy's own position."""
-        books, symbol = self.books, fill.symbol if fill.position_side is None else fill.leg
-        spec = self._specs[symbol]
+        position = fill.symbol if fill.position_side is None else fill.leg
+        kind = self._kinds[position]
         signed = fill.qty_lots if fill.side is BUY else -fill.qty_lots
-        step_e8 = spec.lot_e8
         fee = fill.fee_e8 * FEE_STEP
-        if symbol in books.coins:
-            self._post_coin(fill, spec.base, signed * step_e8 * FEE_STEP)
-            if symbol in books.exact:
-                signed, step_e8, fee = fill.net_e8, 1, fill.fee_value
-        lots, cost = books.sizes[symbol], books.cost[symbol]
-        if spec.face:
-            price, face = fill.price_ticks * spec.tick_e8, spec.face * step_e8
-            step_value = 0
-            booked = contract_value.book_fill(lots=lots, cost=cost, signed_lots=signed, price_e8=price, face=face)
-        else:
-            step_value = fill.price_ticks * spec.tick_e8 * step_e8
-            booked = book_fill(lots=lots, cost=cost, signed_lots=signed, lot_value=step_value)
-        self._book(booked, signed, step_value, fee=fee, cause=fill.fill_id, symbol=symbol, strategy_id=fill.strategy_id)
-        return self._after_change(closed=not booked.lots)
+        if kind.coin:
+            self._post_coin(fill, kind.coin, signed * self._specs[position].lot_e8 * FEE_STEP)
+            if kind.is_exact:
+                signed, fee = fill.net_e8, fill.fee_value
+        size = self._book(fill, position, signed, fill.price_ticks * kind.tick_e8, fee)
+        return self._after_change(closed=not size)
 
-    def _book(self, booked: Booked, signed: int, step_value: int, *, fee: int, cause: str, symbol: str, strategy_id: str) -> None:
-        """The position is `booked` after a change by `signed` steps of `step_value` (0: of an inverse contract), in all books."""
-        books, held_symbol = self.books, ""
-        before, after, flow = books.cost[symbol], booked.cost, booked.realised
-        if books.outright[symbol]:
-            if booked.lots < 0 and symbol in books.coins and books.borrowing is None:
-                raise LedgerImbalanceError(f"spot holdings of {symbol} fell below zero")
-            flow, held_symbol = -signed * step_value, symbol
+    def _book(self, trade: Fill | Delivery, position: str, signed: int, price_e8: int, fee: int) -> int:
+        """A change by `signed` steps at a price is in all books; what the position is now."""
+        books, kind = self.books, self._kinds[position]
+        before = books.cost[position]
+        if kind.face:
+            face = kind.face * kind.step_e8
+            booked = contract_value.book_fill(books.sizes[position], before, signed, price_e8, face)
         else:
-            if after > 0:
-                self._stake += after
-            if before > 0:
-                self._stake -= before
-        self.ledger.post(books.quote, fill_postings(booked, cost_before=before, fee=fee, held_symbol=held_symbol), cause=cause)
-        books.hold(symbol, booked.lots, after)
-        books.cash += flow - fee
-        books.realised += booked.realised
+            booked = book_fill(books.sizes[position], before, signed, price_e8 * kind.step_e8)
+        size, after, realised = booked.lots, booked.cost, booked.realised
+        if kind.is_outright:
+            if size < 0 and kind.coin and books.borrowing is None:
+                raise LedgerImbalanceError(f"spot holdings of {position} fell below zero")
+            postings = fill_postings(realised, fee, after - before, position)
+            books.cash -= signed * price_e8 * kind.step_e8 + fee
+        else:
+            postings = fill_postings(realised, fee)
+            books.cash += realised - fee
+            self._stake += after - before
+        self.ledger.post(books.quote, postings, trade.fill_id)
+        books.hold(position, size, after)
+        books.realised += realised
         books.fees += fee
-        self._traded[symbol] += signed
-        self._book_strategy(strategy_id, symbol, signed)
-        self._shorts += (after < 0) - (before < 0)
+        self._traded[position] += signed
+        self._book_strategy(trade.strategy_id, position, signed)
+        if (after < 0) is not (before < 0):
+            self._shorts += 1 if after < 0 else -1
+        return size
 
     def _post_coin(self, fill: Fill, asset: str, qty: int) -> None:
         """A spot fill in the ledger of its coin; `qty` signed, in money units."""
@@ -257,15 +257,7 @@ class Account:
             raise LedgerImbalanceError(f"{expiry.symbol} ends in a run without deliveries")
         settled, parts = deliveries.of(expiry, self.books.holdings(), now_ms=self._clock.now_ms)
         for part in parts:
-            message = part.message
-            symbol, signed, spec = message.leg, part.signed_lots, self._specs[message.leg]
-            lots, cost = self.books.sizes[symbol], self.books.cost[symbol]
-            unit, face = part.price_e8, spec.face * spec.lot_e8
-            value = 0 if face else unit * spec.lot_e8
-            price = unit if face else value
-            booked = contract_value.book_fill(lots=lots, cost=cost, signed_lots=signed, price_e8=price, face=face)
-            names = {"cause": message.fill_id, "symbol": symbol, "strategy_id": message.strategy_id}
-            self._book(booked, signed, value, fee=part.fee, **names)
+            self._book(part.message, part.message.leg, part.signed_lots, part.price_e8, part.fee)
         published = (on(T_DELIVERIES, settled), *(on(T_DELIVERIES, part.message) for part in parts))
         return (*published, *self._after_change(closed=True)) if parts else published
 
@@ -274,10 +266,9 @@ class Account:
         return None
 
     def _book_strategy(self, strategy_id: str, symbol: str, signed: int) -> None:
-        books, key = self.books, (strategy_id, symbol)
-        sizes = books.strategy_sizes
-        sizes[key] = size = sizes.get(key, 0) + signed
-        self._positions[strategy_id][symbol] = size_from_e8(size * books.step_e8[symbol]) if size else ZERO
+        sizes, key = self.books.strategy_sizes, (strategy_id, symbol)
+        sizes[key] = size = sizes[key] + signed
+        self._positions[strategy_id][symbol] = size_from_e8(size * self._kinds[symbol].step_e8) if size else ZERO
 
     def on_bar(self, bar: Candle) -> Sequence[Published]:
         """Nothing, unless equity at this close has reached a floor, or short options are short of margin at it; called when the
@@ -315,11 +306,12 @@ class Account:
 
     def on_snapshot_due(self) -> Sequence[Published]:
         """The snapshot to publish now; the first of each UTC day checks the invariants before."""
-        day = self._clock.now_ms // DAY_MS
+        now_ms = self._clock.now_ms
+        day = now_ms // DAY_MS
         if day != self._checked_day:
             self._checked_day = day
             self.check()
-        return (on(T_ACCOUNT_SNAPSHOT, self.books.snapshot(self._clock.now_ms)),)
+        return (on(T_ACCOUNT_SNAPSHOT, self.books.snapshot(now_ms)),)
 
     # -- floors ------------------------------------------------------------------------------------------------------
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from decimal import Decimal
+
+import msgspec
 
 from backtester.account.borrowing import Borrowing
 from backtester.account.margins import Margins
 from backtester.account.option_margins import OptionMargins
 from backtester.domain.account import AccountSnapshot, CoinBalance, PositionView
-from backtester.domain.contract_value import average_entry_e8, worth
+from backtester.domain.contract_value import average_entry, worth
 from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import StrategyError
 from backtester.domain.instruments import SymbolSpec
@@ -18,6 +21,26 @@ from backtester.domain.position import whole_lots
 from backtester.domain.vocabulary import Market, PositionSide
 
 NOTHING = decimal_from_money(0)
+
+
+class PositionKind(msgspec.Struct, frozen=True, gc=False):
+    """How a position is counted, in all of a run: what a tick and a step of its size are in 1e-8, and what it is of."""
+
+    tick_e8: int
+    step_e8: int
+    face: int
+    """Of an inverse contract (`domain.contract_value`), else 0."""
+    is_outright: bool
+    """Whether it is paid for in full, as spot and options are."""
+    coin: str
+    """The asset that a spot position is held in, else empty."""
+    is_exact: bool
+    """Whether it is counted in 1e-8 of the coin, not in lots."""
+
+
+def _kind_of(spec: SymbolSpec, *, is_exact: bool) -> PositionKind:
+    coin = spec.base if spec.market is Market.SPOT else ""
+    return PositionKind(spec.tick_e8, 1 if is_exact else spec.lot_e8, spec.face, spec.market.is_outright, coin, is_exact)
 
 
 class Books:
@@ -57,15 +80,15 @@ class Books:
         self.cost: dict[str, int] = dict.fromkeys(specs, 0)
         self.exact = exact
         self.sizes: dict[str, int] = dict.fromkeys(specs, 0) if exact else self.lots
-        self.strategy_sizes: dict[tuple[str, str], int] = {}
+        self.strategy_sizes: dict[tuple[str, str], int] = defaultdict(int)
         self.marks = marks
+        self.kinds = {symbol: _kind_of(spec, is_exact=symbol in exact) for symbol, spec in specs.items()}
         self.lot_e8 = {symbol: spec.lot_e8 for symbol, spec in specs.items()}
-        self.step_e8 = {symbol: 1 if symbol in exact else lot_e8 for symbol, lot_e8 in self.lot_e8.items()}
+        self.step_e8 = {symbol: kind.step_e8 for symbol, kind in self.kinds.items()}
         self._lot_steps = {symbol: spec.lot_step if symbol in exact else 1 for symbol, spec in specs.items()}
         """How many of what the run counts in can only be traded together, where less than that can be held."""
-        self.face = {symbol: spec.face for symbol, spec in specs.items()}
-        self.outright = {symbol: spec.market.is_outright for symbol, spec in specs.items()}
-        self.coins = {symbol: spec.base for symbol, spec in specs.items() if spec.market is Market.SPOT}
+        self.face = {symbol: kind.face for symbol, kind in self.kinds.items()}
+        self.coins = {symbol: kind.coin for symbol, kind in self.kinds.items() if kind.coin}
         """By spot symbol the asset that it is held in."""
         self.margins: Margins | None = None
         """Set in a run with leverage above 1."""
@@ -76,8 +99,8 @@ class Books:
 
     def worth(self, symbol: str, size: int) -> int:
         """What a size in steps counts for at the mark, in money units; 0 before the first price."""
-        size_e8, face = size * self.step_e8[symbol], self.face[symbol]
-        return worth(size_e8, self._mark_e8(symbol), face) if face else size_e8 * self._mark_e8(symbol)
+        kind = self.kinds[symbol]
+        return worth(size * kind.step_e8, self._mark_e8(symbol), kind.face)
 
     def _mark_e8(self, symbol: str) -> int:
         mark = self.marks.get(symbol)
@@ -92,7 +115,8 @@ class Books:
 
     def hold(self, symbol: str, size: int, cost: int) -> None:
         """The position is `size` steps from now on, at the signed entry value `cost`."""
-        self.sizes[symbol], self.cost[symbol] = size, cost
+        self.sizes[symbol] = size
+        self.cost[symbol] = cost
         if self.exact:
             self.lots[symbol] = self._whole(symbol, size)
 
@@ -121,13 +145,13 @@ class Books:
         for symbol, size in self.sizes.items():
             if size:
                 total += self.worth(symbol, size)
-                if not self.outright[symbol]:
+                if not self.kinds[symbol].is_outright:
                     total -= self.cost[symbol]
         return total
 
     def derivative_profit(self) -> int:
         """Profit, not yet realised, of the open positions that are not traded outright."""
-        held = ((symbol, size) for symbol, size in self.sizes.items() if size and not self.outright[symbol])
+        held = ((symbol, size) for symbol, size in self.sizes.items() if size and not self.kinds[symbol].is_outright)
         return sum(self.worth(symbol, size) - self.cost[symbol] for symbol, size in held)
 
     def free_cash(self) -> int:
@@ -140,13 +164,13 @@ class Books:
             return self.margins.free_cash(cash)
         if self.borrowing is not None:
             return self.borrowing.free_cash()
-        margin = 0
         profit = 0
         for symbol, lots in self.lots.items():
-            if lots and not self.outright[symbol]:
-                margin += abs(self.cost[symbol])
-                profit += self.worth(symbol, lots) - self.cost[symbol]
-        return cash - margin + min(0, profit)
+            if lots and not self.kinds[symbol].is_outright:
+                cost = self.cost[symbol]
+                cash -= abs(cost)
+                profit += self.worth(symbol, lots) - cost
+        return cash + profit if profit < 0 else cash
 
     def held_by(self, strategy_id: str, position: str) -> int:
         """Signed lots that a strategy holds itself of a symbol, or of a leg."""
@@ -179,16 +203,19 @@ class Books:
         views = []
         for symbol, size in self.sizes.items():
             if size:
-                mark_e8 = self._mark_e8(symbol)
-                value = worth(size * self.step_e8[symbol], mark_e8, self.face[symbol])
-                profit = value - self.cost[symbol]
+                kind, cost, mark_e8 = self.kinds[symbol], self.cost[symbol], self._mark_e8(symbol)
+                size_e8 = size * kind.step_e8
+                value = worth(size_e8, mark_e8, kind.face)
+                profit = value - cost
                 unrealised += profit
                 exposure += abs(value)
-                equity += value if self.outright[symbol] else profit
-                views.append(self._view(symbol, size, mark_e8, profit))
+                equity += value if kind.is_outright else profit
+                entry = average_entry(size_e8, cost, kind.face)
+                views.append(self._view(symbol, size_e8, entry, mark_e8, profit))
         cash = decimal_from_money(self.cash)
-        has_margin = self.margins is not None or self.options is not None
-        initial, maintenance = map(decimal_from_money, self._margin_totals()) if has_margin else (None, None)
+        initial = maintenance = None
+        if self.margins is not None or self.options is not None:
+            initial, maintenance = map(decimal_from_money, self._margin_totals())
         return AccountSnapshot(
             time_ms,
             cash,
@@ -220,12 +247,11 @@ class Books:
             raise StrategyError(f'position({symbol!r}, side=...) is for hedge mode: set account.position_mode = "hedge"')
         return decimal_from_e8(self.sizes[symbol] * self.step_e8[symbol])
 
-    def _view(self, symbol: str, size: int, mark_e8: int, profit: int) -> PositionView:
-        size_e8 = size * self.step_e8[symbol]
+    def _view(self, symbol: str, size_e8: int, entry: Decimal, mark_e8: int, profit: int) -> PositionView:
         return PositionView(
             symbol,
             size_from_e8(size_e8),
-            decimal_from_e8(average_entry_e8(size_e8, self.cost[symbol], self.face[symbol])),
+            entry,
             decimal_from_e8(mark_e8),
             decimal_from_money(profit),
             self._liquidation_price(symbol) if self.margins is not None else None,

@@ -45,8 +45,8 @@ class HedgedBooks(Books):
             return super().position(leg_of(symbol, side))
         return sum((super(HedgedBooks, self).position(leg) for leg in legs_of(symbol)), Decimal(0))
 
-    def _view(self, symbol: str, lots: int, mark_e8: int, profit: int) -> PositionView:
-        view = super()._view(symbol, lots, mark_e8, profit)
+    def _view(self, symbol: str, size_e8: int, entry: Decimal, mark_e8: int, profit: int) -> PositionView:
+        view = super()._view(symbol, size_e8, entry, mark_e8, profit)
         traded, side = split_leg(symbol)
         return replace(view, symbol=traded, position_side=side)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from operator import itemgetter
 
 from backtester.domain.errors import LedgerImbalanceError
@@ -27,17 +28,14 @@ class Ledger:
     """Balances by asset and account. The sum over all accounts of an asset is zero at any time."""
 
     def __init__(self) -> None:
-        self.balances: dict[str, dict[str, int]] = {}
+        self.balances: dict[str, dict[str, int]] = defaultdict(partial(defaultdict, int))
         """Money units by asset and account."""
 
-    def post(self, asset: str, postings: Sequence[Posting], *, cause: str) -> None:
+    def post(self, asset: str, postings: Sequence[Posting], cause: str) -> None:
         """Book one event's postings in one asset. Raises LedgerImbalanceError, booking nothing, unless they sum to zero."""
-        total = sum(map(_AMOUNT, postings))
-        if total:
+        if total := sum(map(_AMOUNT, postings)):
             raise LedgerImbalanceError(f"postings of {cause} are off by {total} units of {asset}")
-        balances = self.balances.get(asset)
-        if balances is None:
-            balances = self.balances[asset] = defaultdict(int)
+        balances = self.balances[asset]
         for account, amount in postings:
             balances[account] += amount
 

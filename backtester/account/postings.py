@@ -9,7 +9,6 @@ from backtester.account.ledger import CAPITAL, FEES, FUNDING, INTEREST, INVENTOR
 from backtester.domain.borrowing import InterestCharged
 from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.money import FEE_STEP
-from backtester.domain.position import Booked
 
 START = "start"
 
@@ -30,16 +29,15 @@ def deposit_cause(symbol: str) -> str:
     return f"{START} {symbol}"
 
 
-def fill_postings(booked: Booked, *, cost_before: int, fee: int, held_symbol: str = "") -> tuple[Posting, ...]:
-    """A fill after which the position is `booked`: realised profit and fee; of what is traded outright (`held_symbol`: spot and
-    options) also what is held at cost, below 0 for a short option.
+def fill_postings(realised: int, fee: int, held: int = 0, held_symbol: str = "") -> tuple[Posting, ...]:
+    """A fill that realised a profit (before fees) and cost a fee, positive when paid; all in money units.
 
-    `cost_before` is the signed entry value before the fill, `fee` is positive when paid; all in money units.
+    Of what is traded outright (`held_symbol`: spot and options) also `held`: the change of what is held at cost, which is below 0
+    for a short option.
     """
     if not held_symbol:
-        return (WALLET, booked.realised - fee), (FEES, fee), (TRADING, -booked.realised)
-    held = booked.cost - cost_before
-    return (WALLET, booked.realised - held - fee), (FEES, fee), (TRADING, -booked.realised), (f"{INVENTORY}:{held_symbol}", held)
+        return (WALLET, realised - fee), (FEES, fee), (TRADING, -realised)
+    return (WALLET, realised - held - fee), (FEES, fee), (TRADING, -realised), (f"{INVENTORY}:{held_symbol}", held)
 
 
 def coin_postings(qty: int, *, fee: int = 0) -> tuple[Posting, ...]:

@@ -111,7 +111,8 @@ class LedgerReplay:
         booked = book_fill(lots=size_e8, cost=cost, signed_lots=signed_e8, price_e8=price, face=face)
         self.positions[leg] = (booked.lots, booked.cost)
         coin = self._coins.get(fill.symbol)
-        postings = fill_postings(booked, cost_before=cost, fee=fee, held_symbol="" if coin is None else fill.symbol)
+        held_symbol = "" if coin is None else fill.symbol
+        postings = fill_postings(booked.realised, fee, held=booked.cost - cost, held_symbol=held_symbol)
         rows = self._post(postings, time_ms=fill.time_ms, cause=fill.fill_id, of=fill)
         if coin and isinstance(fill, Fill):
             qty = fill.side.sign * e8_from_decimal(fill.qty) * FEE_STEP

@@ -8,10 +8,12 @@ rises with the price, and profit is worth - cost for every kind of contract. Rou
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from backtester.domain import inverse, position
-from backtester.domain.money import ceil_div
+from backtester.domain.money import ceil_div, decimal_from_e8
 from backtester.domain.position import Booked
 
 
@@ -44,13 +46,13 @@ def falls_with_price(face: int) -> int:
     return -1 if face else 1
 
 
-def book_fill(*, lots: int, cost: int, signed_lots: int, price_e8: int, face: int) -> Booked:
+def book_fill(lots: int, cost: int, signed_lots: int, price_e8: int, face: int) -> Booked:
     """The position after a trade of whole units at a price; `cost` is what it was worth at its entry (see `worth`).
 
     The average entry of an inverse position is the harmonic mean by itself. Source: exchange_semantics.md, section 4.1; golden B01.
     """
     if not face:
-        return position.book_fill(lots=lots, cost=cost, signed_lots=signed_lots, lot_value=price_e8)
+        return position.book_fill(lots, cost, signed_lots, price_e8)
     booked = inverse.book_at_face(contracts=lots, cost=-cost, signed_contracts=signed_lots, face=face, price_e8=price_e8)
     return Booked(booked.lots, -booked.cost, booked.realised)
 
@@ -60,3 +62,9 @@ def average_entry_e8(size: int, cost: int, face: int) -> int:
     if face:
         return (2 * abs(size) * face + abs(cost)) // (2 * abs(cost))
     return (2 * abs(cost) + abs(size)) // (2 * abs(size))
+
+
+@lru_cache(maxsize=1024)
+def average_entry(size: int, cost: int, face: int) -> Decimal:
+    """`average_entry_e8` in quote, of a size in 1e-8; asked for at every snapshot, of positions that mostly stay as they were."""
+    return decimal_from_e8(average_entry_e8(size, cost, face))

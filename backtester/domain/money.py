@@ -59,10 +59,9 @@ def _scaled(amount: Decimal, decimals: int, what: str) -> int:
 
 def decimal_from_money(units: int) -> Decimal:
     """`units` as a Decimal, exact; 8 decimals where they suffice, 16 otherwise."""
-    coins, rest = divmod(units, FEE_STEP)
-    if rest:
+    if units % FEE_STEP:
         return _scaleb(units, _TO_MONEY)
-    return _scaleb(coins, _TO_PRICE)
+    return _scaleb(units // FEE_STEP, _TO_PRICE)
 
 
 def decimal_from_e8(units: int) -> Decimal:

@@ -16,13 +16,13 @@ class Booked(msgspec.Struct, frozen=True, gc=False):
     realised: int
 
 
-def book_fill(*, lots: int, cost: int, signed_lots: int, lot_value: int) -> Booked:
+def book_fill(lots: int, cost: int, signed_lots: int, lot_value: int) -> Booked:
     """The position after trading `signed_lots` at `lot_value` money units a lot.
 
     `cost` is the signed entry value of what is open: lots x average entry. Realised profit is rounded down to a money unit;
     the rest stays in `cost`, so value is conserved: cash flow + change of cost = realised, always.
     """
-    if lots == 0 or (lots > 0) == (signed_lots > 0):
+    if not lots or (lots > 0) == (signed_lots > 0):
         return Booked(lots + signed_lots, cost + signed_lots * lot_value, 0)
     if lots == -signed_lots:
         return Booked(0, 0, lots * lot_value - cost)

@@ -30,7 +30,7 @@ class LastPrices(Mapping[str, float]):
 
     def get(self, symbol: str, default: Any = None) -> Any:
         """The last close, or `default` where there was none yet."""
-        return (self._closes if self.bars is self._seen else self._now()).get(symbol, default)
+        return (self._closes if self.bars is self._seen else self._looked()).get(symbol, default)
 
     def __getitem__(self, symbol: str) -> float:
         return self._now()[symbol]
@@ -45,9 +45,12 @@ class LastPrices(Mapping[str, float]):
         return symbol in self._now()
 
     def _now(self) -> dict[str, float]:
+        return self._closes if self.bars is self._seen else self._looked()
+
+    def _looked(self) -> dict[str, float]:
+        """The closes, those of the bars that nobody has looked at yet among them."""
         closes, bars = self._closes, self.bars
-        if bars is not self._seen:
-            self._seen = bars
-            for bar in bars:
-                closes[bar.symbol] = bar.close
+        for bar in bars:
+            closes[bar.symbol] = bar.close
+        self._seen = bars
         return closes
