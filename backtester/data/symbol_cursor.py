@@ -106,8 +106,10 @@ class SymbolCursor:
 
     def bar_from(self, time_ms: int) -> Candle | None:
         """The first bar of the window or after it that ends after `time_ms`: one that nobody was given yet."""
-        row = bisect_right(self.times_ms[1], time_ms)
-        return self._candles[row] if row < len(self._candles) else self._bar_ahead(time_ms)
+        try:
+            return self._candles[bisect_right(self.times_ms[1], time_ms)]
+        except IndexError:  # past the window
+            return self._bar_ahead(time_ms)
 
     def _bar_ahead(self, time_ms: int) -> Candle | None:
         after_ms = time_ms - self._execution_ms

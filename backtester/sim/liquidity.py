@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from decimal import Decimal
+
+import msgspec
 
 from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
@@ -21,27 +24,38 @@ def volume_e8(volume: float) -> int:
     return int(numerator * PRICE_ONE // denominator)
 
 
+class _Used(msgspec.Struct):
+    """What our orders took of one symbol's bar, the last they traded in."""
+
+    start_ms: int = -1
+    lots: int = 0
+
+
 class BarLiquidity:
     """The share of each bar's volume that is left to our orders; what one order took, no other takes again."""
 
     def __init__(self, participation_bps: Decimal) -> None:
         self._numerator, denominator = participation_bps.as_integer_ratio()
         self._denominator = denominator * 10_000
-        self._used: dict[str, tuple[int, int]] = {}
+        self._used: dict[str, _Used] = defaultdict(_Used)
 
     def left_lots(self, bar: Candle, spec: SymbolSpec) -> int | None:
         """Whole lots still allowed in `bar`; None without a cap (`participation_bps` 0)."""
-        if self._numerator == 0:
+        if not self._numerator:
             return None
-        cap = volume_e8(bar.volume) * self._numerator // (self._denominator * spec.lot_e8)
-        used = self._used.get(bar.symbol)
-        left = cap if used is None or used[0] != bar.start_ms else max(0, cap - used[1])
+        left = volume_e8(bar.volume) * self._numerator // (self._denominator * spec.lot_e8)
+        used = self._used[bar.symbol]
+        if used.start_ms == bar.start_ms:
+            left = max(0, left - used.lots)
         return left if spec.lot_step == 1 else on_step(left, spec.lot_step, up=False)
 
     def use(self, bar: Candle, lots: int) -> None:
         """`lots` of this bar are gone; a settlement outside any bar, which has no volume, takes nothing from one."""
         if not bar.volume:
             return
-        symbol, start_ms = bar.symbol, bar.start_ms
-        used = self._used.get(symbol)
-        self._used[symbol] = (start_ms, lots if used is None or used[0] != start_ms else used[1] + lots)
+        used = self._used[bar.symbol]
+        if used.start_ms == bar.start_ms:
+            used.lots += lots
+        else:
+            used.start_ms = bar.start_ms
+            used.lots = lots

@@ -130,13 +130,12 @@ class SimulatedVenue:
     def send(self, order: SanitizedOrder) -> None:
         """The order arrives after the order latency."""
         symbol, standing = order.symbol, self._standing
-        working = working_order(
-            order, symbol_index=standing.index[symbol], spec=self._specs[symbol], touch=self._touch, borrows=self._borrows
-        )
+        index = standing.index[symbol]
+        working = working_order(order, index, self._specs[symbol], self._touch, self._borrows)
         standing.by_id[order.order_id] = working
         working.sequence = self._schedule.arrive(
             self._clock.now_ms + self._latency.order_ms(),
-            symbol_index=working.symbol_index,
+            symbol_index=index,
             order_class=_CLASSES.get(order.order_type, CLASS_LIMIT),
             item=working,
         )
@@ -179,7 +178,8 @@ class SimulatedVenue:
                 continue
             if working.order.leg == order.leg or (liquidation.is_cross and not self._standing.filling.only_closes(working)):
                 self._standing.end(working, RejectReason.LIQUIDATION, reports, status=OrderStatus.CANCELED)
-        working = working_order(order, symbol_index=self._standing.index[order.symbol], spec=self._specs[order.symbol], touch=False)
+        index = self._standing.index[order.symbol]
+        working = working_order(order, index, self._specs[order.symbol], touch=False, borrows=False)
         working.arrived_ms = now_ms = self._clock.now_ms
         working.note = FillNote.GAP_LOSS if liquidation.gap_loss else FillNote.NONE
         self._standing.by_id[order.order_id] = working

@@ -23,16 +23,17 @@ class WorkingOrder(msgspec.Struct, eq=False):
     """What the venue knows of an order: what is open of it, since when it stands, what it waits for. `working_order` makes one.
 
     `meets_from_ms`: bars that start at or after this time are met over their whole range. `holding`: see `holding_of`.
-    `budget_e8` bounds what a spot buy may still cost; None where nothing does.
+    `budget_e8` bounds what a spot buy may still cost; None where nothing does. `spec`: the rules in force.
     """
 
     order: SanitizedOrder
     holding: str
     symbol_index: int
+    spec: SymbolSpec
     open_lots: int
     tick_e8: int
-    beyond_e8: int
     closes_only: bool
+    beyond_e8: int = 0
     budget_e8: int | None = None
     limit_e8: int = 0
     through_price: float = 0.0
@@ -58,6 +59,7 @@ class WorkingOrder(msgspec.Struct, eq=False):
 
     def on_rules(self, spec: SymbolSpec) -> None:
         """The tick is that of `spec` from now on: the order keeps its price, and is through, or follows, by the new one."""
+        self.spec = spec
         if self.beyond_e8:
             self.beyond_e8 = spec.tick_e8 * spec.tick_step
         if self.limit_e8:
@@ -101,26 +103,24 @@ class WorkingOrder(msgspec.Struct, eq=False):
         return self.limit_e8 >= reference_e8 if self.order.side is Side.BUY else self.limit_e8 <= reference_e8
 
 
-def working_order(
-    order: SanitizedOrder, *, symbol_index: int, spec: SymbolSpec, touch: bool, borrows: bool = False
-) -> WorkingOrder:
+def working_order(order: SanitizedOrder, symbol_index: int, spec: SymbolSpec, touch: bool, borrows: bool) -> WorkingOrder:
     """The order as the venue keeps it. `borrows`: a spot order may borrow what it lacks: neither cash nor holdings bound it."""
     holding = order.symbol if order.position_side is None else holding_of(order)
-    tick_e8 = spec.tick_e8
-    beyond_e8 = 0 if touch else tick_e8 * spec.tick_step
-    working = WorkingOrder(order, holding, symbol_index, order.qty_lots, tick_e8, beyond_e8, order.reduce_only)
+    working = WorkingOrder(order, holding, symbol_index, spec, order.qty_lots, spec.tick_e8, order.reduce_only)
     if spec.market is SPOT and not borrows:
         if order.side is BUY:
             working.budget_e8 = order.budget_e8
         else:
             working.closes_only = True
     if order.order_type is not MARKET_ORDER:
+        if not touch:
+            working.beyond_e8 = spec.tick_e8 * spec.tick_step
         working.price(order)
         if order.order_type is not LIMIT_ORDER:
             working.conditional = True
             working.rises = trigger_rises(order.order_type, order.side)
             if order.order_type is OrderType.TRAILING_STOP:
-                working.trail = Trail(order, tick_e8=tick_e8, tick_step=spec.tick_step)
+                working.trail = Trail(order, tick_e8=spec.tick_e8, tick_step=spec.tick_step)
     return working
 
 
