@@ -256,7 +256,7 @@ class Arrivals:
         standing, filling = self._standing, self._filling
         lots, over = filling.allowed(working, bar)
         if lots:
-            ticks = filling.taker_ticks(working, bar, lots, over_share=over)
+            ticks = filling.pricing.taker_ticks(working.order, lots, bar, bar.open, over)
             if standing.resting[bar.symbol] and standing.ends_by_self_trade(working, ticks, reports):
                 return
             paid_lots = lots

@@ -210,7 +210,7 @@ class BarMatching:
         reports.append(on(T_ORDERS_TRIGGERED, triggered))
         lots, over = self._filling.allowed(working, whole)
         if not order.price_ticks:
-            ticks = self._filling.taker_ticks(working, whole, lots, over_share=over, reference=reference) if lots else 0
+            ticks = self._filling.pricing.taker_ticks(order, lots, whole, reference, over) if lots else 0
         else:
             confirmed = self._standing.is_sure(working, bar.close)
             lots, ticks = (lots if confirmed else 0), self._limit_inside(working, bar)

@@ -36,12 +36,12 @@ class Filling:
         covers: CoversFill | None = None,
         borrows: bool = False,
     ) -> None:
+        self.pricing = pricing
         self.covers = covers
         self.borrows = borrows
         """Whether spot orders may borrow what they lack."""
         self.lots: dict[str, int] = defaultdict(int, dict.fromkeys(specs, 0))
         self._specs = specs
-        self._pricing = pricing
         self._liquidity = liquidity
         self._clock = clock
         self._fee_assets = {symbol: spec.money_asset for symbol, spec in specs.items()}
@@ -54,14 +54,15 @@ class Filling:
 
     def on_rules(self, symbol: str) -> None:
         """The rules of `symbol` are other ones now: what it pays, and what of it can be traded."""
-        self._pricing.on_rules(symbol)
+        self.pricing.on_rules(symbol)
         if self._received is not None and symbol in self._received.symbols:
             self.lots[symbol] = self._received.hold(symbol, 0)
 
     def allowed(self, working: WorkingOrder, bar: Candle) -> tuple[int, bool]:
         """(lots, over share): what may trade now. Reduce-only is never more than the position, and never held back."""
-        order, lots = working.order, working.open_lots
-        left = self._liquidity.left_lots(bar, self._specs[order.symbol])
+        order = working.order
+        lots = working.open_lots
+        left = self._liquidity.left_lots(bar, working.spec)
         if working.closes_only:
             held = self.lots[working.holding] if order.side is SELL else -self.lots[working.holding]
             if lots > held and not self._holds_all(working):
@@ -72,7 +73,7 @@ class Filling:
 
     def _holds_all(self, working: WorkingOrder) -> bool:
         """Whether an order on spot that has kept its size since lots were finer is still covered by what is held."""
-        spec = self._specs[working.order.symbol]
+        spec = working.spec
         if spec.lot_step == 1 or self._received is None or working.order.side is BUY:
             return False
         return self._received.held_e8.get(working.order.symbol, 0) >= working.open_lots * spec.lot_e8
@@ -94,29 +95,16 @@ class Filling:
             if cost_e8 <= working.budget_e8:
                 return lots
             lots = min(lots - 1, lots * working.budget_e8 // cost_e8)
-            if (step := self._specs[symbol].lot_step) != 1:
+            if (step := working.spec.lot_step) != 1:
                 lots = on_step(lots, step, up=False)
         return 0
 
-    def taker_ticks(
-        self, working: WorkingOrder, bar: Candle, lots: int, *, over_share: bool, reference: float | None = None
-    ) -> int:
-        """The reference (default: the bar's open) with a taker's costs; never beyond the order's limit."""
-        price = bar.open if reference is None else reference
-        order = working.order
-        ticks = self._pricing.taker_ticks(
-            symbol=order.symbol, side=order.side, lots=lots, bar=bar, reference=price, over_share=over_share
-        )
-        if order.price_ticks:
-            ticks = min(ticks, order.price_ticks) if order.side is BUY else max(ticks, order.price_ticks)
-        return ticks
-
     def lots_for_value(self, working: WorkingOrder, bar: Candle) -> int:
         """Whole lots that the order's value is worth at the price of a fill at the bar's open; 0 below the least quantity."""
-        order, spec = working.order, self._specs[working.order.symbol]
+        order, spec = working.order, working.spec
 
         def worth(lots: int) -> int:
-            ticks = self.taker_ticks(working, bar, lots, over_share=False)
+            ticks = self.pricing.taker_ticks(order, lots, bar, bar.open, over_share=False)
             return on_step(order.quote_e8 * 10**8 // (ticks * spec.tick_e8 * spec.lot_e8), spec.lot_step, up=False)
 
         lots = worth(working.open_lots)
@@ -129,7 +117,7 @@ class Filling:
         lots, _ = self.allowed(working, bar)
         if lots < working.open_lots:
             return False
-        ticks = self.taker_ticks(working, bar, lots, over_share=False)
+        ticks = self.pricing.taker_ticks(working.order, lots, bar, bar.open, over_share=False)
         return self.affordable(working, lots, ticks, TAKER) == lots
 
     def _cost_e8(self, symbol: str, ticks: int, lots: int, liquidity: Liquidity) -> int:
@@ -138,7 +126,7 @@ class Filling:
         value = ticks * spec.tick_e8 * lots * spec.lot_e8
         if self._received is not None and self._received.in_base(symbol, Side.BUY, liquidity):
             return -(-value // 10**8)
-        return -(-value // 10**8) + self._pricing.fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=liquidity)
+        return -(-value // 10**8) + self.pricing.fee_e8(symbol, ticks, lots, liquidity)
 
     def fill(
         self,
@@ -152,20 +140,20 @@ class Filling:
         bar_fill: bool,
     ) -> Fill:
         """The trade is made: the bar's liquidity, the order and the holdings have changed; the report of it is returned."""
-        order, received, pricing = working.order, self._received, self._pricing
-        symbol, side = order.symbol, order.side
-        spec = self._specs[symbol]
-        fee_in_base = received is not None and received.in_base(symbol, side, liquidity)
-        if received is not None and fee_in_base:
+        order = working.order
+        symbol, side, spec = order.symbol, order.side, working.spec
+        received = self._received
+        if received is not None and received.in_base(symbol, side, liquidity):
+            fee_in_base = True
             fee_e8, fee_asset = received.fee_e8(symbol, side, liquidity, lots), spec.base
         else:
-            fee_e8 = pricing.fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=liquidity)
-            fee_asset = self._fee_assets[symbol]
+            fee_in_base = False
+            fee_e8, fee_asset = self.pricing.fee_e8(symbol, ticks, lots, liquidity), self._fee_assets[symbol]
         if working.budget_e8 is not None:
             working.budget_e8 -= self._cost_e8(symbol, ticks, lots, liquidity)
         self._liquidity.use(bar, lots)
-        if pricing.remembering and liquidity is TAKER:
-            pricing.tell_traded(symbol=symbol, side=side, lots=lots, bar=bar)
+        if self.pricing.remembering and liquidity is TAKER:
+            self.pricing.tell_traded(symbol=symbol, side=side, lots=lots, bar=bar)
         working.open_lots -= lots
         working.fills += 1
         if received is None or symbol not in received.symbols:

@@ -23,14 +23,14 @@ class OptionPricing(FillPricing):
         self._terms = terms
         self._index = index
 
-    def fee_e8(self, *, symbol: str, ticks: int, lots: int, liquidity: Liquidity) -> int:
+    def fee_e8(self, symbol: str, ticks: int, lots: int, liquidity: Liquidity) -> int:
         """min(rate x index, cap x option price) x size, rounded up to 1e-8 of the quote asset.
 
         Source: exchange_semantics.md, section 3 ("Option fee"); golden F01 to F04.
         """
         terms = self._terms.get(symbol)
         if terms is None:
-            return super().fee_e8(symbol=symbol, ticks=ticks, lots=lots, liquidity=liquidity)
+            return super().fee_e8(symbol, ticks, lots, liquidity)
         spec = self._specs[symbol]
         rate_bps = checked_rate_bps(self._fees.rate_bps(symbol=symbol, liquidity=liquidity))
         fee = options.trading_fee(

@@ -186,9 +186,7 @@ class SimulatedVenue:
         price = liquidation.price_ticks * working.tick_e8 / PRICE_ONE or float(liquidation.mark)
         bar = Candle(order.symbol, "", now_ms, now_ms, price, price, price, price, 0.0)
         taker, inside, lots = Liquidity.TAKER, liquidation.inside_bar, order.qty_lots
-        ticks = liquidation.price_ticks or self._pricing.taker_ticks(
-            symbol=order.symbol, side=order.side, lots=lots, bar=bar, reference=price, over_share=False
-        )
+        ticks = liquidation.price_ticks or self._pricing.taker_ticks(order, lots, bar, price, over_share=False)
         self._standing.trade(working, bar, lots, ticks, taker, reports, over_share=False, bar_fill=inside)
         more_e8 = self._pricing.liquidation_fee_e8(symbol=order.symbol, ticks=ticks, lots=lots)
         return [with_more_fee(report, more_e8) for report in reports] if more_e8 else reports
@@ -253,9 +251,7 @@ class SimulatedVenue:
             ack = OrderAck(time_ms=now_ms, order_id=order.order_id, strategy_id=order.strategy_id, symbol=order.symbol)
             reports.append(on(T_ORDERS_ACK, ack))
             bar = Candle(order.symbol, "", now_ms, now_ms, mark, mark, mark, mark, 0.0)
-            ticks = self._pricing.taker_ticks(
-                symbol=order.symbol, side=order.side, lots=working.open_lots, bar=bar, reference=mark, over_share=False
-            )
             lots = working.open_lots
+            ticks = self._pricing.taker_ticks(order, lots, bar, mark, over_share=False)
             self._standing.trade(working, bar, lots, ticks, Liquidity.TAKER, reports, over_share=False, bar_fill=False)
         return reports

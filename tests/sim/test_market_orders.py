@@ -11,6 +11,7 @@ from backtester.domain.candle import Candle
 from backtester.domain.vocabulary import FillNote, Side
 from backtester.sim.pricing import FillPricing
 from backtester.sim.sim_models import FixedFee, FixedSlippage
+from tests.sim.orders import market_order
 from tests.sim.small_run import A, Fill, OrderAck, expect, flat, small_run, spec
 
 RISING = """
@@ -158,7 +159,7 @@ def test_golden_h10_open_of_the_next_bar_plus_costs_rounded_up_once() -> None:
         specs={A: spec()}, spread_bps=half_spread_bps * 2, slippage=FixedSlippage(Decimal(5)), fees=FixedFee(Decimal(0))
     )
     bar = Candle(A, "1m", 0, 60_000, 101, 103, 99, 102, 10)
-    ticks = pricing.taker_ticks(symbol=A, side=Side.BUY, lots=1, bar=bar, reference=bar.open, over_share=False)
+    ticks = pricing.taker_ticks(market_order(Side.BUY), 1, bar, bar.open, over_share=False)
     assert ticks == 1012
     fine = FillPricing(
         specs={A: spec(tick_size=Decimal("0.000001"))},
@@ -166,7 +167,7 @@ def test_golden_h10_open_of_the_next_bar_plus_costs_rounded_up_once() -> None:
         slippage=FixedSlippage(Decimal(5)),
         fees=FixedFee(Decimal(0)),
     )
-    raw = fine.taker_ticks(symbol=A, side=Side.BUY, lots=1, bar=bar, reference=bar.open, over_share=False)
+    raw = fine.taker_ticks(market_order(Side.BUY), 1, bar, bar.open, over_share=False)
     assert raw == 101_100_525
 
 

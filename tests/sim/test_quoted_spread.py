@@ -13,6 +13,7 @@ from backtester.engine.ports import Quote
 from backtester.sim.pricing import FillPricing
 from backtester.sim.quoted_spread import QuotedSpreads
 from backtester.sim.sim_models import FixedFee, FixedSlippage
+from tests.sim.orders import market_order
 from tests.sim.small_run import MIDNIGHT, A, spec
 
 NOW_MS = MIDNIGHT + 90_000
@@ -46,7 +47,7 @@ def pricing(quote: Quote | None, *, factor: str = "1", spread: str = "10") -> tu
 
 def paid(made: FillPricing, side: Side = Side.BUY, *, over_share: bool = False) -> int:
     bar = Candle(A, "1m", MIDNIGHT, MIDNIGHT + 60_000, 1000.0, 1000.0, 1000.0, 1000.0, 5.0)
-    return made.taker_ticks(symbol=A, side=side, lots=1000, bar=bar, reference=1000.0, over_share=over_share)
+    return made.taker_ticks(market_order(side), 1000, bar, 1000.0, over_share)
 
 
 @pytest.mark.parametrize(

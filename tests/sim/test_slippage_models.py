@@ -37,6 +37,7 @@ from backtester.sim.slippage_models import (
     ZiplineVolumeShare,
     slippage_bps,
 )
+from tests.sim.orders import market_order
 from tests.sim.small_run import A, B, spec
 
 KNOWN = DailyStatistics({}, {A: DailyMarket(Decimal(40_000), Decimal("0.03"))})
@@ -137,7 +138,7 @@ def pricing(model: object, *, factor: str = "1", **more: object) -> FillPricing:
 
 
 def ticks(of: FillPricing, side: Side, symbol: str = A, *, over_share: bool = False, lots: int = 1000) -> int:
-    return of.taker_ticks(symbol=symbol, side=side, lots=lots, bar=bar(), reference=100.0, over_share=over_share)
+    return of.taker_ticks(market_order(side, symbol), lots, bar(), 100.0, over_share)
 
 
 @pytest.mark.parametrize(("factor", "buy", "sell"), [("1", 1002, 998), ("2", 1004, 996), ("0.4", 1001, 999)])
@@ -174,8 +175,7 @@ def test_higher_costs_never_make_a_fill_better(
     name: str, side: Side, lots: int, volume: float, factors: tuple[Decimal, Decimal], over_share: bool
 ) -> None:
     low, high = (pricing(MODELS[name](), factor=str(factor)) for factor in sorted(factors))
-    facts = {"symbol": A, "side": side, "lots": lots, "reference": 100.0, "over_share": over_share}
-    cheap, dear = (of.taker_ticks(bar=bar(volume=volume), **facts) for of in (low, high))  # type: ignore[arg-type] # named facts
+    cheap, dear = (of.taker_ticks(market_order(side), lots, bar(volume=volume), 100.0, over_share) for of in (low, high))
     assert (dear - cheap) * side.sign >= 0
 
 
