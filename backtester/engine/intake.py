@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from numbers import Integral
@@ -31,6 +32,8 @@ INTENTS_PER_HOOK_MAX = 100_000
 
 _INTENT_CLASSES = frozenset(INTENT_TYPES)
 _PLAIN = (Decimal, int, float, str)
+_OF_ANOTHER = (AmendOrderIntent, CancelOrderIntent, CancelAllIntent)
+"""Their order id is that of a working order, not one of their own."""
 _NEEDED = {
     LimitOrderIntent: ("qty", "price"),
     StopOrderIntent: ("qty", "trigger_price"),
@@ -38,6 +41,8 @@ _NEEDED = {
     OcoOrderIntent: ("qty", "price", "trigger_price"),
     AmendOrderIntent: (),
     PositionExitsIntent: (),
+    CancelOrderIntent: (),
+    CancelAllIntent: (),
 }
 _OPTIONAL = (
     "qty",
@@ -58,7 +63,7 @@ class Intake:
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
-        self._counts: dict[str, int] = {}
+        self._counts: defaultdict[str, int] = defaultdict(int)
         self.retries: dict[str, int] = {}
         """By order id, how many refusals in a row led to it; orders that were not refused are `settled`."""
 
@@ -87,11 +92,30 @@ class Intake:
 
     def only(self, strategy_id: str, intent: Any, *, hook: str, retries: int = 0) -> AnyIntent:
         """One intent, stamped. Raises StrategyError when it is none."""
-        if intent.__class__ not in _INTENT_CLASSES:
+        kind = intent.__class__
+        if kind not in _INTENT_CLASSES:
             raise self._rubbish(strategy_id, hook, intent)
-        stamped: AnyIntent = self._stamp(strategy_id, intent, hook=hook)
+        order_id: str = intent.order_id
+        if not isinstance(intent.symbol, str) or not isinstance(order_id, str):
+            raise StrategyError(f"{strategy_id}.{hook}: symbol and order_id of an intent must be text, was {intent!r:.200}")
+        if (
+            kind is not MarketOrderIntent
+            or intent.qty.__class__ not in _PLAIN
+            or intent.take_profit is not None
+            or intent.stop_loss is not None
+        ):
+            intent = self._plain_numbers(strategy_id, intent, hook=hook)
+        if kind not in _OF_ANOTHER:
+            if kind is not PositionExitsIntent and not isinstance(intent.reason, str):
+                raise StrategyError(f"{strategy_id}.{hook}: reason of an intent must be text, was {intent.reason!r:.100}")
+            if order_id:
+                self._check_chosen(strategy_id, order_id, hook=hook)
+            else:
+                self._counts[strategy_id] = number = self._counts[strategy_id] + 1
+                order_id = f"{strategy_id}-{number}"
         if retries:
-            self.retries[stamped.order_id] = retries
+            self.retries[order_id] = retries
+        stamped: AnyIntent = replace(intent, order_id=order_id, strategy_id=strategy_id, time_ms=self._clock.now_ms)
         return stamped
 
     def retries_of(self, order_id: str, *, reason: str) -> int:
@@ -108,35 +132,12 @@ class Intake:
         """The order was not refused: it is no link of a chain any more."""
         self.retries.pop(order_id, None)
 
-    def _stamp(self, strategy_id: str, intent: Any, *, hook: str) -> Any:
-        order_id, now_ms = intent.order_id, self._clock.now_ms
-        if not isinstance(intent.symbol, str) or not isinstance(order_id, str):
-            raise StrategyError(f"{strategy_id}.{hook}: symbol and order_id of an intent must be text, was {intent!r:.200}")
-        if intent.__class__ is not MarketOrderIntent:
-            if isinstance(intent, (CancelOrderIntent, CancelAllIntent)):
-                return replace(intent, strategy_id=strategy_id, time_ms=now_ms)
-            intent = self._plain_numbers(strategy_id, intent, hook=hook)
-            if intent.__class__ is AmendOrderIntent:
-                return replace(intent, strategy_id=strategy_id, time_ms=now_ms)
-            if intent.__class__ is PositionExitsIntent:
-                order_id = self._order_id(strategy_id, order_id, hook=hook)
-                return replace(intent, order_id=order_id, strategy_id=strategy_id, time_ms=now_ms)
-        elif intent.qty.__class__ not in _PLAIN or intent.take_profit is not None or intent.stop_loss is not None:
-            intent = self._plain_numbers(strategy_id, intent, hook=hook)
-        if not isinstance(intent.reason, str):
-            raise StrategyError(f"{strategy_id}.{hook}: reason of an intent must be text, was {intent.reason!r:.100}")
-        order_id = self._order_id(strategy_id, order_id, hook=hook)
-        return replace(intent, order_id=order_id, strategy_id=strategy_id, time_ms=now_ms)
-
-    def _order_id(self, strategy_id: str, order_id: str, *, hook: str) -> str:
-        """The id that the strategy chose, or the next one. Raises StrategyError for one that the engine could stamp."""
-        if not order_id:
-            counts = self._counts
-            counts[strategy_id] = number = counts.get(strategy_id, 0) + 1
-            return f"{strategy_id}-{number}"
-        if order_id.rpartition("-")[2].isdigit() and order_id.rpartition("-")[0] in (strategy_id, "risk", "end", "liq"):
+    @staticmethod
+    def _check_chosen(strategy_id: str, order_id: str, *, hook: str) -> None:
+        """Raises StrategyError for an id of the strategy's own that the engine could stamp."""
+        owner, _, number = order_id.rpartition("-")
+        if number.isdigit() and owner in (strategy_id, "risk", "end", "liq"):
             raise StrategyError(f"{strategy_id}.{hook}: order ids of the form {order_id!r} are the engine's; choose another")
-        return order_id
 
     def _plain_numbers(self, strategy_id: str, intent: Any, *, hook: str) -> Any:
         """The intent with NumPy scalars and the like as plain numbers."""
