@@ -26,7 +26,7 @@ SUBMITTED to EXPIRED: the run ended while it was on its way. TRIGGERED to CANCEL
 TERMINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
 
 
-def next_status(current: S, following: S, *, order_id: str) -> S:
+def next_status(current: S, following: S, order_id: str) -> S:
     """`following`, when the table allows it; raises OrderStateError otherwise."""
     if following not in TRANSITIONS[current]:
         raise OrderStateError(f"order {order_id}: {current.value} cannot become {following.value}")

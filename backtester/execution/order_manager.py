@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from backtester.domain.order_states import TERMINAL, next_status
+from backtester.domain.order_states import next_status
 from backtester.domain.orders import (
     Fill,
     LiquidationOrder,
@@ -22,7 +22,7 @@ from backtester.domain.orders import (
     SanitizedOrder,
 )
 from backtester.domain.vocabulary import FILLED, LIVE, OrderStatus, RejectReason
-from backtester.execution.working_orders import OrderRecord, WorkingOrders, is_engine_id
+from backtester.execution.working_orders import ENGINE_OWNERS, OrderRecord, WorkingOrders
 
 
 class OrderGateway(Protocol):
@@ -56,9 +56,11 @@ class OrderManager:
             self._ask(request)
             return
         self.sent_count += 1
-        self._records[request.order_id] = OrderRecord(request, request.qty_lots)
-        if not is_engine_id(request.order_id, request.strategy_id):
-            self._working.chosen_ids.add(request.order_id)
+        order_id = request.order_id
+        self._records[order_id] = OrderRecord(request, request.qty_lots)
+        owner, _, number = order_id.rpartition("-")
+        if not number.isdigit() or (owner != request.strategy_id and owner not in ENGINE_OWNERS):
+            self._working.chosen_ids.add(order_id)
         self._gateway.send(request)
 
     def _ask(self, request: SanitizedExits | SanitizedAmend | SanitizedCancel) -> None:
@@ -73,13 +75,12 @@ class OrderManager:
     def on_ack(self, ack: OrderAck) -> None:
         """The order is live, or waits for its trigger."""
         record = self._records[ack.order_id]
-        following = OrderStatus.UNTRIGGERED if ack.is_waiting else LIVE
-        record.status = next_status(record.status, following, order_id=ack.order_id)
+        record.status = next_status(record.status, OrderStatus.UNTRIGGERED if ack.is_waiting else LIVE, ack.order_id)
 
     def on_attached(self, attached: OrderAttached) -> None:
         """An order that the venue made of a fill is known, and waits."""
         record = OrderRecord(attached.order, attached.order.qty_lots)
-        record.status = next_status(record.status, OrderStatus.UNTRIGGERED, order_id=attached.order.order_id)
+        record.status = next_status(record.status, OrderStatus.UNTRIGGERED, attached.order.order_id)
         self._records[attached.order.order_id] = record
         self._working.chosen_ids.add(attached.order.order_id)
 
@@ -94,22 +95,23 @@ class OrderManager:
     def on_liquidation(self, liquidation: LiquidationOrder) -> None:
         """An order that the venue made of a position short of margin is known, and live."""
         record = OrderRecord(liquidation.order, liquidation.order.qty_lots)
-        record.status = next_status(record.status, LIVE, order_id=liquidation.order.order_id)
+        record.status = next_status(record.status, LIVE, liquidation.order.order_id)
         self._records[liquidation.order.order_id] = record
 
     def on_triggered(self, triggered: OrderTriggered) -> None:
         """The order has been triggered and is live."""
         record = self._records[triggered.order_id]
-        status = next_status(record.status, OrderStatus.TRIGGERED, order_id=triggered.order_id)
-        record.status = next_status(status, LIVE, order_id=triggered.order_id)
+        status = next_status(record.status, OrderStatus.TRIGGERED, triggered.order_id)
+        record.status = next_status(status, LIVE, triggered.order_id)
 
     def on_fill(self, fill: Fill) -> None:
         """The order is partly filled, or filled and forgotten."""
         record = self._records[fill.order_id]
-        following = OrderStatus.PARTIALLY_FILLED if fill.open_lots else FILLED
-        record.status = next_status(record.status, following, order_id=fill.order_id)
         record.open_lots = fill.open_lots
-        if following in TERMINAL:
+        if fill.open_lots:
+            record.status = next_status(record.status, OrderStatus.PARTIALLY_FILLED, fill.order_id)
+        else:
+            record.status = next_status(record.status, FILLED, fill.order_id)
             del self._records[fill.order_id]
 
     def on_canceled(self, canceled: OrderCanceled) -> None:
@@ -121,11 +123,11 @@ class OrderManager:
             and canceled.reason is RejectReason.INSUFFICIENT
             and canceled.status is OrderStatus.CANCELED
         ):
-            status = next_status(status, OrderStatus.TRIGGERED, order_id=canceled.order_id)  # margin is asked for at the trigger
-        next_status(status, canceled.status, order_id=canceled.order_id)
+            status = next_status(status, OrderStatus.TRIGGERED, canceled.order_id)  # margin is asked for at the trigger
+        next_status(status, canceled.status, canceled.order_id)
 
     def on_rejected(self, rejected: OrderRejected) -> None:
         """A rejected order is forgotten; a rejected request changes nothing."""
         if rejected.ends_order:
             record = self._records.pop(rejected.order_id)
-            next_status(record.status, OrderStatus.REJECTED, order_id=rejected.order_id)
+            next_status(record.status, OrderStatus.REJECTED, rejected.order_id)

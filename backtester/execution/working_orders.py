@@ -11,6 +11,9 @@ from backtester.domain.orders import OpenOrder, SanitizedOrder
 from backtester.domain.rounding import lots_decimal, ticks_decimal
 from backtester.domain.vocabulary import SUBMITTED, OrderStatus, Side
 
+ENGINE_OWNERS = frozenset(("risk", "end", "liq"))
+"""What stands, beside a strategy's name, in front of the dash and the number of an id that the engine stamps."""
+
 
 class OrderRecord(msgspec.Struct, eq=False):
     """One order and where it stands in its life cycle."""
@@ -104,9 +107,3 @@ class WorkingOrders:
             trigger_by=order.trigger_by,
             position_side=order.position_side,
         )
-
-
-def is_engine_id(order_id: str, strategy_id: str) -> bool:
-    """Whether `order_id` has the form that the engine stamps: an owner, a dash, a number."""
-    head, _, tail = order_id.rpartition("-")
-    return tail.isdigit() and head in (strategy_id, "risk", "end", "liq")

@@ -134,7 +134,7 @@ class Amendments:
         extra = f"{changed.order_id} amended"
         more = max(0, need - self._reservations.of(changed.order_id), self._reservations.of(extra))
         self._reservations.release(extra)
-        self._reservations.hold(extra, amount=more, lots=open_lots)
+        self._reservations.hold(extra, more, open_lots)
         return need
 
     def on_amended(self, amended: OrderAmended) -> None:
@@ -145,7 +145,7 @@ class Amendments:
         granted = self._granted.get(amended.order_id)
         now = (amended.qty_lots, amended.price_ticks, amended.trigger_ticks)
         if not granted or now != (granted[0][0].qty_lots, granted[0][0].price_ticks, granted[0][0].trigger_ticks):
-            self._reservations.fill(amended.order_id, open_lots=amended.open_lots)
+            self._reservations.fill(amended.order_id, amended.open_lots)
             return
         _, need = granted.pop(0)
         if not granted:
@@ -153,7 +153,7 @@ class Amendments:
             self._reservations.release(f"{amended.order_id} amended")
         self._reservations.release(amended.order_id)
         if need:
-            self._reservations.hold(amended.order_id, amount=need, lots=amended.open_lots)
+            self._reservations.hold(amended.order_id, need, amended.open_lots)
 
 
 def amended_order(

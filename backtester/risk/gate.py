@@ -224,7 +224,7 @@ class RiskGate:
             hold = need
             if self._exposure is not None:
                 self._exposure.has_begun(symbol, None)
-            self.reservations.hold(intent.order_id, amount=hold, lots=rounded.qty_lots)
+            self.reservations.hold(intent.order_id, hold, rounded.qty_lots)
         if rounded.trigger_by is not LAST:
             self._require_prices(intent.symbol, rounded.trigger_by)
         budget_e8 = hold // FEE_STEP if spec.market is SPOT and intent.side is BUY else 0
@@ -406,7 +406,7 @@ class RiskGate:
             amount = self.reservations.of(order.oco_id)
             self.reservations.release(order.oco_id)
             if spec.market is SPOT and amount:
-                self.reservations.hold(order.order_id, amount=amount, lots=order.qty_lots)
+                self.reservations.hold(order.order_id, amount, order.qty_lots)
         held = self._account.lots[order.leg]
         opposite = held > 0 if order.side is SELL else held < 0
         if order.reduce_only or spec.market is SPOT or (opposite and order.qty_lots <= abs(held)):
@@ -421,7 +421,7 @@ class RiskGate:
         if isinstance(outcome, Refusal):
             return False
         self.reservations.release(order.order_id)
-        self.reservations.hold(order.order_id, amount=outcome, lots=order.qty_lots)
+        self.reservations.hold(order.order_id, outcome, order.qty_lots)
         return True
 
     def covers_fill(self, order: SanitizedOrder, lots: int, price_e8: int) -> bool:
@@ -450,13 +450,19 @@ class RiskGate:
         """The filled part holds no cash any more; a spot buy goes on holding what it may still spend. While positions are
         closed by a switch, what an entry fills in spite of its cancel is closed as well.
         """
-        spent = None
-        if fill.side is BUY and self._specs[fill.symbol].market is SPOT:
-            spec = self._specs[fill.symbol]
-            value = fill.price_ticks * spec.tick_e8 * fill.qty_lots * spec.lot_e8
-            spent = (ceil_div(value, FEE_STEP) + (0 if fill.fee_in_base else fill.fee_e8)) * FEE_STEP
-        self.reservations.fill(fill.order_id, open_lots=fill.open_lots, spent=spent)
+        if fill.open_lots:
+            self.reservations.fill(fill.order_id, fill.open_lots, self._spent(fill))
+        else:
+            self.reservations.release(fill.order_id)
         return self._halting.on_fill(fill) if self._halting.is_watching else ()
+
+    def _spent(self, fill: Fill) -> int | None:
+        """What a spot buy has paid, value and fee; None of any other fill."""
+        spec = self._specs[fill.symbol]
+        if fill.side is not BUY or spec.market is not SPOT:
+            return None
+        value = fill.price_ticks * spec.tick_e8 * fill.qty_lots * spec.lot_e8
+        return (ceil_div(value, FEE_STEP) + (0 if fill.fee_in_base else fill.fee_e8)) * FEE_STEP
 
     def on_amended(self, amended: OrderAmended) -> None:
         """The order holds what it needs as it is now."""

@@ -10,22 +10,22 @@ class Reservations:
         self.total = 0
         self._by_order: dict[str, tuple[int, int]] = {}
 
-    def hold(self, order_id: str, *, amount: int, lots: int) -> None:
+    def hold(self, order_id: str, amount: int, lots: int) -> None:
         """Hold `amount` for an order of `lots`."""
         self._by_order[order_id] = (amount, lots)
         self.total += amount
 
-    def fill(self, order_id: str, *, open_lots: int, spent: int | None = None) -> None:
+    def fill(self, order_id: str, open_lots: int, spent: int | None = None) -> None:
         """Release what was `spent`, where that is known: the rest may still be used by the order. Otherwise release what the
         filled part held: what stays is in proportion to the open lots, rounded up.
         """
+        if not open_lots:
+            self.release(order_id)
+            return
         held = self._by_order.get(order_id)
         if held is None:
             return
         amount, lots = held
-        if open_lots == 0:
-            self.release(order_id)
-            return
         stays = -(-amount * open_lots // lots) if spent is None else max(0, amount - spent)
         self._by_order[order_id] = (stays, open_lots)
         self.total -= amount - stays

@@ -55,7 +55,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[OrderStatus, OrderStatus
     """Every transition that the order manager asks the table for."""
     made: list[tuple[OrderStatus, OrderStatus, str]] = []
 
-    def noted(current: OrderStatus, following: OrderStatus, *, order_id: str) -> OrderStatus:
+    def noted(current: OrderStatus, following: OrderStatus, order_id: str) -> OrderStatus:
         made.append((current, following, order_id))
         return next_status(current, following, order_id=order_id)
 
