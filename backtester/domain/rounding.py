@@ -100,19 +100,19 @@ def size_breach(*, lots: int, price: Number, spec: SymbolSpec, is_closing: bool)
     if is_closing:
         return None
     numerator, denominator = exact_decimal(price, what="price").as_integer_ratio()
-    return opening_breach(lots=lots, price=(numerator, denominator), spec=spec)
+    return opening_breach(lots, numerator, denominator, spec)
 
 
-def opening_breach(*, lots: int, price: tuple[int, int], spec: SymbolSpec) -> RejectReason | None:
+def opening_breach(lots: int, numerator: int, denominator: int, spec: SymbolSpec) -> RejectReason | None:
     """MAX_QTY, MIN_NOTIONAL or MAX_NOTIONAL of an order that opens at a price given as a fraction; None when it breaks none."""
     qty_e8 = lots * spec.lot_e8
     if spec.max_qty_e8 is not None and qty_e8 > spec.max_qty_e8:
         return RejectReason.MAX_QTY
     if spec.face:  # a contract has its value in the quote currency, whatever the price
-        price = (spec.face, PRICE_ONE**2)
-    notional = qty_e8 * price[0]
-    if notional < spec.min_notional_e8 * price[1]:
+        numerator, denominator = spec.face, PRICE_ONE**2
+    notional = qty_e8 * numerator
+    if notional < spec.min_notional_e8 * denominator:
         return RejectReason.MIN_NOTIONAL
-    if spec.max_notional_e8 is not None and notional > spec.max_notional_e8 * price[1]:
+    if spec.max_notional_e8 is not None and notional > spec.max_notional_e8 * denominator:
         return RejectReason.MAX_NOTIONAL
     return None

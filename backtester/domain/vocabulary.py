@@ -223,6 +223,7 @@ class FillNote(Word):
 BUY: Final = Side.BUY
 SELL: Final = Side.SELL
 SPOT: Final = Market.SPOT
+PART: Final = ExitSize.PART
 MARKET_ORDER: Final = OrderType.MARKET
 LIMIT_ORDER: Final = OrderType.LIMIT
 GTC: Final = TimeInForce.GTC

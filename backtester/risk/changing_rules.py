@@ -35,6 +35,10 @@ class ChangingRounding(OrderRounding):
         super().on_rules(changed)
         self._unbound.pop(changed.symbol, None)
 
+    def known(self, intent: OrderIntent, spec: SymbolSpec) -> Rounded | None:
+        """As `OrderRounding.known`; None where the size may be that of the position."""
+        return None if spec.after_change else super().known(intent, spec)
+
     def round(self, intent: OrderIntent, spec: SymbolSpec) -> Rounded | Refusal:
         """As `OrderRounding.round`; what closes a whole position that does not fit the rules of now is of the position's size."""
         rounded = super().round(intent, spec)

@@ -34,7 +34,7 @@ from backtester.domain.orders import (
 )
 from backtester.domain.run_events import ControlEvent
 from backtester.domain.venue_rules import GENERIC, VenueRules
-from backtester.domain.vocabulary import BUY, GTC, LAST, SELL, SPOT, RejectReason, Side, TriggerBy
+from backtester.domain.vocabulary import BUY, LAST, MARKET_ORDER, SELL, SPOT, RejectReason, Side, TriggerBy
 from backtester.engine.clock import Clock
 from backtester.engine.topics import T_CONTROL, T_ORDERS_REFUSED, T_ORDERS_SANITIZED, Published, on
 from backtester.risk.amending import Amendments
@@ -55,11 +55,13 @@ from backtester.risk.order_validation import (
 )
 from backtester.risk.position_exits import sanitized_exits
 from backtester.risk.readers import AccountReader, BorrowReader, OrderReader, PortfolioReader
-from backtester.risk.reservations import Reservations
-from backtester.risk.sanitizing import sanitized_order
+from backtester.risk.reservations import Reservations, spent_by
+from backtester.risk.sanitizing import bare_order, sanitized_order
 from backtester.risk.several_assets import SeveralAssets
 from backtester.risk.sizing import Sized, is_unsized, sized
 
+_FEE_DIVISOR = PRICE_ONE * FEE_STEP
+"""Of value x fee rate: the fee in whole 1e-8."""
 _PARTS_MAX = 10_000
 """A spot buy filled in parts pays for each rounding of value and fee: held for as many parts as this, where there is cash."""
 
@@ -90,6 +92,8 @@ class RiskGate:
         self._rules = rules or {}
         self._trigger_prices = trigger_prices
         self._limits = limits
+        self._market_e8 = PRICE_ONE + limits.market_e8
+        """What a market order may cost more than the last price, as a factor."""
         self._account = account
         self._hedge = limits.hedge
         self._orders = orders
@@ -188,67 +192,75 @@ class RiskGate:
             intent.__class__ is OcoOrderIntent and self._orders.is_used(f"{intent.order_id}-stop")
         ):
             return self._refuse(intent, Refusal(RejectReason.DUPLICATE_ID, f"order id {intent.order_id!r} was used before"))
-        if self._hedge or intent.position_side is not None:
-            outcome = directed(intent, hedge=self._hedge)
-            if type(outcome) is Refusal:
-                return self._refuse(intent, outcome)
-            intent = outcome
-        size: Sized | None = None
-        if is_unsized(intent):
-            sizing = self._sized(intent, spec)
-            if isinstance(sizing, Refusal):
-                return self._refuse(intent, sizing)
-            size, intent = sizing, sizing.intent
-        rounded = self.rounding.round(intent, spec)
-        if type(rounded) is Refusal:
-            return self._refuse(intent, rounded)
-        if size is not None:
-            rounded = replace(rounded, quote_e8=size.quote_e8, follows_position=size.follows)
-        if spec.option is not None and rounded.has_condition:
-            return self._refuse(intent, NO_CONDITIONS)
-        if intent.tif is not GTC or not isinstance(intent, MarketOrderIntent):
-            broken = check_life(intent, rules=self._rules.get(intent.symbol, GENERIC), now_ms=self._clock.now_ms)
-            if broken is not None:
-                return self._refuse(intent, broken)
-        held = self._account.lots[symbol] if not self._hedge else held_lots(self._account, intent)
-        opposite = held > 0 if intent.side is SELL else held < 0
-        if intent.reduce_only and not opposite and not rounded.waits:  # what waits may be there before its position
-            return self._refuse(intent, Refusal(RejectReason.REDUCE_ONLY, "there is no position that this order would reduce"))
-        reduces = intent.reduce_only or (opposite and rounded.qty_lots <= abs(held))
-        hold = 0
-        if not reduces:
+        known = None if self._hedge else self.rounding.known(intent, spec)
+        if known is not None:
+            rounded, held = known, self._account.lots[symbol]
+        else:
+            shaped = self._shaped(intent, spec)
+            if isinstance(shaped, Refusal):
+                return self._refuse(intent, shaped)
+            intent, rounded = shaped
+            held = held_lots(self._account, intent)
+        side = intent.side
+        opposite = held > 0 if side is SELL else held < 0
+        budget_e8 = 0
+        if intent.reduce_only:
+            if not opposite and not rounded.waits:  # what waits may be there before its position
+                return self._refuse(intent, Refusal(RejectReason.REDUCE_ONLY, "there is no position that this order would reduce"))
+        elif not opposite or rounded.qty_lots > abs(held):
             opening_lots = rounded.qty_lots - abs(held) if opposite else rounded.qty_lots
-            need = self._opening(intent, rounded, spec, opening_lots=opening_lots)
+            need = self._opening(intent, rounded, spec, opening_lots)
             if type(need) is Refusal:
                 return (*self._told(symbol, need), *self._refuse(intent, need))
-            hold = need
             if self._exposure is not None:
                 self._exposure.has_begun(symbol, None)
-            self.reservations.hold(intent.order_id, hold, rounded.qty_lots)
-        if rounded.trigger_by is not LAST:
-            self._require_prices(intent.symbol, rounded.trigger_by)
-        budget_e8 = hold // FEE_STEP if spec.market is SPOT and intent.side is BUY else 0
+            self.reservations.hold(intent.order_id, need, rounded.qty_lots)
+            if spec.market is SPOT and side is BUY:
+                budget_e8 = need // FEE_STEP
+        if known is not None:
+            return ((T_ORDERS_SANITIZED, bare_order(intent, MARKET_ORDER, rounded, self._clock.now_ms, budget_e8)),)
+        self._require_prices(symbol, rounded.trigger_by)
         return ((T_ORDERS_SANITIZED, sanitized_order(intent, rounded, now_ms=self._clock.now_ms, budget_e8=budget_e8)),)
 
-    def _sized(self, intent: OrderIntent, spec: SymbolSpec) -> Sized | Refusal:
-        symbol = spec.symbol
-        rules, held = self._rules.get(symbol, GENERIC), held_lots(self._account, intent)
-        return sized(intent, spec=spec, rules=rules, held_lots=held, mark=self._marks.get(symbol))
+    def _shaped(self, intent: OrderIntent, spec: SymbolSpec) -> tuple[OrderIntent, Rounded] | Refusal:
+        """The intent with its size, and as whole lots and ticks; or what forbids an order of this form."""
+        if self._hedge or intent.position_side is not None:
+            outcome = directed(intent, hedge=self._hedge)
+            if isinstance(outcome, Refusal):
+                return outcome
+            intent = outcome
+        rules = self._rules.get(spec.symbol, GENERIC)
+        size: Sized | Refusal | None = None
+        if is_unsized(intent):
+            held = held_lots(self._account, intent)
+            size = sized(intent, spec=spec, rules=rules, held_lots=held, mark=self._marks.get(spec.symbol))
+            if isinstance(size, Refusal):
+                return size
+            intent = size.intent
+        rounded = self.rounding.round(intent, spec)
+        if isinstance(rounded, Refusal):
+            return rounded
+        if isinstance(size, Sized):
+            rounded = replace(rounded, quote_e8=size.quote_e8, follows_position=size.follows)
+        if spec.option is not None and rounded.has_condition:
+            return NO_CONDITIONS
+        broken = check_life(intent, rules=rules, now_ms=self._clock.now_ms)
+        return (intent, rounded) if broken is None else broken
 
     def _require_prices(self, symbol: str, by: TriggerBy) -> None:
         """An order that waits for a price which the run does not have ends the run: the last price would be another order."""
         if by is not LAST:
             self._trigger_prices(symbol, by)
 
-    def _opening(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, *, opening_lots: int) -> int | Refusal:
+    def _opening(self, intent: OrderIntent, rounded: Rounded, spec: SymbolSpec, opening_lots: int) -> int | Refusal:
         """Money units to reserve for an order that opens, or the first rail that it breaks."""
-        limits = self._limits
+        side, is_spot = intent.side, spec.market is SPOT
         if not spec.tradable:
             return Refusal(RejectReason.NOT_TRADABLE, f"{spec.symbol} is not tradable now")
         halted = self._halting.reason
         if halted is not None:
             return Refusal(halted, self._halting.detail)
-        if spec.market is SPOT and intent.side is SELL and self._borrowing is None:
+        if is_spot and side is SELL and self._borrowing is None:
             return Refusal(RejectReason.SHORT_SPOT, "a spot account cannot sell more than it holds")
         mark = self._marks.get(spec.symbol)
         if mark is None:
@@ -256,19 +268,20 @@ class RiskGate:
         mark_e8 = price_e8(mark)
         is_limit = rounded.price_ticks > 0
         order_e8 = (rounded.price_ticks or rounded.trigger_ticks) * spec.tick_e8 or mark_e8
-        broken = check_opening_size(rounded, spec=spec, side=intent.side, price_e8=order_e8, mark_e8=mark_e8)
-        if broken is None and is_limit and not rounded.waits and limits.collar_e8 is not None:
-            broken = check_collar(side=intent.side, price_e8=order_e8, mark_e8=mark_e8, collar_e8=limits.collar_e8)
+        broken = check_opening_size(rounded, spec, side, order_e8, mark_e8)
+        if broken is None and is_limit and not rounded.waits and self._limits.collar_e8 is not None:
+            broken = check_collar(side=side, price_e8=order_e8, mark_e8=mark_e8, collar_e8=self._limits.collar_e8)
         if broken is None and self._has_rails:
-            broken = self._count_rails(spec, intent.side, rounded, price_e8_=order_e8)
+            broken = self._count_rails(spec, side, rounded, price_e8_=order_e8)
         if broken is not None:
             return broken
-        if rounded.waits and spec.market is not SPOT:
-            return 0  # margin is asked for at the trigger (exchange_semantics.md, section 1.1)
-        if rounded.oco_trigger_ticks and spec.market is SPOT:  # a buy holds what the dearer of the two may cost
+        if not is_spot:
+            if rounded.waits:
+                return 0  # margin is asked for at the trigger (exchange_semantics.md, section 1.1)
+        elif rounded.oco_trigger_ticks:  # a buy holds what the dearer of the two may cost
             is_limit = rounded.oco_price_ticks > 0
             order_e8 = max(rounded.price_ticks, rounded.oco_price_ticks or rounded.oco_trigger_ticks) * spec.tick_e8
-        return self._reserve(spec, rounded, opening_lots, order_e8=order_e8, is_limit=is_limit, side=intent.side)
+        return self._reserve(spec, rounded, opening_lots, order_e8, is_limit, side)
 
     def _count_rails(self, spec: SymbolSpec, side: Side, rounded: Rounded, *, price_e8_: int) -> Refusal | None:
         limits = self._limits
@@ -309,20 +322,21 @@ class RiskGate:
             return Refusal(halted, self._halting.detail)
         limits, mark_e8 = self._limits, price_e8(self._marks[spec.symbol])
         order_e8 = (rounded.price_ticks or rounded.trigger_ticks) * spec.tick_e8 or mark_e8
-        broken = check_opening_size(rounded, spec=spec, side=side, price_e8=order_e8, mark_e8=mark_e8)
+        broken = check_opening_size(rounded, spec, side, order_e8, mark_e8)
         if broken is None and not rounded.waits and limits.collar_e8 is not None:
             broken = check_collar(side=side, price_e8=order_e8, mark_e8=mark_e8, collar_e8=limits.collar_e8)
         return broken or self._position_and_rate(spec, side, more_lots, more_value, price_e8_=order_e8)
 
     def _reserve(
-        self, spec: SymbolSpec, rounded: Rounded, opening_lots: int, *, order_e8: int, is_limit: bool, side: Side
+        self, spec: SymbolSpec, rounded: Rounded, opening_lots: int, order_e8: int, is_limit: bool, side: Side
     ) -> int | Refusal:
         """What the order costs (`_cost`), from the cash that is free."""
-        if not is_limit and spec.face:
-            if side is SELL:  # coins that a contract is worth are more at a lower price
-                order_e8 = max(1, order_e8 * PRICE_ONE // (PRICE_ONE + self._limits.market_e8))
-        elif not is_limit and side is BUY:
-            order_e8 = ceil_div(order_e8 * (PRICE_ONE + self._limits.market_e8), PRICE_ONE)
+        if not is_limit:
+            if not spec.face:
+                if side is BUY:
+                    order_e8 = -(-order_e8 * self._market_e8 // PRICE_ONE)
+            elif side is SELL:  # coins that a contract is worth are more at a lower price
+                order_e8 = max(1, order_e8 * PRICE_ONE // self._market_e8)
         if self._borrowing is not None and side is SELL:
             return self._room_for_sale(self._borrowing, spec, rounded.qty_lots, order_e8)
         if rounded.quote_e8 and side is BUY:
@@ -344,12 +358,10 @@ class RiskGate:
 
     def _reserve_value(self, spec: SymbolSpec, quote_e8: int) -> int | Refusal:
         """The value and its fee, for a spot buy by value, which never costs more."""
-        fee_e8 = ceil_div(quote_e8 * max(0, self._limits.fee_e8.get(spec.symbol, 0)), PRICE_ONE)
+        fee_e8 = ceil_div(quote_e8 * self._limits.fee_e8.get(spec.symbol, 0), PRICE_ONE)
         need = (quote_e8 + fee_e8) * FEE_STEP
-        free = self._account.free_cash() - self.reservations.total if self._shared is None else self._free(spec.symbol)
-        if need > free:
-            return Refusal(RejectReason.INSUFFICIENT, missing_text(spec, need, free))
-        return need
+        free = self._free(spec.symbol)
+        return need if need <= free else Refusal(RejectReason.INSUFFICIENT, missing_text(spec, need, free))
 
     def _told(self, symbol: str, refusal: Refusal) -> Sequence[Published]:
         """What the journal is told when an exposure rail begins to refuse."""
@@ -364,18 +376,19 @@ class RiskGate:
 
         Source: exchange_semantics.md, section 4.2 ("Order cost"); golden D10.
         """
-        if spec.option is not None and self._limits.options is not None:
-            return self._limits.options.need(spec.symbol, side, lots, opening_lots, price_e8_)
+        limits = self._limits
+        if spec.option is not None and limits.options is not None:
+            return limits.options.need(spec.symbol, side, lots, opening_lots, price_e8_)
         if spec.face:
             whole, opening = spec.value(lots, price_e8_), spec.value(opening_lots, price_e8_)
         else:
             lot_value = price_e8_ * spec.lot_e8
             whole, opening = lots * lot_value, opening_lots * lot_value
-        fee = ceil_div(whole * max(0, self._limits.fee_e8.get(spec.symbol, 0)), PRICE_ONE)
-        terms = self._limits.margin.get(spec.symbol)
+        fee = -(-whole * limits.fee_e8.get(spec.symbol, 0) // _FEE_DIVISOR) * FEE_STEP
+        terms = limits.margin.get(spec.symbol)
         if terms is not None:
             opening = terms.initial(opening) + terms.close_fee(opening, side.sign * falls_with_price(spec.face))
-        return opening + ceil_div(fee, FEE_STEP) * FEE_STEP
+        return opening + fee
 
     def _tier_refusal(self, spec: SymbolSpec, side: Side, lots: int, price_e8_: int) -> Refusal | None:
         """MAX_NOTIONAL when the position, with what works, would be in a tier that does not allow the leverage."""
@@ -417,7 +430,7 @@ class RiskGate:
         price_e8 = order.price_ticks * spec.tick_e8 if is_limit else price_e8
         if self._limits.margin and self._tier_refusal(spec, order.side, 0, price_e8) is not None:
             return False  # it works already, so its own lots are among the entries
-        outcome = self._reserve(spec, rounded, opening_lots, order_e8=price_e8, is_limit=is_limit, side=order.side)
+        outcome = self._reserve(spec, rounded, opening_lots, price_e8, is_limit, order.side)
         if isinstance(outcome, Refusal):
             return False
         self.reservations.release(order.order_id)
@@ -451,18 +464,10 @@ class RiskGate:
         closed by a switch, what an entry fills in spite of its cancel is closed as well.
         """
         if fill.open_lots:
-            self.reservations.fill(fill.order_id, fill.open_lots, self._spent(fill))
+            self.reservations.fill(fill.order_id, fill.open_lots, spent_by(fill, self._specs[fill.symbol]))
         else:
             self.reservations.release(fill.order_id)
         return self._halting.on_fill(fill) if self._halting.is_watching else ()
-
-    def _spent(self, fill: Fill) -> int | None:
-        """What a spot buy has paid, value and fee; None of any other fill."""
-        spec = self._specs[fill.symbol]
-        if fill.side is not BUY or spec.market is not SPOT:
-            return None
-        value = fill.price_ticks * spec.tick_e8 * fill.qty_lots * spec.lot_e8
-        return (ceil_div(value, FEE_STEP) + (0 if fill.fee_in_base else fill.fee_e8)) * FEE_STEP
 
     def on_amended(self, amended: OrderAmended) -> None:
         """The order holds what it needs as it is now."""

@@ -56,7 +56,8 @@ class RiskLimits:
         self.order_burst = order_burst
         self.margin = dict(margin or {})
         """Terms of the symbols that are traded on margin; any other is paid for whole."""
-        self.fee_e8 = {symbol: _bps_e8(bps) for symbol, bps in (fee_bps or {}).items()}
+        self.fee_e8 = {symbol: max(0, _bps_e8(bps)) for symbol, bps in (fee_bps or {}).items()}
+        """The highest fee that an order may cost; a rebate counts as none."""
         self.market_e8 = _bps_e8(market_bps)
         self.exposure = exposure
         self.options = options
@@ -66,7 +67,7 @@ class RiskLimits:
     def on_rules(self, symbol: str, *, fee_bps: Decimal | None, margin: MarginTerms | None) -> None:
         """From now on a symbol has this highest fee and these terms; None leaves what there was."""
         if fee_bps is not None:
-            self.fee_e8[symbol] = _bps_e8(fee_bps)
+            self.fee_e8[symbol] = max(0, _bps_e8(fee_bps))
         if margin is not None and symbol in self.margin:
             self.margin[symbol] = margin
 

@@ -14,6 +14,7 @@ from backtester.domain.instruments import SymbolSpec, SymbolSpecs
 from backtester.domain.intents import (
     LimitOrderIntent,
     MarketOrderIntent,
+    Number,
     OcoOrderIntent,
     OrderIntent,
     StopOrderIntent,
@@ -27,7 +28,7 @@ from backtester.domain.order_bounds import OrderBounds
 from backtester.domain.rounding import exact_decimal, opening_breach, price_ticks, qty_lots
 from backtester.domain.rule_changes import RulesChanged
 from backtester.domain.venue_rules import GENERIC, VenueRules
-from backtester.domain.vocabulary import BUY, GTD, SELL, ExitSize, RejectReason, SelfTrade, Side, TimeInForce, TriggerBy
+from backtester.domain.vocabulary import BUY, GTC, GTD, PART, SELL, ExitSize, RejectReason, SelfTrade, Side, TimeInForce, TriggerBy
 
 __all__ = ["Refusal", "Rounded", "SymbolSpecs", "check_collar", "check_life", "check_opening_size", "round_order"]
 
@@ -84,8 +85,31 @@ class OrderRounding:
 
     def __init__(self, rules: Mapping[str, VenueRules] | None = None) -> None:
         self._rules = rules or {}
-        self._lots: dict[tuple[str, type, object], int] = {}
-        """By type too: the float 0.3 means 0.3, while Decimal(0.3), which equals it, is a little less."""
+        self._sizes: dict[tuple[str, type, object], Rounded] = {}
+        """Orders at the market of sizes that fit. By type too: the float 0.3 means 0.3, Decimal(0.3) is a little less."""
+
+    def known(self, intent: OrderIntent, spec: SymbolSpec) -> Rounded | None:
+        """What `round` would say of an order at the market that is good till cancelled, and of a size seen before.
+
+        None for any other: of a new size, by value, with exits, with a side of a position or for self-trades.
+        """
+        if (
+            type(intent) is not MarketOrderIntent
+            or intent.tif is not GTC
+            or intent.side.__class__ is not Side
+            or intent.exit_size is not PART
+            or intent.take_profit is not None
+            or intent.stop_loss is not None
+            or intent.quote_qty is not None
+            or intent.stp is not None
+            or intent.position_side is not None
+        ):
+            return None
+        qty = intent.qty
+        try:
+            return self._sizes.get((spec.symbol, qty.__class__, qty))
+        except TypeError:  # no number: `round` says so
+            return None
 
     def round(self, intent: OrderIntent, spec: SymbolSpec) -> Rounded | Refusal:
         """Whole lots (down) and ticks (buy down, sell up), or the refusal: INVALID, LOT_STEP, MIN_QTY, TICK."""
@@ -96,26 +120,19 @@ class OrderRounding:
         ):
             return Refusal(RejectReason.INVALID, "exit_size must be an ExitSize and stp a SelfTrade")
         qty = intent.qty
-        key = (spec.symbol, qty.__class__, qty)
+        if qty is None:
+            return Refusal(RejectReason.INVALID, "qty is missing")
         try:
-            lots = self._lots.get(key)
-            if lots is None:
-                if qty is None:
-                    return Refusal(RejectReason.INVALID, "qty is missing")
-                lots = qty_lots(qty, spec=spec)
-                if len(self._lots) >= self._REMEMBERED:
-                    self._lots.clear()
-                self._lots[key] = lots
+            size = self._sizes.get((spec.symbol, qty.__class__, qty)) or self._measured(qty, spec)
         except (InvalidQuantityError, TypeError) as error:
             return Refusal(RejectReason.INVALID, str(error))
-        if lots * spec.lot_e8 < spec.min_qty_e8:
-            return Refusal(RejectReason.MIN_QTY, f"qty {qty} is below the minimum of {spec.min_qty}")
-        if lots == 0:
-            return Refusal(RejectReason.LOT_STEP, f"qty {qty} is below one lot of {spec.lot_size}")
+        if isinstance(size, Refusal):
+            return size
+        lots = size.qty_lots
         if isinstance(intent, MarketOrderIntent):
             if intent.take_profit is None and intent.stop_loss is None:
-                return Rounded(lots, 0)
-            return _with_trigger(intent, _with_exits(intent, spec, Rounded(lots, 0)), self._rules_of(spec))
+                return size
+            return _with_trigger(intent, _with_exits(intent, spec, size), self._rules_of(spec))
         if isinstance(intent, TrailingStopIntent):
             return _with_trigger(intent, _with_trail(intent, spec, lots), self._rules_of(spec))
         if isinstance(intent, OcoOrderIntent):
@@ -126,9 +143,21 @@ class OrderRounding:
             priced = _with_exits(intent, spec, priced)
         return _with_trigger(intent, priced, self._rules_of(spec))
 
+    def _measured(self, qty: Number, spec: SymbolSpec) -> Rounded | Refusal:
+        """An order at the market of this size, remembered where it fits. Raises InvalidQuantityError, or TypeError."""
+        lots = qty_lots(qty, spec=spec)
+        if lots * spec.lot_e8 < spec.min_qty_e8:
+            return Refusal(RejectReason.MIN_QTY, f"qty {qty} is below the minimum of {spec.min_qty}")
+        if lots == 0:
+            return Refusal(RejectReason.LOT_STEP, f"qty {qty} is below one lot of {spec.lot_size}")
+        if len(self._sizes) >= self._REMEMBERED:
+            self._sizes.clear()
+        size = self._sizes[spec.symbol, qty.__class__, qty] = Rounded(lots, 0)
+        return size
+
     def on_rules(self, changed: RulesChanged) -> None:
         """Orders of the symbol are rounded by its new rules from now on."""
-        self._lots = {key: lots for key, lots in self._lots.items() if key[0] != changed.symbol}
+        self._sizes = {key: size for key, size in self._sizes.items() if key[0] != changed.symbol}
 
     def _rules_of(self, spec: SymbolSpec) -> VenueRules:
         return self._rules.get(spec.symbol, GENERIC)
@@ -265,32 +294,32 @@ def round_order(intent: OrderIntent, spec: SymbolSpec) -> Rounded | Refusal:
     return OrderRounding().round(intent, spec)
 
 
-def check_opening_size(rounded: Rounded, *, spec: SymbolSpec, side: Side, price_e8: int, mark_e8: int) -> Refusal | None:
+def check_opening_size(rounded: Rounded, spec: SymbolSpec, side: Side, price_e8: int, mark_e8: int) -> Refusal | None:
     """MAX_QTY, PRICE_RANGE, PRICE_BAND, MIN_NOTIONAL, MAX_NOTIONAL of an order that opens; G18: closing is exempt.
 
     Source: exchange_semantics.md, section 2, whose order this is.
     """
-    reason = opening_breach(lots=rounded.qty_lots, price=(price_e8, PRICE_ONE), spec=spec)
+    reason = opening_breach(rounded.qty_lots, price_e8, PRICE_ONE, spec)
+    broken = None if spec.bounds is None else _check_bounds(rounded, spec, spec.bounds, side, mark_e8)
+    if reason is None:
+        return broken
     if reason is RejectReason.MAX_QTY:
         return Refusal(reason, f"quantity above the maximum of {spec.max_qty}")
-    if spec.bounds is not None:
-        broken = _check_bounds(rounded, spec=spec, bounds=spec.bounds, side=side, mark_e8=mark_e8)
-        if broken is not None:
-            return broken
-    if reason is None:
-        return None
+    if broken is not None:
+        return broken
     if reason is RejectReason.MIN_NOTIONAL:
         return Refusal(reason, f"notional below the minimum of {spec.min_notional} {spec.quote}")
     return Refusal(reason, f"notional above the maximum of {spec.max_notional} {spec.quote}")
 
 
-def _check_bounds(rounded: Rounded, *, spec: SymbolSpec, bounds: OrderBounds, side: Side, mark_e8: int) -> Refusal | None:
+def _check_bounds(rounded: Rounded, spec: SymbolSpec, bounds: OrderBounds, side: Side, mark_e8: int) -> Refusal | None:
     """The band holds for a limit that works now; the range for every price; the market maximum for what has no limit."""
+    if not rounded.price_ticks:
+        if bounds.max_market_e8 is not None and rounded.qty_lots * spec.lot_e8 > bounds.max_market_e8:
+            return Refusal(RejectReason.MAX_QTY, f"quantity above the maximum of {spec.max_market_qty} for market orders")
+        if not rounded.trigger_ticks:
+            return None
     limit_e8 = rounded.price_ticks * spec.tick_e8
-    if not limit_e8 and bounds.max_market_e8 is not None and rounded.qty_lots * spec.lot_e8 > bounds.max_market_e8:
-        return Refusal(RejectReason.MAX_QTY, f"quantity above the maximum of {spec.max_market_qty} for market orders")
-    if not limit_e8 and not rounded.trigger_ticks:
-        return None
     ticks = (rounded.price_ticks, rounded.trigger_ticks, rounded.oco_trigger_ticks, rounded.oco_price_ticks)
     if not all(bounds.is_in_range(one * spec.tick_e8) for one in ticks if one):
         low, high = spec.min_price or 0, spec.max_price if spec.max_price is not None else "any"

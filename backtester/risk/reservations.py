@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from backtester.domain.instruments import SymbolSpec
+from backtester.domain.money import FEE_STEP, ceil_div
+from backtester.domain.orders import Fill
+from backtester.domain.vocabulary import BUY, SPOT
+
 
 class Reservations:
     """Money units by order. A fill releases its share or what it spent; the last fill or the order's end releases the rest."""
@@ -47,3 +52,11 @@ class Reservations:
 
     def __len__(self) -> int:
         return len(self._by_order)
+
+
+def spent_by(fill: Fill, spec: SymbolSpec) -> int | None:
+    """Money units that a spot buy has paid, value and fee; None for any other fill."""
+    if fill.side is not BUY or spec.market is not SPOT:
+        return None
+    value = fill.price_ticks * spec.tick_e8 * fill.qty_lots * spec.lot_e8
+    return (ceil_div(value, FEE_STEP) + (0 if fill.fee_in_base else fill.fee_e8)) * FEE_STEP

@@ -6,19 +6,19 @@ from msgspec.structs import replace
 
 from backtester.domain.intents import LimitOrderIntent, MarketOrderIntent, OcoOrderIntent, OrderIntent, order_type_of
 from backtester.domain.orders import SanitizedOrder
-from backtester.domain.vocabulary import MARKET_ORDER, ExitSize
+from backtester.domain.vocabulary import ExitSize, OrderType
 from backtester.risk.order_validation import Rounded
 
 
-def sanitized_order(intent: OrderIntent, rounded: Rounded, *, now_ms: int, budget_e8: int) -> SanitizedOrder:
-    """The intent as an order in whole lots and ticks; `budget_e8` bounds what a spot buy may cost, in 1e-8 quote."""
-    order = SanitizedOrder(
+def bare_order(intent: OrderIntent, order_type: OrderType, rounded: Rounded, now_ms: int, budget_e8: int) -> SanitizedOrder:
+    """What every order has, and all that an order at the market has which asks for a quantity and no more."""
+    return SanitizedOrder(
         now_ms,
         intent.order_id,
         intent.strategy_id,
         intent.symbol,
         intent.side,
-        MARKET_ORDER if intent.__class__ is MarketOrderIntent else order_type_of(intent),
+        order_type,
         rounded.qty_lots,
         rounded.price_ticks,
         intent.tif,
@@ -26,6 +26,11 @@ def sanitized_order(intent: OrderIntent, rounded: Rounded, *, now_ms: int, budge
         budget_e8,
         str(intent.reason),
     )
+
+
+def sanitized_order(intent: OrderIntent, rounded: Rounded, *, now_ms: int, budget_e8: int) -> SanitizedOrder:
+    """The intent as an order in whole lots and ticks; `budget_e8` bounds what a spot buy may cost, in 1e-8 quote."""
+    order = bare_order(intent, order_type_of(intent), rounded, now_ms, budget_e8)
     if intent.position_side is not None:
         order = replace(order, position_side=intent.position_side)
     if isinstance(intent, MarketOrderIntent) and intent.take_profit is None and intent.stop_loss is None:
