@@ -63,13 +63,12 @@ def unnamed_settings(config: RunConfig, text: str) -> list[tuple[str, str]]:
 
 
 def _table(section: Section) -> dict[str, Any]:
-    fields = {field.name: field for field in msgspec.structs.fields(section)}
-    hints = get_type_hints(type(section))
+    usual = dict(zip(reversed(section.__struct_fields__), reversed(section.__struct_defaults__), strict=False))
     table: dict[str, Any] = {}
     for key, value in msgspec.structs.asdict(section).items():
         if value is not None:
             table[key] = _toml_value(value)
-        elif fields[key].default is not None and NoneType in get_args(hints[key]):
+        elif usual.get(key) is not None and NoneType in get_args(get_type_hints(type(section))[key]):
             table[key] = OFF
     return table
 

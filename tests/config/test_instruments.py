@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from backtester.config.files import PACKAGED
 from backtester.config.instruments import instrument_rows, load_specs
 from backtester.config.sample_symbols import base_and_quote, sample_symbol
 from backtester.domain.errors import ConfigError
@@ -18,6 +19,7 @@ from tests.support.shared_data import SHARED, needs_shared
 BASES = ("BTC", "ETH", "SOL", "BNB", "XRP", "LTC", "ADA", "DOGE", "LINK", "AVAX", "DOT", "NEAR")
 MARKETS = (("binance", "spot"), ("binance", "linear"), ("bybit", "spot"), ("bybit", "linear"))
 EXAMPLE = Path(__file__).resolve().parents[2] / "configs/instruments.toml"
+SHIPPED = PACKAGED / "venue_instruments.toml"
 ROW = """
 [[instruments]]
 symbol = "BTCUSDT"
@@ -224,6 +226,11 @@ def test_the_sample_trades_in_the_steps_of_the_usd_m_market() -> None:
 
 
 def test_the_packaged_tables_hold_numbers_as_text_so_that_they_stay_exact() -> None:
-    packaged = Path(load_specs.__code__.co_filename).parent / "defaults"
-    rows = tomllib.loads((packaged / "venue_instruments.toml").read_text())["instruments"]
+    rows = tomllib.loads(SHIPPED.read_text())["instruments"]
     assert all(isinstance(row[key], str) for row in rows for key in ("tick_size", "lot_size", "min_qty", "min_notional"))
+
+
+def test_the_packaged_rules_which_a_run_believes_contradict_each_other_nowhere() -> None:
+    rows = instrument_rows(SHIPPED)
+    keys = [(f"{exchange}.{market}:{name}", exchange, market, name) for exchange, market, name in rows]
+    assert set(load_specs(keys, user_file=None)) == {key for key, *_ in keys}
