@@ -44,9 +44,9 @@ def quote_sources(catalog: Catalog, *, exchange: str, market: str, symbol: str) 
 def _stored(catalog: Catalog, exchange: str, market: str, symbol: str) -> list[Series]:
     venue, _, network = exchange.partition(".")
     return [
-        one.series
-        for one in catalog.all_series(symbol)
-        if one.series[:3] == (venue, market, symbol) and one.series.network == (network or LIVE)
+        one
+        for one in catalog.series_of(symbol)
+        if one[:3] == (venue, market, symbol) and one.network == (network or LIVE)
     ]
 
 

@@ -46,10 +46,10 @@ def stored_funding(config: RunConfig, refs: Sequence[SymbolRef], *, start_ms: in
     notes: list[str] = []
     for ref in derivatives:
         series = _series(ref, kind="funding")
-        stored = next((one for one in catalog.all_series(ref.name) if one.series == series), None)
-        if stored is None:
+        if not catalog.months(series):
             notes.append(f"{ref.key}: funding not charged, no series is stored")
             continue
+        stored = next(one for one in catalog.all_series(ref.name) if one.series == series)
         rows = _rows(catalog, ref, start_ms, end_ms)
         span = Span(start_ms, end_ms, has_before=stored.first_ms <= start_ms, has_after=stored.last_ms > end_ms)
         found = list(with_holes(rows, ref, span, charge=config.sim.funding_hole == "charge"))
@@ -89,7 +89,7 @@ def _rows(catalog: Catalog, ref: SymbolRef, start_ms: int, end_ms: int) -> list[
 def _marks(catalog: Catalog, ref: SymbolRef, start_ms: int, end_ms: int) -> Mapping[int, float]:
     """Opens of stored mark bars by their start; of several timeframes the finest."""
     wanted = _series(ref, kind="mark", timeframe="1m")
-    stored = [one.series for one in catalog.all_series(ref.name) if one.series._replace(timeframe="1m") == wanted]
+    stored = [one for one in catalog.series_of(ref.name) if one._replace(timeframe="1m") == wanted]
     opens: dict[int, float] = {}
     for series in sorted(stored, key=lambda one: -one.length_ms):
         for table in catalog.read_tables(series, start_ms, end_ms + 1):

@@ -13,7 +13,6 @@ from backtester.data.columns import CandleColumns, slice_columns
 from backtester.data.feed import CandleFeed
 from backtester.data.finer_bars import FinerBars, FinerSource
 from backtester.data.gaps import GapReport, GapScan, scan_candles, scan_files
-from backtester.data.months import month_files
 from backtester.data.quote_series import QuoteSeries, QuoteSource
 from backtester.data.resample import can_be_joined, coarser_columns
 from backtester.data.series import series_of
@@ -174,9 +173,9 @@ def from_catalog(catalog: Catalog, refs: Sequence[SymbolRef], config: RunConfig)
         series = series_of(exchange=ref.exchange, market=ref.market, symbol=ref.name, timeframe=timeframe)
 
         def read(start_ms: int, end_ms: int) -> GapReport:
-            months = month_files(catalog.base, series)
+            months = catalog.months(series)
             paths = [month.path for month in months if month.first_ms < end_ms and month.end_ms > start_ms]
-            return scan_files(paths, length_ms=series.length_ms, start_ms=start_ms, end_ms=end_ms)
+            return scan_files(paths, series, start_ms=start_ms, end_ms=end_ms)
 
         return read
 
@@ -213,7 +212,7 @@ def _joined(read: ColumnsReader, symbol: str, *, bars_ms: int, length_ms: int) -
 
 def _stored_timeframe(catalog: Catalog, ref: SymbolRef, timeframe: str) -> str:
     series = series_of(exchange=ref.exchange, market=ref.market, symbol=ref.name, timeframe=timeframe)
-    if month_files(catalog.base, series):
+    if catalog.months(series):
         return timeframe
     names = [one.timeframe for one in catalog.find(ref.name) if one[:2] == (ref.exchange, ref.market)]
     return source_timeframe(timeframe, names) or timeframe
@@ -273,4 +272,4 @@ def open_market_data(config: RunConfig, refs: Sequence[SymbolRef]) -> MarketData
     """The market data that a resolved configuration names."""
     if config.data.source == "sample":
         return from_sample(refs, config)
-    return from_catalog(Catalog(Path(config.data.data_path)), refs, config)
+    return from_catalog(Catalog(Path(config.data.data_path)).listing(ref.name for ref in refs), refs, config)

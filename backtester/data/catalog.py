@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,7 @@ from backtester.data.candle_file import read_candle_files
 from backtester.data.columns import CandleColumns, slice_columns
 from backtester.data.kinds import CANDLES, TICK, VolumeUnit, kind_named
 from backtester.data.manifest import Manifest, Partition, Provenance, is_fresh, partition_of, relative_name
-from backtester.data.months import MonthFile, month_files, stored_series, units_per_ms
+from backtester.data.months import Listing, MonthFile, list_months, month_files, stored_series, units_per_ms
 from backtester.data.object_store import index_directory
 from backtester.data.quality import check_candles
 from backtester.data.series import LIVE, Series, series_of
@@ -64,11 +64,30 @@ class WriteReport(NamedTuple):
 class Catalog:
     """Market data under one directory. Reading never changes data; writing never changes a stored value."""
 
-    def __init__(self, base: Path | str) -> None:
+    def __init__(self, base: Path | str, *, listed: Mapping[str, Listing] | None = None) -> None:
+        """`listed` are the files of some symbols, by symbol, which are then not looked for again; see `listing`."""
         self.base = Path(base)
         self.manifest = Manifest(self.base)
+        self._listed = listed or {}
 
     # -- what there is -----------------------------------------------------------------------------------------------
+
+    def listing(self, symbols: Iterable[str]) -> Catalog:
+        """This catalog with the files of these symbols as they are now: listed once for whoever asks for many of their series.
+
+        What is imported later is not seen by it. Raises DataError at a file that is not where it belongs.
+        """
+        return Catalog(self.base, listed={symbol: list_months(self.base, symbol) for symbol in dict.fromkeys(symbols)})
+
+    def months(self, series: Series) -> Sequence[MonthFile]:
+        """The files of a series in order of time; empty where nothing is stored."""
+        listed = self._listed.get(series.symbol)
+        return month_files(self.base, series) if listed is None else listed.get(series, ())
+
+    def series_of(self, symbol: str) -> Sequence[Series]:
+        """The series of every kind of which files of this symbol are stored, as they lie; their files stay closed."""
+        listed = self._listed.get(symbol)
+        return tuple(list_months(self.base, symbol) if listed is None else listed)
 
     def is_empty(self) -> bool:
         """Whether no candle of a live market is stored."""
@@ -129,13 +148,12 @@ class Catalog:
 
     def _months(self, series: Series, start_ms: int, end_ms: int) -> list[MonthFile]:
         """The files that may hold rows of the range. Raises DataUnavailableError that says what else is stored of the symbol."""
-        files = month_files(self.base, series)
+        files = self.months(series)
         if files:
             return [file for file in files if file.first_ms < end_ms and file.end_ms > start_ms]
         held = {
             f"{one.venue} {one.market} {'' if one.kind == CANDLES.name else one.kind + ' '}{one.timeframe}"
-            for one in stored_series(self.base, series.symbol)
-            if month_files(self.base, one)
+            for one in self.series_of(series.symbol)
         }
         options = f"--exchange {series.exchange} --market {series.market} --symbol {series.symbol}"
         options += "" if series.kind == CANDLES.name else f" --kind {series.kind}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -33,6 +33,10 @@ class MonthFile(NamedTuple):
     mtime_ns: int
 
 
+Listing = Mapping[Series, Sequence[MonthFile]]
+"""The files of series as they were when they were listed, in order of time; none of them is empty."""
+
+
 def month_files(base: Path, series: Series) -> list[MonthFile]:
     """The stored months of a series in order of time. Raises DataError at a parquet file that is not where it belongs."""
     prefix = f"{series.symbol}-{series.timeframe}-"
@@ -50,6 +54,11 @@ def month_files(base: Path, series: Series) -> list[MonthFile]:
                 )
             files.append(MonthFile(*span, Path(year, name), entry.size, entry.mtime_ns))
     return sorted(files)
+
+
+def list_months(base: Path, symbol: str) -> Listing:
+    """The files of every series of a symbol that has any. Raises DataError as `month_files`."""
+    return {series: files for series in stored_series(base, symbol) if (files := month_files(base, series))}
 
 
 def month_of(path: Path, series: Series, entry: Entry) -> MonthFile | None:

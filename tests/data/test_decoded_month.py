@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ import pytest
 from backtester.data import candle_file
 from backtester.data.candle_file import read_candle_files
 from backtester.data.columns import CandleColumns, join_columns
-from backtester.data.decoded_month import DIRECTORY, file_version, keep_decoded, load_decoded
+from backtester.data.decoded_month import DIRECTORY, file_version, keep_decoded, load_decoded, unbroken_span
 from backtester.domain.errors import DataError
 from tests.data.test_file_parts import MINUTES, minutes, write
 
@@ -90,13 +91,15 @@ def test_a_month_that_is_damaged_later_is_not_read_from_its_copy(month: Path) ->
         read(month)
 
 
-@pytest.mark.parametrize("harm", ["a byte", "cut off", "empty", "another head", "of another series"])
+@pytest.mark.parametrize("harm", ["a byte", "a digit of the head", "cut off", "empty", "another head", "of another series"])
 def test_a_copy_that_cannot_be_believed_is_made_anew(month: Path, harm: str) -> None:
     whole = read(month)
     copy = copy_of(month)
     content = bytearray(copy.read_bytes())
     if harm == "a byte":
         content[4_000] ^= 1
+    elif harm == "a digit of the head":
+        content[content.index(b'"unbroken":[') + 14] ^= 1
     elif harm == "cut off":
         del content[-8:]
     elif harm == "empty":
@@ -104,9 +107,11 @@ def test_a_copy_that_cannot_be_believed_is_made_anew(month: Path, harm: str) -> 
     elif harm == "another head":
         content[:1] = b"["
     else:
-        content[:512] = bytes(content[:512]).replace(b"BTCUSDT", b"ETHUSDT")
+        facts = bytes(content[:504]).replace(b"BTCUSDT", b"ETHUSDT")
+        content[:512] = facts + b"%08x" % crc32(facts)
     copy.write_bytes(content)
     assert decoded(month) is None
+    assert harm in {"a byte", "cut off"} or unbroken_span(month, MINUTES) is None  # the head speaks of the file, not of the rest
     assert same(read(month), whole)
     held = decoded(month)
     assert held is not None

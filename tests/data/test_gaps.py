@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backtester.data.columns import NO_CANDLES, CandleColumns, columns_from_frame, slice_columns
+from backtester.data.decoded_month import file_version, keep_decoded
 from backtester.data.gaps import FILL_ROWS, GapScan, Stretch, fill_gaps, flat_rows, scan_candles, scan_files
 from backtester.domain.errors import DataError
 from backtester.domain.timeframe import DAY_MS, HOUR_MS, SECOND_MS, parse_time_ms
 from tests.data.candles import MINUTE, MONDAY, candles_at, in_pieces, minutes
+from tests.data.test_file_parts import MINUTES
 from tests.support.shared_data import SHARED, needs_shared
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=3)
@@ -104,6 +106,11 @@ def write_file(path, columns: CandleColumns, *, group_rows: int, statistics: boo
     return path
 
 
+def read_columns(path):
+    table = pq.read_table(path)
+    return CandleColumns(*(table.column(name).to_numpy() for name in CandleColumns._fields))
+
+
 @given(history=histories(), cut=st.integers(0, 120), group_rows=st.integers(1, 50), statistics=st.booleans(), data=st.data())
 def test_files_say_the_same_as_their_candles(tmp_path_factory, history, cut, group_rows, statistics, data):
     _, columns = history
@@ -117,7 +124,7 @@ def test_files_say_the_same_as_their_candles(tmp_path_factory, history, cut, gro
     start_ms, end_ms = MONDAY + start_ms * MINUTE, MONDAY + end_ms * MINUTE
     first, last = columns.start_ms.searchsorted((start_ms, end_ms)).tolist()
     expected = scan_candles([slice_columns(columns, first, last)], length_ms=MINUTE)
-    assert scan_files(paths, length_ms=MINUTE, start_ms=start_ms, end_ms=end_ms) == expected
+    assert scan_files(paths, MINUTES, start_ms=start_ms, end_ms=end_ms) == expected
 
 
 def test_whole_groups_in_which_every_bar_was_traded_are_not_read(tmp_path, monkeypatch):
@@ -128,15 +135,53 @@ def test_whole_groups_in_which_every_bar_was_traded_are_not_read(tmp_path, monke
     monkeypatch.setattr(
         pq.ParquetFile, "read_row_group", lambda self, group, **more: read.append(group) or whole(self, group, **more)
     )
-    report = scan_files([path], length_ms=MINUTE, start_ms=0, end_ms=10**14)
+    report = scan_files([path], MINUTES, start_ms=0, end_ms=10**14)
     assert (report.outages.total, report.missing.total, read) == (1, 0, [1])
+
+
+@given(history=histories(), data=st.data())
+def test_decoded_copies_say_the_same_as_their_files(tmp_path_factory, history, data):
+    _, columns = history
+    folder = tmp_path_factory.mktemp("files")
+    path = write_file(folder / "a.parquet", columns, group_rows=50)
+    version = file_version(path)
+    start_ms, end_ms = sorted(MONDAY + data.draw(st.integers(-5, 125)) * MINUTE for _ in range(2))
+    by_file = scan_files([path], MINUTES, start_ms=start_ms, end_ms=end_ms)
+    assert version is not None
+    keep_decoded(path, MINUTES, version, columns)
+    assert scan_files([path], MINUTES, start_ms=start_ms, end_ms=end_ms) == by_file
+
+
+def test_a_file_stays_closed_where_its_copy_says_that_nothing_is_missing(tmp_path, monkeypatch):
+    columns = flat_at(minutes(4 * 1440), [])
+    paths = [
+        write_file(tmp_path / f"{index}.parquet", slice_columns(columns, first, first + 1440), group_rows=600)
+        for index, first in enumerate((0, 1440, 3 * 1440))
+    ]
+    span = {"start_ms": MONDAY, "end_ms": MONDAY + 4 * DAY_MS}
+    by_files = scan_files(paths, MINUTES, **span)
+    for path in paths:
+        version = file_version(path)
+        assert version is not None
+        keep_decoded(path, MINUTES, version, read_columns(path))
+    opened = []
+    whole = pq.ParquetFile
+    monkeypatch.setattr(pq, "ParquetFile", lambda path, **more: opened.append(path.name) or whole(path, **more))
+    assert scan_files(paths, MINUTES, **span) == by_files
+    assert (by_files.missing.total, opened) == (1, [])
+    scan_files(paths, MINUTES, start_ms=MONDAY, end_ms=span["end_ms"] - 1)  # the last bar begins before
+    assert opened == []
+    scan_files(paths, MINUTES, start_ms=MONDAY + 1, end_ms=span["end_ms"])
+    assert opened == ["0.parquet"]
+    write_file(paths[1], slice_columns(columns, 1440, 2000), group_rows=600)
+    assert scan_files(paths, MINUTES, **span).missing.bars == 1440 + 880
 
 
 def test_a_damaged_file_is_named(tmp_path):
     path = write_file(tmp_path / "a.parquet", minutes(10), group_rows=5)
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"a\.parquet"):
-        scan_files([path], length_ms=MINUTE, start_ms=0, end_ms=10**14)
+        scan_files([path], MINUTES, start_ms=0, end_ms=10**14)
 
 
 # -- filling -------------------------------------------------------------------------------------------------------------
