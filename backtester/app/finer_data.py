@@ -43,11 +43,7 @@ def quote_sources(catalog: Catalog, *, exchange: str, market: str, symbol: str) 
 
 def _stored(catalog: Catalog, exchange: str, market: str, symbol: str) -> list[Series]:
     venue, _, network = exchange.partition(".")
-    return [
-        one
-        for one in catalog.series_of(symbol)
-        if one[:3] == (venue, market, symbol) and one.network == (network or LIVE)
-    ]
+    return [one for one in catalog.series_of(symbol) if one[:3] == (venue, market, symbol) and one.network == (network or LIVE)]
 
 
 def _quotes(catalog: Catalog, series: Series) -> ReadColumns:
