@@ -48,6 +48,7 @@ from backtester.domain.money import money_from_decimal
 from backtester.domain.orders import (
     Fill,
     LiquidationOrder,
+    OrderAck,
     OrderAmended,
     OrderAttached,
     OrderCanceled,
@@ -57,6 +58,7 @@ from backtester.domain.orders import (
 )
 from backtester.domain.run_events import ControlAction, ControlEvent
 from backtester.domain.settlement import FundingPaid
+from backtester.domain.vocabulary import FillNote
 
 LASTING = {
     ControlAction.DRAWDOWN_HALT,
@@ -99,6 +101,7 @@ def check(world: World, happened: Happened) -> None:
             check_price(world, orders[message.order_id], message)
     check_life(happened, orders, fills)
     check_positions(world, happened, orders)
+    check_targets(world, happened, orders)
     check_margin(world, happened)
     check_share(world, orders, fills)
     broken = broken_order_rule(happened.messages, specs=world.specs, changes=happened.engine.plan.rule_changes)
@@ -176,7 +179,7 @@ def check_price(world: World, order: SanitizedOrder, fill: Fill) -> None:
         better = fill.price_ticks <= order.price_ticks if order.side is Side.BUY else fill.price_ticks >= order.price_ticks
         require(better, "never against the limit", order, fill)
     table = world.bars[fill.symbol]
-    row = int(np.searchsorted(table.start_ms, fill.time_ms - (1 if fill.bar_fill else 0), side="right")) - 1
+    row = row_of(world, fill)
     low, high = float(table.low[row]), float(table.high[row])
     sim = world.config.sim
     if fill.liquidity is Liquidity.MAKER:
@@ -234,6 +237,33 @@ def check_positions(world: World, happened: Happened, orders: dict[str, Sanitize
     require(not happened.engine.risk.reservations.total, "nothing stays reserved", happened.engine.risk.reservations.total)
     if world.specs[next(iter(world.specs))].market is Market.SPOT:
         require(books.cash >= 0 or borrows, "a spot account is not overdrawn", books.cash)
+
+
+def check_targets(world: World, happened: Happened, orders: dict[str, SanitizedOrder]) -> None:
+    """A take-profit that has the size of the position closes nothing that its bar has added, unless finer data told when."""
+    held = Held(world.specs, happened.engine.plan.rule_changes)
+    stood: dict[str, int] = {}
+    grown: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+    for place, message in enumerate(happened.messages):
+        order_id = message.order.order_id if isinstance(message, OrderAttached) else getattr(message, "order_id", "")
+        if isinstance(message, (OrderAttached, OrderAck)):
+            stood[order_id] = place
+        before = held.sizes[message.leg] if isinstance(message, Fill) else 0
+        held.see(message)
+        if not isinstance(message, Fill):
+            continue
+        after, row = held.sizes[message.leg], row_of(world, message)
+        if abs(after) > abs(before) or before * after < 0:
+            grown[message.leg].append((place, row, abs(after) - (abs(before) if before * after > 0 else 0)))
+        order = orders[order_id]
+        if order.follows_position and not order.order_type.is_stop and message.bar_fill and message.note is not FillNote.RESOLVED:
+            added = sum(size for since, at, size in grown[message.leg] if at == row and since > stood[order_id])
+            require(abs(after) >= added, "what a bar has added its target does not close", message, before, added)
+
+
+def row_of(world: World, fill: Fill) -> int:
+    """Which bar of its symbol a fill was made in."""
+    return int(np.searchsorted(world.bars[fill.symbol].start_ms, fill.time_ms - (1 if fill.bar_fill else 0), side="right")) - 1
 
 
 def check_margin(world: World, happened: Happened) -> None:
@@ -294,9 +324,7 @@ def check_share(world: World, orders: dict[str, SanitizedOrder], fills: dict[str
         if order.reduce_only or (order.order_type.is_conditional and not order.price_ticks):
             continue
         for fill in parts:
-            table = world.bars[fill.symbol]
-            row = int(np.searchsorted(table.start_ms, fill.time_ms - (1 if fill.bar_fill else 0), side="right")) - 1
-            taken[fill.symbol, row] += fill.qty_lots
+            taken[fill.symbol, row_of(world, fill)] += fill.qty_lots
     for (symbol, row), lots in taken.items():
         volume = Decimal(repr(float(world.bars[symbol].volume[row])))
         allowed = volume * share / 10_000 / Decimal(world.specs[symbol].lot_e8).scaleb(-8)

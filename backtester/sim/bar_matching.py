@@ -70,8 +70,8 @@ class BarMatching:
             rows = None if waits_for_other_prices(self._standing, bar.symbol) else finer.finer(bar)
             if rows:
                 return rows
-        for working, price in uncertain:
-            self._intrabar.count_exit(bar, working, price)
+        for working, price, lots in uncertain:
+            self._intrabar.count_exit(bar, working, price, lots)
         return None
 
     def _go_through(self, rows: Sequence[Candle], whole: Candle, reports: list[Published]) -> bool:
@@ -195,6 +195,8 @@ class BarMatching:
         """
         order = working.order
         if self._standing.by_id.get(order.order_id) is not working:
+            return
+        if order.follows_position and not self._standing.exits.spare_added(working, bar, reports):
             return
         self._standing.triggers.remove(working)
         working.waiting = False

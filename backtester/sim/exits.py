@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
+from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.orders import OrderAttached, SanitizedExits, SanitizedOrder
 from backtester.domain.vocabulary import OrderStatus, OrderType, RejectReason, TimeInForce
@@ -36,6 +37,14 @@ class Standing(Protocol):
         """Say what an order is now."""
 
 
+class Added(NamedTuple):
+    """Lots that a position grew by at `at_ms`, while it had exits; targets may close them in bars from `until_ms` on."""
+
+    at_ms: int
+    until_ms: int
+    lots: int
+
+
 class Exits:
     """Makes such orders, and keeps those that follow a position at its size (exchange_semantics.md, section 1.2, "TP/SL")."""
 
@@ -45,6 +54,7 @@ class Exits:
         self._clock = clock
         self._followers: dict[str, list[WorkingOrder]] = {}
         self._pairs: dict[str, tuple[WorkingOrder, ...]] = {}
+        self._added: dict[str, Added] = {}
 
     def protect(self, entry: WorkingOrder, start_ms: int, end_ms: int, lots: int, reports: list[Published]) -> None:
         """What the fill opened gets its own take-profit and stop-loss, or the position its one pair, which wait from now on.
@@ -115,21 +125,63 @@ class Exits:
         """The order has the size of the position from now on."""
         self._followers.setdefault(working.holding, []).append(working)
 
-    def after_trade(self, holding: str, reports: list[Published]) -> None:
-        """What follows a position, by the name of `holding_of`, has its new size, or ends with it."""
+    def after_trade(self, holding: str, reports: list[Published], bar: Candle | None = None) -> None:
+        """What follows a position, by the name of `holding_of`, has its new size, or ends with it. `bar` is that of the trade."""
         followers = self._followers.get(holding)
         if not followers:
             return
-        held = self._standing.filling.lots[holding]
+        held, grown = self._standing.filling.lots[holding], 0
         for working in tuple(followers):
             if not working.waiting:
                 followers.remove(working)
             elif held * working.order.side.sign >= 0:
                 self._standing.end(working, RejectReason.REDUCE_ONLY, reports)
                 followers.remove(working)
+                self._added.pop(holding, None)
             elif working.open_lots != abs(held):
+                grown = abs(held) - working.open_lots
                 working.amend(replace(working.order, qty_lots=abs(held)))
                 self._standing.report_amended(working, reports, keeps_place=True)
+        if grown > 0 and bar is not None:
+            before = self.added_in(holding, bar)
+            self._added[holding] = Added(self._clock.now_ms, bar.end_ms, grown + (before.lots if before else 0))
+
+    def added_in(self, holding: str, bar: Candle) -> Added | None:
+        """What a position has grown by so late that its targets may not close it in this bar."""
+        added = self._added.get(holding)
+        return added if added is not None and added.until_ms > bar.start_ms else None
+
+    def meet_added_from(self, holding: str, rows: Sequence[Candle]) -> None:
+        """What was added by an order that arrived in one of these rows may be closed in those from the next on."""
+        added = self._added.get(holding)
+        if added is not None and rows[0].start_ms <= added.at_ms < rows[-1].end_ms:
+            self._added[holding] = added._replace(until_ms=next(row.end_ms for row in rows if row.end_ms > added.at_ms))
+
+    def spare_added(self, target: WorkingOrder, bar: Candle, reports: list[Published]) -> bool:
+        """Whether this bar may trigger an order that has the size of the position; a target then closes only what was held before.
+
+        In the bar of an entry the take-profit may not count, whether it came with the entry or stood before
+        (exchange_semantics.md, section 5.11). What was added in this bar keeps exits as these are: the position goes on.
+        """
+        added = self.added_in(target.holding, bar)
+        if added is None or target.order.order_type.is_stop:
+            return True
+        before = target.open_lots - added.lots
+        if before <= 0:
+            return False
+        self._followers[target.holding].remove(target)
+        target.amend(replace(target.order, qty_lots=before))
+        self._standing.report_amended(target, reports, keeps_place=True)
+        legs = (target,) if target.counterpart is None else (target.counterpart, target)
+        now_ms, rest = self._clock.now_ms, []
+        for leg in legs:
+            child = replace(leg.order, time_ms=now_ms, order_id=f"{leg.order.order_id}-rest", qty_lots=added.lots)
+            rest.append(self._attach(child, leg.symbol_index, bar.end_ms, reports))
+        if len(rest) == 2:
+            rest[0].counterpart, rest[1].counterpart = rest[1], rest[0]
+        if target in self._pairs.get(target.holding, ()):
+            self._pairs[target.holding] = tuple(rest)
+        return True
 
     def _pair(
         self,

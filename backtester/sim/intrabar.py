@@ -65,9 +65,9 @@ class Intrabar:
             self.by_trades += with_trades
             self.by_candles += not with_trades
 
-    def count_exit(self, bar: Candle, working: WorkingOrder, price: float) -> None:
+    def count_exit(self, bar: Candle, working: WorkingOrder, price: float, lots: int) -> None:
         """An exit at `price` may or may not have been made in this bar; the position stands at its close otherwise."""
-        self._count(bar, working, price, bar.close, working.open_lots)
+        self._count(bar, working, price, bar.close, lots)
 
     def is_stop_first(self, bar: Candle, stop: WorkingOrder, reference: float, rival: WorkingOrder) -> bool:
         """Whether the stop, which trades at `reference`, was reached before its rival; the bar reaches both."""

@@ -13,10 +13,11 @@ from backtester.sim.working_order import WorkingOrder
 
 
 class UncertainExit(NamedTuple):
-    """An exit at `price` that the bar reaches, before or after the order was there to be met."""
+    """An exit of `lots` at `price` that the bar reaches, before or after the order was there to be met."""
 
     working: WorkingOrder
     price: float
+    lots: int
 
 
 def is_path_asked(standing: StandingOrders, bar: Candle) -> bool:
@@ -39,22 +40,34 @@ def uncertain_exits(standing: StandingOrders, bar: Candle) -> list[UncertainExit
     The stop of a limit entry is not among them: the price passes the entry on its way there.
     """
     found: list[UncertainExit] = []
+    targets: dict[str, WorkingOrder] = {}
     for working in standing.triggers.waiting(bar.symbol):
         is_stop = working.order.order_type.is_stop
         came_inside = bar.start_ms < working.arrived_ms + (not is_stop) and working.arrived_ms < bar.end_ms
         meets = working.meets_from_ms <= bar.start_ms
         by_last = working.order.trigger_by is TriggerBy.LAST
-        if came_inside and meets is is_stop and by_last and working.is_triggered_by(bar.high if working.rises else bar.low):
-            found.append(UncertainExit(working, working.stop_price))
-    for working in standing.resting[bar.symbol]:
-        order = working.order
-        if not order.take_profit_ticks or working.meets_from_ms > bar.start_ms or order.trigger_by is not TriggerBy.LAST:
+        if not by_last or not working.is_triggered_by(bar.high if working.rises else bar.low):
             continue
-        target = order.take_profit_ticks * working.tick_e8 / PRICE_ONE
-        buys = order.side is Side.BUY
-        is_paid = bar.high >= target if buys else bar.low <= target
+        if came_inside and meets is is_stop:
+            found.append(UncertainExit(working, working.stop_price, working.open_lots))
+        elif working.order.follows_position and meets and not is_stop:
+            targets.setdefault(working.holding, working)
+            added = standing.exits.added_in(working.holding, bar)
+            if added is not None:
+                found.append(UncertainExit(working, working.stop_price, min(added.lots, working.open_lots)))
+    for working in standing.resting[bar.symbol]:
+        order, buys = working.order, working.order.side is Side.BUY
+        if working.meets_from_ms > bar.start_ms or not (order.take_profit_ticks or targets):
+            continue
+        if order.take_profit_ticks and order.trigger_by is TriggerBy.LAST:
+            target = order.take_profit_ticks * working.tick_e8 / PRICE_ONE
+            is_paid = bar.high >= target if buys else bar.low <= target
+        else:
+            standing_one = targets.get(working.holding)
+            is_paid = standing_one is not None and standing_one.order.side is not order.side
+            target = standing_one.stop_price if standing_one is not None else 0.0
         if is_paid and working.is_reached(bar.low if buys else bar.high):
-            found.append(UncertainExit(working, target))
+            found.append(UncertainExit(working, target, working.open_lots))
     return found
 
 
@@ -71,6 +84,9 @@ def meet_from(standing: StandingOrders, symbol: str, rows: Sequence[Candle]) -> 
     half of the row says. None meets earlier than before, but a take-profit.
     """
     start_ms, end_ms = rows[0].start_ms, rows[-1].end_ms
+    for working in standing.triggers.waiting(symbol):
+        if working.order.follows_position:
+            standing.exits.meet_added_from(working.holding, rows)
     for working in (*standing.triggers.waiting(symbol), *standing.resting[symbol]):
         if not start_ms <= working.arrived_ms < end_ms:
             continue

@@ -133,7 +133,7 @@ class StandingOrders:
         if not self.by_id:
             return
         symbol, holding = order.symbol, working.holding
-        self.exits.after_trade(holding, reports)
+        self.exits.after_trade(holding, reports, row or bar)
         if 0 <= filling.lots[holding] * working.order.side.sign < lots:  # what was held is gone, or turned
             for other in (*self.resting[symbol], *self.triggers.waiting(symbol)):
                 if other.holding == holding:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from backtester.domain.vocabulary import Market
-from tests.sim.small_run import expect, flat, small_run
+from tests.sim.small_run import expect, flat, ms, small_run
 
 CALM = flat("00:00", 6, price=100, volume=10)
 FALLS = flat("00:00", 4, price=100, volume=10) + "\n00:04 100 101 89 92 10\n00:05 92 92 92 92 10"
 RISES = flat("00:00", 4, price=100, volume=10) + "\n00:04 100 111 99 108 10\n00:05 108 108 108 108 10"
+SWINGS = flat("00:00", 4, price=100, volume=10) + "\n00:04 100 111 94 108 10\n00:05 112 112 112 112 10"
 IN = "00:01 in buy 1 @ 100 taker\n"
 PAIR = "00:01 in buy 1\n00:02 exits x tp 110 sl 90\n"
 
@@ -58,6 +59,31 @@ PAIR = "00:01 in buy 1\n00:02 exits x tp 110 sl 90\n"
             FALLS, "00:01 in buy 2 sl 90 whole", {"participation_bps": 1000},
             "00:01 in buy 1 @ 100 taker\n00:02 in buy 1 @ 100 taker carried\n00:02 in-sl1 amended 2 @ 90 keeps\n00:05 in-sl1 sell 2 @ 89.6 taker bar over_share", id="parts of one entry share it",
         ),
+        pytest.param(
+            SWINGS, PAIR + "00:03 more buy 2 at 95", {},
+            IN + "00:05 more buy 2 @ 95 maker bar\n00:05 x-sl amended 3 @ 90 keeps\n00:05 x-tp amended 3 @ 110 keeps\n00:05 x-tp amended 1 @ 110 keeps\n00:05 x-sl ends OCO 3\n00:05 x-tp sell 1 @ 110 taker bar\n00:06 x-sl-rest ends OCO 2\n00:06 x-tp-rest sell 2 @ 112 taker bar",
+            id="a target closes what its bar has added from the next bar on",
+        ),
+        pytest.param(
+            SWINGS, PAIR + "00:04 more buy 2", {},
+            IN + "00:04 more buy 2 @ 100 taker\n00:04 x-sl amended 3 @ 90 keeps\n00:04 x-tp amended 3 @ 110 keeps\n00:05 x-tp amended 1 @ 110 keeps\n00:05 x-sl ends OCO 3\n00:05 x-tp sell 1 @ 110 taker bar\n00:06 x-sl-rest ends OCO 2\n00:06 x-tp-rest sell 2 @ 112 taker bar",
+            id="also what was added at its open",
+        ),
+        pytest.param(
+            SWINGS, "00:01 in sell 1\n00:02 exits x tp 95 sl 120\n00:03 more sell 2 at 105", {},
+            "00:01 in sell 1 @ 100 taker\n00:05 more sell 2 @ 105 maker bar\n00:05 x-sl amended 3 @ 120 keeps\n00:05 x-tp amended 3 @ 95 keeps\n00:05 x-tp amended 1 @ 95 keeps\n00:05 x-sl ends OCO 3\n00:05 x-tp buy 1 @ 95 taker bar\n00:06 x-sl-rest ends END_OF_RUN 2\n00:06 x-tp-rest ends END_OF_RUN 2",
+            id="so for a short, and what is left keeps its exits",
+        ),
+        pytest.param(
+            SWINGS, "00:01 in buy 1\n00:02 x sell all target 110 close\n00:03 more buy 2 at 95", {},
+            IN + "00:05 more buy 2 @ 95 maker bar\n00:05 x amended 3 @ 110 keeps\n00:05 x amended 1 @ 110 keeps\n00:05 x sell 1 @ 110 taker bar\n00:06 x-rest sell 2 @ 112 taker bar",
+            id="and so does an order that closes the position",
+        ),
+        pytest.param(
+            SWINGS, PAIR + "00:04 more buy 2\n00:04 less sell 2", {},
+            IN + "00:04 more buy 2 @ 100 taker\n00:04 x-sl amended 3 @ 90 keeps\n00:04 x-tp amended 3 @ 110 keeps\n00:04 less sell 2 @ 100 taker\n00:04 x-sl amended 1 @ 90 keeps\n00:04 x-tp amended 1 @ 110 keeps\n00:06 x-sl ends OCO 1\n00:06 x-tp sell 1 @ 112 taker bar",
+            id="what was sold in it was held before",
+        ),
         pytest.param(CALM, "00:01 in buy 2\n00:02 out sell 1 sl 110 whole", {}, "00:01 in buy 2 @ 100 taker\n00:02 out sell 1 @ 100 taker", id="an order that only closes brings none"),
     ],
 )  # fmt: skip
@@ -69,3 +95,43 @@ def test_the_exits_of_a_position(bars: str, orders: str, sim: dict[str, Any], to
 
 def test_a_spot_account_has_no_positions() -> None:
     assert small_run(CALM, PAIR, market=Market.SPOT).told() == expect(IN + "00:02 x refused INVALID")
+
+
+DOWN_FIRST = """
+    00:04:00  100 101  94  98  5
+    00:04:30   98 111  98 108  5
+"""
+UP_FIRST = """
+    00:04:00  100 111 100 101  5
+    00:04:30  101 108  94 108  5
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "finer", "closed", "left", "told"),
+    [
+        pytest.param("00:03 more buy 2 at 95", {}, 1, 2, False, id="nobody knows: the target closes what was there before the bar"),
+        pytest.param("00:03 more buy 2 at 95", {30_000: DOWN_FIRST}, 3, 0, True, id="added before the target: closed with it"),
+        pytest.param("00:03 more buy 2 at 95", {30_000: UP_FIRST}, 1, 0, True, id="added after it: the position was closed, and its exits with it"),
+        pytest.param("00:04 more buy 2", {30_000: DOWN_FIRST}, 3, 0, True, id="added at the open, closed in a later part of the bar"),
+        pytest.param("00:04 more buy 2", {30_000: UP_FIRST}, 1, 2, False, id="added in the part of the bar that reaches the target"),
+    ],
+)
+def test_a_bar_that_adds_to_a_position_and_reaches_its_target_is_ambiguous(
+    more: str, finer: dict[int, str], closed: float, left: float, told: bool
+) -> None:
+    run = small_run(SWINGS, PAIR + more, finer=finer)
+    paid = [fill for fill in run.fills if fill.order_id == "x-tp"]
+    assert [(float(fill.qty), fill.time_ms) for fill in paid] == [(closed, ms("00:05"))]
+    assert sum(float(fill.qty) for fill in run.fills if fill.order_id == "x-tp-rest") == left
+    intrabar = run.engine.venue.intrabar
+    assert (intrabar.bars, intrabar.by_candles) == (1, told)
+    if left:  # what was added leaves at 110, or stands at the close of what hides the order
+        assert intrabar.amount_quote == left * (110 - (101 if finer else 108))
+
+
+def test_the_next_pair_replaces_what_a_target_has_left() -> None:
+    run = small_run(
+        SWINGS.replace("00:05 112 112 112 112", "00:05 108 108 108 108"), PAIR + "00:03 more buy 2 at 95\n00:05 exits y sl 80"
+    )
+    assert run.told()[-3:] == ["00:05 x-sl-rest ends REPLACED 2", "00:05 x-tp-rest ends REPLACED 2", "00:06 y-sl ends END_OF_RUN 2"]

@@ -24,6 +24,7 @@ BROKE_ONCE = {
     3: "an order that turned a position had exits for its whole fill",
     5: "a good-till date passed while the order was on its way",
     24: "two fills of one bar together borrowed more than the leverage allows",
+    82: "a target of a whole position closed what its own bar had added",
     116: "a way out that a flattened position had left behind opened one that stayed",
     235: "a position opened beyond its liquidation price at the last close was not watched",
 }
