@@ -112,9 +112,20 @@ UP_FIRST = """
     [
         pytest.param("00:03 more buy 2 at 95", {}, 1, 2, False, id="nobody knows: the target closes what was there before the bar"),
         pytest.param("00:03 more buy 2 at 95", {30_000: DOWN_FIRST}, 3, 0, True, id="added before the target: closed with it"),
-        pytest.param("00:03 more buy 2 at 95", {30_000: UP_FIRST}, 1, 0, True, id="added after it: the position was closed, and its exits with it"),
-        pytest.param("00:04 more buy 2", {30_000: DOWN_FIRST}, 3, 0, True, id="added at the open, closed in a later part of the bar"),
-        pytest.param("00:04 more buy 2", {30_000: UP_FIRST}, 1, 2, False, id="added in the part of the bar that reaches the target"),
+        pytest.param(
+            "00:03 more buy 2 at 95",
+            {30_000: UP_FIRST},
+            1,
+            0,
+            True,
+            id="added after it: the position was closed, and its exits with it",
+        ),
+        pytest.param(
+            "00:04 more buy 2", {30_000: DOWN_FIRST}, 3, 0, True, id="added at the open, closed in a later part of the bar"
+        ),
+        pytest.param(
+            "00:04 more buy 2", {30_000: UP_FIRST}, 1, 2, False, id="added in the part of the bar that reaches the target"
+        ),
     ],
 )
 def test_a_bar_that_adds_to_a_position_and_reaches_its_target_is_ambiguous(
