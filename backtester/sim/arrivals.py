@@ -65,11 +65,11 @@ class Arrivals:
         if not isinstance(item, WorkingOrder):
             return self._on_request(item)
         order = item.order
-        order_id, symbol, now_ms = order.order_id, order.symbol, self._clock.now_ms
-        if self._standing.by_id.get(order_id) is not item:
+        if self._standing.by_id.get(order.order_id) is not item:
             return []
+        now_ms = self._clock.now_ms
+        bar = self._bars.bar_from(order.symbol, now_ms)
         reports: list[Published] = []
-        bar = self._bars.bar_from(symbol, now_ms)
         is_market = order.order_type is MARKET_ORDER
         if item.arrived_ms < 0:
             item.arrived_ms = now_ms
@@ -78,11 +78,15 @@ class Arrivals:
                     return reports
             elif not self._begins(item, bar, reports):
                 return reports
-            reports.append((T_ORDERS_ACK, OrderAck(now_ms, order_id, order.strategy_id, symbol)))
-        if is_market:
-            self._work_market(item, bar, reports)
-        else:
+            reports.append((T_ORDERS_ACK, OrderAck(now_ms, order.order_id, order.strategy_id, order.symbol)))
+        if not is_market:
             self._place_limit(item, bar, reports)
+        elif bar is None or bar.start_ms > now_ms or bar.volume <= 0:
+            self._await_trades(item, bar, reports)
+        elif not order.quote_e8 or self._size_by_value(item, bar, reports):
+            self._take(item, bar, reports)
+            if item.open_lots:
+                self._carry_over(item, bar, reports)
         return reports
 
     def _on_request(self, item: SanitizedExits | SanitizedAmend | SanitizedCancel | GoodTill) -> list[Published]:
@@ -112,7 +116,7 @@ class Arrivals:
     def _is_too_large(self, working: WorkingOrder, reports: list[Published]) -> bool:
         """Whether a reduce-only order is larger than its position at a venue that then rejects it: it is rejected."""
         order = working.order
-        held = self._standing.filling.lots[working.holding]
+        held = self._filling.lots[working.holding]
         if working.open_lots <= (held if order.side is SELL else -held):
             return False
         if not self._standing.rules_of(order.symbol).rejects_larger_reduce_only:
@@ -225,22 +229,19 @@ class Arrivals:
             self._standing.end(working, RejectReason.GOOD_TILL, reports, status=OrderStatus.EXPIRED)
         return reports
 
-    def _work_market(self, working: WorkingOrder, bar: Candle | None, reports: list[Published]) -> None:
-        """Fill at the open of the bar there is now; wait for the next bar where there is none to trade in."""
-        now_ms = self._clock.now_ms
-        if bar is None or bar.start_ms > now_ms or bar.volume <= 0:
-            if working.order.tif is TimeInForce.IOC:
-                self._standing.end(working, RejectReason.NO_LIQUIDITY, reports)
-            elif bar is not None:
-                in_gap = bar.start_ms > now_ms
-                if working.note is FillNote.NONE or working.note is FillNote.CARRIED:
-                    working.note = FillNote.GAP if in_gap else FillNote.ZERO_VOLUME
-                self._wake(working, bar.start_ms if in_gap else self._next_start_ms(bar))
-            return
-        if working.order.quote_e8 and not self._size_by_value(working, bar, reports):
-            return
-        self._take(working, bar, reports)
-        if not working.open_lots or working.order.order_id not in self._standing.by_id:
+    def _await_trades(self, working: WorkingOrder, bar: Candle | None, reports: list[Published]) -> None:
+        """A market order finds nothing to trade in now: it meets the next bar, or ends (IOC)."""
+        if working.order.tif is TimeInForce.IOC:
+            self._standing.end(working, RejectReason.NO_LIQUIDITY, reports)
+        elif bar is not None:
+            in_gap = bar.start_ms > self._clock.now_ms
+            if working.note is FillNote.NONE or working.note is FillNote.CARRIED:
+                working.note = FillNote.GAP if in_gap else FillNote.ZERO_VOLUME
+            self._wake(working, bar.start_ms if in_gap else self._next_start_ms(bar))
+
+    def _carry_over(self, working: WorkingOrder, bar: Candle, reports: list[Published]) -> None:
+        """What a bar has left open of a market order, if it still stands, meets the next one, or ends."""
+        if working.order.order_id not in self._standing.by_id:
             return
         if working.order.tif is TimeInForce.IOC:
             self._standing.end(working, RejectReason.NO_LIQUIDITY, reports)

@@ -14,6 +14,7 @@ from backtester.domain.vocabulary import BUY, SELL, TAKER, Liquidity, Side
 from backtester.engine.clock import Clock
 from backtester.sim.liquidity import BarLiquidity
 from backtester.sim.pricing import FillPricing
+from backtester.sim.received_fees import ReceivedFees
 from backtester.sim.working_order import WorkingOrder
 
 CoversFill = Callable[[SanitizedOrder, int, int], bool]
@@ -141,14 +142,16 @@ class Filling:
     ) -> Fill:
         """The trade is made: the bar's liquidity, the order and the holdings have changed; the report of it is returned."""
         order = working.order
-        symbol, side, spec = order.symbol, order.side, working.spec
-        received = self._received
-        if received is not None and received.in_base(symbol, side, liquidity):
-            fee_in_base = True
-            fee_e8, fee_asset = received.fee_e8(symbol, side, liquidity, lots), spec.base
-        else:
+        symbol = order.symbol
+        side = order.side
+        spec = working.spec
+        if self._received is None or symbol not in self._received.symbols:
+            fee_e8 = self.pricing.fee_e8(symbol, ticks, lots, liquidity)
+            fee_asset = self._fee_assets[symbol]
             fee_in_base = False
-            fee_e8, fee_asset = self.pricing.fee_e8(symbol, ticks, lots, liquidity), self._fee_assets[symbol]
+            self.lots[working.holding] += lots if side is BUY else -lots
+        else:
+            fee_e8, fee_asset, fee_in_base = self._exchange(self._received, working, lots, ticks, liquidity)
         if working.budget_e8 is not None:
             working.budget_e8 -= self._cost_e8(symbol, ticks, lots, liquidity)
         self._liquidity.use(bar, lots)
@@ -156,11 +159,6 @@ class Filling:
             self.pricing.tell_traded(symbol=symbol, side=side, lots=lots, bar=bar)
         working.open_lots -= lots
         working.fills += 1
-        if received is None or symbol not in received.symbols:
-            self.lots[working.holding] += lots if side is BUY else -lots
-        else:
-            change_e8 = side.sign * lots * spec.lot_e8 - (fee_e8 if fee_in_base else 0)
-            self.lots[symbol] = received.hold(symbol, change_e8)
         return Fill(
             self._clock.now_ms,
             symbol,
@@ -185,3 +183,18 @@ class Filling:
             fee_in_base,
             order.position_side,
         )
+
+    def _exchange(
+        self, received: ReceivedFees, working: WorkingOrder, lots: int, ticks: int, liquidity: Liquidity
+    ) -> tuple[int, str, bool]:
+        """(fee in 1e-8, its asset, whether that is the coin traded) of a fill on spot; what is held of the coin has changed."""
+        order, spec = working.order, working.spec
+        symbol, side = order.symbol, order.side
+        in_base = received.in_base(symbol, side, liquidity)
+        if in_base:
+            fee_e8, asset = received.fee_e8(symbol, side, liquidity, lots), spec.base
+        else:
+            fee_e8, asset = self.pricing.fee_e8(symbol, ticks, lots, liquidity), self._fee_assets[symbol]
+        change_e8 = side.sign * lots * spec.lot_e8 - (fee_e8 if in_base else 0)
+        self.lots[symbol] = received.hold(symbol, change_e8)
+        return fee_e8, asset, in_base

@@ -121,8 +121,8 @@ class StandingOrders:
 
         `row` is the part of the bar in which it was made, where finer data told.
         """
-        filling, order = self.filling, working.order
-        reports.append((T_FILLS, filling.fill(working, bar, lots, ticks, liquidity, over_share=over_share, bar_fill=bar_fill)))
+        order = working.order
+        reports.append((T_FILLS, self.filling.fill(working, bar, lots, ticks, liquidity, over_share=over_share, bar_fill=bar_fill)))
         if not working.open_lots:
             self.forget(working)
         if order.take_profit_ticks or order.stop_loss_ticks:
@@ -134,7 +134,7 @@ class StandingOrders:
             return
         symbol, holding = order.symbol, working.holding
         self.exits.after_trade(holding, reports, row or bar)
-        if 0 <= filling.lots[holding] * working.order.side.sign < lots:  # what was held is gone, or turned
+        if 0 <= self.filling.lots[holding] * order.side.sign < lots:  # what was held is gone, or turned
             for other in (*self.resting[symbol], *self.triggers.waiting(symbol)):
                 if other.holding == holding:
                     self.end_if_pointless(other, reports)

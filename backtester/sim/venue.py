@@ -129,7 +129,8 @@ class SimulatedVenue:
 
     def send(self, order: SanitizedOrder) -> None:
         """The order arrives after the order latency."""
-        symbol, standing = order.symbol, self._standing
+        symbol = order.symbol
+        standing = self._standing
         index = standing.index[symbol]
         working = working_order(order, index, self._specs[symbol], self._touch, self._borrows)
         standing.by_id[order.order_id] = working
