@@ -82,7 +82,6 @@ class Account:
         self._positions = positions
         self._clock = clock
         self._routes = routes
-        self._traded: dict[str, int] = dict.fromkeys(specs, 0)
         for deposit in opening:
             self._bring(deposit)
         self._daily_loss = daily_loss.as_integer_ratio() if daily_loss is not None else None
@@ -113,7 +112,6 @@ class Account:
         books.bring(deposit)
         for asset, postings in zip((books.quote, deposit.asset), deposit_postings(deposit), strict=True):
             self.ledger.post(asset, postings, cause=cause)
-        self._traded[deposit.symbol] += deposit.size_e8
         self._book_strategy(deposit.strategy_id, deposit.symbol, deposit.size_e8)
 
     # -- handlers ----------------------------------------------------------------------------------------------------
@@ -128,8 +126,8 @@ class Account:
             self._post_coin(fill, kind.coin, signed * self._specs[position].lot_e8 * FEE_STEP)
             if kind.is_exact:
                 signed, fee = fill.net_e8, fill.fee_value
-        size = self._book(fill, position, signed, fill.price_ticks * kind.tick_e8, fee)
-        return self._after_change(closed=not size)
+        closed = not self._book(fill, position, signed, fill.price_ticks * kind.tick_e8, fee)
+        return self._after_change(closed)
 
     def _book(self, trade: Fill | Delivery, position: str, signed: int, price_e8: int, fee: int) -> int:
         """A change by `signed` steps at a price is in all books; what the position is now."""
@@ -154,7 +152,6 @@ class Account:
         books.hold(position, size, after)
         books.realised += realised
         books.fees += fee
-        self._traded[position] += signed
         self._book_strategy(trade.strategy_id, position, signed)
         if (after < 0) is not (before < 0):
             self._shorts += 1 if after < 0 else -1
@@ -165,11 +162,11 @@ class Account:
         fee = fill.fee_e8 * FEE_STEP if fill.fee_in_base else 0
         self.ledger.post(asset, coin_postings(qty, fee=fee), cause=fill.fill_id)
 
-    def _after_change(self, *, closed: bool) -> Sequence[Published]:
+    def _after_change(self, closed: bool) -> Sequence[Published]:
         """Equity is another now: every band is to be set again; the floors are looked at where nothing else would."""
-        books, liquidations = self.books, self.liquidations
-        if liquidations is not None:
-            liquidations.arm()
+        books = self.books
+        if self.liquidations is not None:
+            self.liquidations.arm()
         elif not self._shorts and not self._day_floor and books.cash > self._stake and self._drawdown is None:
             if self._routes.books:
                 self._routes.clear_books()
@@ -247,7 +244,6 @@ class Account:
         self.ledger.post(charged.asset, in_coin, cause=cause)
         more = -charged.amount_e8
         books.hold(symbol, books.sizes[symbol] + more, books.cost[symbol] - charged.value)
-        self._traded[symbol] += more
         self._book_strategy(charged.strategy_id, symbol, more)
 
     def _deliver(self, expiry: Expiry) -> Sequence[Published]:
@@ -374,7 +370,7 @@ class Account:
         books, ledger, quote = self.books, self.ledger, self.books.quote
         ledger.check()
         require(ledger.balance(WALLET, quote) == books.cash, "wallet is not what the ledger says", error=LedgerImbalanceError)
-        require(self._traded == books.sizes, "positions are not the sum of fills", error=LedgerImbalanceError)
+        require(books.held_by_all() == books.sizes, "positions are not the sum of fills", error=LedgerImbalanceError)
         for asset, amount in books.coin_amounts().items():
             held = ledger.balance(WALLET, asset)
             require(held == amount * FEE_STEP, "%s held is not what the ledger says", asset, error=LedgerImbalanceError)

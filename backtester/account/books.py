@@ -176,6 +176,13 @@ class Books:
         """Signed lots that a strategy holds itself of a symbol, or of a leg."""
         return self._whole(position, self.strategy_sizes.get((strategy_id, position), 0))
 
+    def held_by_all(self) -> dict[str, int]:
+        """By position what all strategies together hold by their fills, in steps; the account's own `sizes` are to be that."""
+        totals = dict.fromkeys(self.sizes, 0)
+        for (_, position), size in self.strategy_sizes.items():
+            totals[position] += size
+        return totals
+
     def holdings(self) -> list[tuple[str, str, int]]:
         """(strategy_id, symbol, signed whole lots) of every open position of a strategy, in order of first trade."""
         rows = ((strategy_id, symbol, self._whole(symbol, size)) for (strategy_id, symbol), size in self.strategy_sizes.items())

@@ -6,14 +6,11 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
-from operator import itemgetter
 
 from backtester.domain.errors import LedgerImbalanceError
 
 Posting = tuple[str, int]
 """(account, amount in money units)."""
-
-_AMOUNT = itemgetter(1)
 
 WALLET = "wallet"
 CAPITAL = "capital"
@@ -33,7 +30,10 @@ class Ledger:
 
     def post(self, asset: str, postings: Sequence[Posting], cause: str) -> None:
         """Book one event's postings in one asset. Raises LedgerImbalanceError, booking nothing, unless they sum to zero."""
-        if total := sum(map(_AMOUNT, postings)):
+        total = 0
+        for _, amount in postings:
+            total += amount
+        if total:
             raise LedgerImbalanceError(f"postings of {cause} are off by {total} units of {asset}")
         balances = self.balances[asset]
         for account, amount in postings:

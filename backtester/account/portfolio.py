@@ -27,7 +27,7 @@ from backtester.engine.topics import Published
 class AssetAccount(Account):
     """The part of a portfolio that settles in one asset: books, margin and liquidations as ever; the portfolio has the rails."""
 
-    def _after_change(self, *, closed: bool) -> Sequence[Published]:
+    def _after_change(self, closed: bool) -> Sequence[Published]:
         if self.liquidations is not None:
             self.liquidations.arm()
         return ()
@@ -128,7 +128,7 @@ class Portfolio(Account):
             for symbol, lots in account.books.lots.items():
                 require(self._parts.lots[symbol] == lots, "%s is not what %s holds", symbol, asset, error=LedgerImbalanceError)
 
-    def _after_change(self, *, closed: bool) -> Sequence[Published]:
+    def _after_change(self, closed: bool) -> Sequence[Published]:
         if self._has_rails or any(self._parts.lots.values()):
             self._follow_prices()
         else:

@@ -13,6 +13,7 @@ MONEY_DECIMALS = 16
 MONEY_ONE: int = 10**MONEY_DECIMALS
 PRICE_DECIMALS = 8
 PRICE_ONE: int = 10**PRICE_DECIMALS
+_PRICE_SCALE = float(PRICE_ONE)
 FEE_STEP = 10**8
 """Fees are whole multiples of 1e-8 of the asset (coin precision): 10**8 money units."""
 
@@ -114,4 +115,4 @@ def ceil_div(numerator: int, denominator: int) -> int:
 
 def price_e8(price: float) -> int:
     """Whole 1e-8 units nearest to a market price; exact for prices with up to 8 decimals below 9 million."""
-    return round(price * PRICE_ONE)
+    return round(price * _PRICE_SCALE)
