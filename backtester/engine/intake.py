@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
+from itertools import count
 from numbers import Integral
 from typing import Any
 
@@ -63,7 +65,7 @@ class Intake:
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
-        self._counts: defaultdict[str, int] = defaultdict(int)
+        self._numbers: defaultdict[str, Iterator[int]] = defaultdict(partial(count, 1))
         self.retries: dict[str, int] = {}
         """By order id, how many refusals in a row led to it; orders that were not refused are `settled`."""
 
@@ -80,8 +82,8 @@ class Intake:
             given = iter(returned)
         except TypeError:
             raise self._rubbish(strategy_id, hook, returned) from None
-        for count, intent in enumerate(given, start=1):
-            if count > INTENTS_PER_HOOK_MAX:
+        for number, intent in enumerate(given, start=1):
+            if number > INTENTS_PER_HOOK_MAX:
                 raise StrategyError(f"{strategy_id}.{hook} returned more than {INTENTS_PER_HOOK_MAX:,} intents at once")
             if not discard:
                 yield self.only(strategy_id, intent, hook=hook, retries=retries)
@@ -111,8 +113,7 @@ class Intake:
             if order_id:
                 self._check_chosen(strategy_id, order_id, hook=hook)
             else:
-                self._counts[strategy_id] = number = self._counts[strategy_id] + 1
-                order_id = f"{strategy_id}-{number}"
+                order_id = f"{strategy_id}-{next(self._numbers[strategy_id])}"
         if retries:
             self.retries[order_id] = retries
         stamped: AnyIntent = replace(intent, order_id=order_id, strategy_id=strategy_id, time_ms=self._clock.now_ms)
