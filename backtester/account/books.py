@@ -100,7 +100,8 @@ class Books:
     def worth(self, symbol: str, size: int) -> int:
         """What a size in steps counts for at the mark, in money units; 0 before the first price."""
         kind = self.kinds[symbol]
-        return worth(size * kind.step_e8, self._mark_e8(symbol), kind.face)
+        size_e8, mark_e8 = size * kind.step_e8, self._mark_e8(symbol)
+        return worth(size_e8, mark_e8, kind.face) if kind.face else size_e8 * mark_e8
 
     def _mark_e8(self, symbol: str) -> int:
         mark = self.marks.get(symbol)
