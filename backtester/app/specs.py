@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import cache
 from math import gcd
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import msgspec
 
 from backtester.app.resolve import ResolvedRun
 from backtester.config.instruments import load_specs
-from backtester.data.instrument_store import InstrumentStore
+from backtester.data.instrument_store import InstrumentFile, InstrumentStore
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
 from backtester.domain.order_bounds import PriceBand
 from backtester.domain.timeframe import iso_text
@@ -71,11 +72,14 @@ def specs_of(resolved: ResolvedRun) -> SymbolSpecs:
     data = resolved.config.data
     store = InstrumentStore(Path(data.data_path)) if data.source == "catalog" else None
 
-    def stored(exchange: str, market: str, name: str) -> tuple[SymbolSpec, ...]:
-        if store is None:
-            return ()
+    @cache
+    def instruments(exchange: str, market: str) -> InstrumentFile | None:
         venue, _, network = exchange.partition(".")
-        return store.specs(venue, market, name, network or "live")
+        return None if store is None else store.read(venue, market, network or "live")
+
+    def stored(exchange: str, market: str, name: str) -> tuple[SymbolSpec, ...]:
+        held = instruments(exchange, market)
+        return () if held is None else held.specs(name)
 
     rows = [(ref.key, ref.exchange, ref.market, ref.name) for ref in resolved.refs]
     return load_specs(rows, user_file=USER_INSTRUMENTS if USER_INSTRUMENTS.is_file() else None, stored=stored)

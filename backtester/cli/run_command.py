@@ -88,7 +88,7 @@ def run_facts(result: RunResult) -> RunFacts:
         config=result.resolved.config,
         summary=result.summary,
         path=result.path,
-        quote=quote_of(result),
+        quote=result.manifest.quote,
     )
 
 
@@ -108,17 +108,7 @@ def summary_of(result: RunResult) -> dict[str, Any]:
     return {
         **what,
         "path": str(result.path) if result.path is not None else None,
-        "quote": quote_of(result),
+        "quote": result.manifest.quote,
         "metrics": result.metrics,
         **result.summary,
     }
-
-
-def quote_of(result: RunResult) -> str:
-    """The asset in which a run's amounts are."""
-    from backtester.app.specs import specs_of
-
-    if result.resolved.config.account.currency:
-        return result.resolved.config.account.currency
-    first = result.resolved.refs[0]
-    return specs_of(result.resolved).at(first.key, result.resolved.start_ms).money_asset

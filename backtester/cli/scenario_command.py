@@ -12,7 +12,7 @@ from typing import Any
 
 from backtester.app.result import RunResult, percent
 from backtester.app.scenarios import ScenarioBand, run_scenarios
-from backtester.cli.run_command import quote_of, resolved_run, summary_of
+from backtester.cli.run_command import resolved_run, summary_of
 from backtester.domain.money import amount_text
 from backtester.report.ambiguous_bars import ambiguity_text
 from backtester.report.progress_line import RunProgress
@@ -68,14 +68,15 @@ def band_sections(band: ScenarioBand) -> list[Section]:
     sections = [Section("Scenarios", tuple(rows))]
     base = results.get("base")
     if base is not None:
-        told = ambiguity_text(base.manifest, quote_of(base))
+        quote = base.manifest.quote
+        told = ambiguity_text(base.manifest, quote)
         rows = [Row("order inside bars", told)]
         if {"harsh", "lenient"} <= results.keys():
             low, high = (Decimal(str(results[name].summary["end_equity"])) for name in ("harsh", "lenient"))
             rows.append(
                 Row(
                     "assumptions",
-                    f"{amount_text(high - low, quote_of(base))} {quote_of(base)} lie between the harsh and the lenient run",
+                    f"{amount_text(high - low, quote)} {quote} lie between the harsh and the lenient run",
                 )
             )
         sections.append(Section("Unknown in the base run", tuple(rows)))

@@ -126,6 +126,8 @@ def known_key(name: object, known: Iterable[str], *, what: str, origin: str) -> 
 
 def plain(value: Any) -> Any:
     """`value` with dates and times as ISO text, all the way down: formats differ in what they read as a date."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

@@ -65,6 +65,11 @@ class InstrumentFile(msgspec.Struct, frozen=True, kw_only=True):
     instruments: dict[str, StoredInstrument]
     format: int = FORMAT
 
+    def specs(self, symbol: str) -> tuple[SymbolSpec, ...]:
+        """See `InstrumentStore.specs`."""
+        stored = self.instruments.get(symbol)
+        return () if stored is None else tuple(_specs(self, symbol, stored))
+
 
 class StoreReport(NamedTuple):
     """What an answer changed: symbols that were unknown, that have other rules than said before, and that have the same.
@@ -105,8 +110,7 @@ class InstrumentStore:
         Raises: DataError - the file cannot be read. ConfigError - a number that the engine cannot hold.
         """
         held = self.read(exchange, market, network)
-        stored = None if held is None else held.instruments.get(symbol)
-        return () if held is None or stored is None else tuple(_specs(held, symbol, stored))
+        return () if held is None else held.specs(symbol)
 
     def read(self, exchange: str, market: str, network: str = LIVE) -> InstrumentFile | None:
         """A market's file; None where there is none. Raises DataError naming the file that cannot be read."""

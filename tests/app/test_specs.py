@@ -239,6 +239,23 @@ def test_a_run_uses_the_catalogs_rules_before_the_packaged_ones(data, capsys) ->
     assert warnings(result) == []
 
 
+def test_a_run_reads_the_rules_of_a_market_once_and_again_with_the_next_run(data, capsys, monkeypatch) -> None:
+    Catalog(data).write("binance", "linear", "ETHUSDT", "1m", next(Catalog(data).read("okx", "linear", "NEWUSDT", "1m", 0, 10**14)))
+    read: list[str] = []
+    whole = InstrumentStore.read
+    monkeypatch.setattr(InstrumentStore, "read", lambda self, *place: read.append(" ".join(place)) or whole(self, *place))
+    words = ["--strategy", "sma_extended", "--symbols", "BTCUSDT", "ETHUSDT", "--timeframe", "5m", "--exchange", "binance"]
+    for tick in ("50", "25"):
+        stored(data, -int(tick), tick)
+        stored(data, -int(tick), tick, symbol="ETHUSDT")
+        read.clear()
+        assert main([*words, "--data", "data", "--json"]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert read == ["binance linear live"]
+        assert {price % int(tick) for price in prices(result)} == {0}
+    assert any(price % 50 for price in prices(result))
+
+
 def test_a_run_uses_the_users_rules_before_the_catalogs(data, capsys) -> None:
     stored(data, -1, "50")
     (data.parent / "configs").mkdir()
