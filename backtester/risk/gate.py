@@ -257,9 +257,8 @@ class RiskGate:
         side, is_spot = intent.side, spec.market is SPOT
         if not spec.tradable:
             return Refusal(RejectReason.NOT_TRADABLE, f"{spec.symbol} is not tradable now")
-        halted = self._halting.reason
-        if halted is not None:
-            return Refusal(halted, self._halting.detail)
+        if self._halting.reason is not None:
+            return Refusal(self._halting.reason, self._halting.detail)
         if is_spot and side is SELL and self._borrowing is None:
             return Refusal(RejectReason.SHORT_SPOT, "a spot account cannot sell more than it holds")
         mark = self._marks.get(spec.symbol)
@@ -269,7 +268,7 @@ class RiskGate:
         is_limit = rounded.price_ticks > 0
         order_e8 = (rounded.price_ticks or rounded.trigger_ticks) * spec.tick_e8 or mark_e8
         broken = check_opening_size(rounded, spec, side, order_e8, mark_e8)
-        if broken is None and is_limit and not rounded.waits and self._limits.collar_e8 is not None:
+        if is_limit and broken is None and not rounded.waits and self._limits.collar_e8 is not None:
             broken = check_collar(side=side, price_e8=order_e8, mark_e8=mark_e8, collar_e8=self._limits.collar_e8)
         if broken is None and self._has_rails:
             broken = self._count_rails(spec, side, rounded, price_e8_=order_e8)
@@ -317,9 +316,8 @@ class RiskGate:
 
     def _amended_rails(self, spec: SymbolSpec, side: Side, rounded: Rounded, more_lots: int, more_value: int) -> Refusal | None:
         """The first rail that a working order breaks which is to open more, or elsewhere, than it did."""
-        halted = self._halting.reason
-        if halted is not None:
-            return Refusal(halted, self._halting.detail)
+        if self._halting.reason is not None:
+            return Refusal(self._halting.reason, self._halting.detail)
         limits, mark_e8 = self._limits, price_e8(self._marks[spec.symbol])
         order_e8 = (rounded.price_ticks or rounded.trigger_ticks) * spec.tick_e8 or mark_e8
         broken = check_opening_size(rounded, spec, side, order_e8, mark_e8)

@@ -38,6 +38,8 @@ class Halting:
         self._orders = orders
         self._clock = clock
         self._reasons: list[RejectReason] = []
+        self.reason: RejectReason | None = None
+        """Why no entry may pass now, the gravest of all; None while all may."""
         self._flattening: list[RejectReason] = []
         """Those that have closed positions as well: until they end, nothing opens any."""
         self._sent_count = 0
@@ -53,11 +55,6 @@ class Halting:
         return bool(self._reasons or self._ending or self._own)
 
     @property
-    def reason(self) -> RejectReason | None:
-        """Why no entry may pass now; None while all may."""
-        return self._reasons[0] if self._reasons else None
-
-    @property
     def detail(self) -> str:
         """The reason as a sentence."""
         until = "next UTC day" if self._reasons[0] is RejectReason.DAILY_LOSS else "end of the run"
@@ -70,7 +67,7 @@ class Halting:
     def on_control(self, event: ControlEvent) -> Sequence[Published]:
         """Entries are cancelled and refused; with flatten, positions are closed too. A new day ends a daily halt only."""
         if event.action is ControlAction.DAILY_LOSS_REARM:
-            self._reasons = [reason for reason in self._reasons if reason is not RejectReason.DAILY_LOSS]
+            self._halt_for([reason for reason in self._reasons if reason is not RejectReason.DAILY_LOSS])
             self._flattening = [reason for reason in self._flattening if reason is not RejectReason.DAILY_LOSS]
             self.is_watching = self._has_business
             return ()
@@ -78,7 +75,7 @@ class Halting:
             return ()
         reason, flatten = _HALTS[event.action]
         if reason not in self._reasons:
-            self._reasons = [known for known in _GRAVITY if known is reason or known in self._reasons]
+            self._halt_for([known for known in _GRAVITY if known is reason or known in self._reasons])
         if flatten and reason not in self._flattening:
             self._flattening.append(reason)
         self.is_watching = True
@@ -88,6 +85,10 @@ class Halting:
         if flatten:
             published += self.close_all(owner="risk", reason=reason.value)
         return published
+
+    def _halt_for(self, reasons: list[RejectReason]) -> None:
+        self._reasons = reasons
+        self.reason = reasons[0] if reasons else None
 
     def on_fill(self, fill: Fill) -> Sequence[Published]:
         """What is opened after positions were closed is closed, whichever order did it; what would open is cancelled."""

@@ -25,7 +25,7 @@ from backtester.risk.sanitizing import bare_order, sanitized_order
 from tests.sim.small_run import A, spec
 
 D = Decimal
-QUANTITIES = (D("0.1"), D(1), 1, 1.0, "1", D("0.0001"), D("1.2345"), D("sNaN"), D("NaN"), 0, -1, "x", None, [1])
+QUANTITIES: tuple[Any, ...] = (D("0.1"), D(1), 1, 1.0, "1", D("0.0001"), D("1.2345"), D("sNaN"), D("NaN"), 0, -1, "x", None, [1])
 PLAIN: dict[str, Any] = {"symbol": A, "side": Side.BUY, "qty": D(1)}
 MORE: dict[str, tuple[Any, ...]] = {
     "side": ("buy",),
