@@ -143,13 +143,14 @@ class Account:
             if size < 0 and kind.coin and books.borrowing is None:
                 raise LedgerImbalanceError(f"spot holdings of {position} fell below zero")
             postings = fill_postings(realised, fee, after - before, position)
-            books.cash -= signed * price_e8 * kind.step_e8 + fee
+            flow = -signed * price_e8 * kind.step_e8
         else:
             postings = fill_postings(realised, fee)
-            books.cash += realised - fee
+            flow = realised
             self._stake += after - before
         self.ledger.post(books.quote, postings, trade.fill_id)
         books.hold(position, size, after)
+        books.cash += flow - fee
         books.realised += realised
         books.fees += fee
         self._book_strategy(trade.strategy_id, position, signed)

@@ -94,7 +94,7 @@ def test_free_cash_leaves_out_margin_and_open_losses_and_counts_no_open_profit()
     assert money(till.books.free_cash()) == 780
 
 
-@pytest.mark.parametrize("tamper", ["cash", "lots", "ledger"])
+@pytest.mark.parametrize("tamper", ["cash", "lots", "strategy", "ledger"])
 def test_books_that_were_tampered_with_are_noticed(tamper: str) -> None:
     till = Till()
     till.fill(BUY, 1, 100, fee_bps="5")
@@ -103,6 +103,8 @@ def test_books_that_were_tampered_with_are_noticed(tamper: str) -> None:
         till.books.cash += 1
     elif tamper == "lots":
         till.books.lots[A] += 1
+    elif tamper == "strategy":
+        till.books.strategy_sizes["s", A] += 1
     else:
         till.account.ledger.balances["USDT"][WALLET] += 1
     with pytest.raises(LedgerImbalanceError):
