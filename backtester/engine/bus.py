@@ -34,6 +34,8 @@ class Bus:
         """What is being handled: what is sent or scheduled now was caused by it."""
         self._handlers: list[list[Handler[Any]]] = [[] for _ in TOPICS]
         self._observers: list[Observer] = []
+        self._observe: Observer = self._show
+        """All observers: the only one itself, where there is one."""
         self._taps: dict[int, list[Callable[[Any], Awaitable[None]]]] = {}
         self._tapped: list[tuple[int, Any]] = []
         self._deep: deque[tuple[int, int, str]] = deque(maxlen=4 * DEPTH_LIMIT)
@@ -45,8 +47,9 @@ class Bus:
     def observe(self, observer: Observer) -> None:
         """From now on `observer(seq, cause, topic_name, message)` sees every message before any handler does."""
         self._observers.append(observer)
+        self._observe = observer if len(self._observers) == 1 else self._show
 
-    def _observe(self, seq: int, cause: int, topic_name: str, message: Any) -> None:
+    def _show(self, seq: int, cause: int, topic_name: str, message: Any) -> None:
         for observe in self._observers:
             observe(seq, cause, topic_name, message)
 
@@ -67,8 +70,7 @@ class Bus:
 
     def note(self, topic: Topic[M], message: M) -> None:
         """Show a commentary to the observers at once. It takes no number of its own, so that events keep theirs without it."""
-        for observe in self._observers:
-            observe(self.seq, self.current[2], topic.name, message)
+        self._observe(self.seq, self.current[2], topic.name, message)
 
     def hand(self, receiver: Callable[[Any], Iterable[Published]], item: Any, cause: int, depth: int) -> None:
         """Queue what `receiver` says of an item that is due; that and what it schedules was caused by message `cause`, `depth` deep
@@ -85,8 +87,7 @@ class Bus:
 
         Raises DrainLimitError naming the cycle when a chain of causes grows past the depth limit.
         """
-        queue, handlers, taps = self.queue, self._handlers, self._taps
-        observe = self._observers[0] if len(self._observers) == 1 else self._observe
+        queue, handlers, observe, taps = self.queue, self._handlers, self._observe, self._taps
         theirs = getcontext()
         setcontext(_CONTEXT)  # the text of a Decimal depends on the context; a strategy may have changed its own
         try:
