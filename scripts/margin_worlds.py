@@ -66,8 +66,8 @@ def broken_margin_rule(
     cash: int,
 ) -> Broken:
     """An isolated liquidation happens at a mark that has reached the price shown and loses no more than the margin of its part; a
-    cross one leaves no debt, unless what was lost before is more than a price can give back; and what a bar has left without
-    margin is liquidated.
+    cross one leaves no debt, unless what was lost before is more than a price can give back; what a bar has left without margin
+    is liquidated; and no isolated position is opened or enlarged without its margin.
     """
     isolated = plan.mode is MarginMode.ISOLATED
     books: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
@@ -86,6 +86,9 @@ def broken_margin_rule(
         realised = _booked(books, message, specs[message.symbol])
         cash += realised - message.fee_e8 * FEE_STEP
         if message.reason != REASON:
+            enlarges = abs(books[message.leg][0]) == abs(lots) + message.qty_lots
+            if isolated and enlarges and not changes and (missing := _missing(books, plan, cash)) > ROUNDING:
+                return "an opening fill has its margin, whatever the fills before it have left", message, missing
             continue
         if isolated:
             margin = plan.terms[message.symbol].initial(abs(cost)) * message.qty_lots // abs(lots)
@@ -94,6 +97,16 @@ def broken_margin_rule(
         elif cash < 0 and message.price_ticks > 1 and not any(held for held, _ in books.values()):
             return "a cross liquidation leaves no debt", message, cash
     return _survivor(messages, plan=plan, changes=changes, specs=specs, bars=bars) if isolated else ()
+
+
+def _missing(books: Mapping[str, tuple[int, int]], plan: MarginPlan, cash: int) -> int:
+    """Money units by which a wallet does not cover the isolated margins of these positions and the fees to close them."""
+    need = 0
+    for leg, (lots, cost) in books.items():
+        if lots:
+            terms = plan.terms[split_leg(leg)[0]]
+            need += terms.initial(abs(cost)) + terms.close_fee(abs(cost), 1 if cost > 0 else -1)
+    return need - cash
 
 
 def _booked(books: dict[str, tuple[int, int]], fill: Fill | Delivery, spec: SymbolSpec) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 
 import msgspec
@@ -11,13 +12,15 @@ import msgspec
 from backtester.account.borrowing import Borrowing
 from backtester.account.margins import Margins
 from backtester.account.option_margins import OptionMargins
+from backtester.domain import contract_value
 from backtester.domain.account import AccountSnapshot, CoinBalance, PositionView
 from backtester.domain.contract_value import average_entry, worth
 from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.errors import StrategyError
 from backtester.domain.instruments import SymbolSpec
-from backtester.domain.money import decimal_from_e8, decimal_from_money, e8_from_decimal, price_e8, size_from_e8
-from backtester.domain.position import whole_lots
+from backtester.domain.money import FEE_STEP, decimal_from_e8, decimal_from_money, e8_from_decimal, price_e8, size_from_e8
+from backtester.domain.orders import Fill
+from backtester.domain.position import book_fill, whole_lots
 from backtester.domain.vocabulary import Market, PositionSide
 
 NOTHING = decimal_from_money(0)
@@ -120,6 +123,37 @@ class Books:
         self.cost[symbol] = cost
         if self.exact:
             self.lots[symbol] = self._whole(symbol, size)
+
+    def state_of(self, position: str) -> tuple[int, int, int]:
+        """(cash, size, cost) of a position and of the wallet that it settles in."""
+        return self.cash, self.sizes[position], self.cost[position]
+
+    @contextmanager
+    def with_fills(self, fills: Sequence[Fill]) -> Iterator[None]:
+        """The books are as these fills will leave them, until the end of the block."""
+        cash, kept = self.cash, {fill.leg: (self.sizes[fill.leg], self.cost[fill.leg]) for fill in fills}
+        for fill in fills:
+            self._try(fill)
+        try:
+            yield
+        finally:
+            self.cash = cash
+            for position, (size, cost) in kept.items():
+                self.hold(position, size, cost)
+
+    def _try(self, fill: Fill) -> None:
+        """Cash and position are as the fill leaves them; only they are."""
+        position = fill.leg
+        kind, size, cost = self.kinds[position], self.sizes[position], self.cost[position]
+        price_e8_, signed, fee = fill.price_ticks * kind.tick_e8, fill.qty_lots * fill.side.sign, fill.fee_e8 * FEE_STEP
+        if kind.is_exact:
+            signed, fee = fill.net_e8, fill.fee_value
+        if kind.face:
+            booked = contract_value.book_fill(size, cost, signed, price_e8_, kind.face * kind.step_e8)
+        else:
+            booked = book_fill(size, cost, signed, price_e8_ * kind.step_e8)
+        self.cash += (-signed * price_e8_ * kind.step_e8 if kind.is_outright else booked.realised) - fee
+        self.hold(position, booked.lots, booked.cost)
 
     def _whole(self, position: str, size: int) -> int:
         """What of a size in steps can be traded."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from operator import attrgetter, methodcaller
 
@@ -14,6 +15,7 @@ from backtester.domain.errors import LedgerImbalanceError
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.legs import split_leg
 from backtester.domain.money import decimal_from_e8, decimal_from_money, money_from_decimal
+from backtester.domain.orders import Fill
 
 
 class PortfolioBooks(Books):
@@ -46,6 +48,25 @@ class PortfolioBooks(Books):
         """The position, of a symbol or a leg, is what the books of its asset say."""
         part = self.parts[self.asset_of(position)]
         self.lots[position], self.cost[position] = part.lots[position], part.cost[position]
+
+    def state_of(self, position: str) -> tuple[int, int, int]:
+        """(cash, size, cost) of a position and of the wallet that it settles in."""
+        return self.parts[self.asset_of(position)].state_of(position)
+
+    @contextmanager
+    def with_fills(self, fills: Sequence[Fill]) -> Iterator[None]:
+        """The books are as these fills will leave them, each in its asset, until the end of the block."""
+        try:
+            with ExitStack() as stack:
+                for asset in dict.fromkeys(self.asset_of(fill.leg) for fill in fills):
+                    own = [fill for fill in fills if self.asset_of(fill.leg) == asset]
+                    stack.enter_context(self.parts[asset].with_fills(own))
+                for fill in fills:
+                    self.follow(fill.leg)
+                yield
+        finally:
+            for fill in fills:
+                self.follow(fill.leg)
 
     def told(self, symbol: str, units: int) -> int:
         """Money units of the currency for units of the asset that `symbol` settles in."""

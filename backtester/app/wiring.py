@@ -71,6 +71,7 @@ from backtester.execution.working_orders import WorkingOrders
 from backtester.risk.changing_rules import ChangingRounding
 from backtester.risk.gate import RiskGate
 from backtester.risk.limits import RiskLimits
+from backtester.risk.unbooked import Unbooked
 from backtester.sim.intrabar import Intrabar
 from backtester.sim.latency import LatencyModel
 from backtester.sim.liquidity import BarLiquidity
@@ -195,6 +196,10 @@ def _venue(
     trigger_prices: TriggerPrices,
 ) -> SimulatedVenue:
     specs, sim = plan.specs, plan.config.sim
+    may_trigger, covers, note = risk.hold_at_trigger, risk.covers_fill if plan.borrow else None, None
+    if not plan.borrow and (plan.margin.terms or plan.options.terms):
+        unbooked = Unbooked(books=books, reservations=risk.reservations, may_trigger=risk.hold_at_trigger, covers=risk.covers_fill)
+        may_trigger, covers, note = unbooked.may_trigger, unbooked.covers, unbooked.note
     return SimulatedVenue(
         specs=specs,
         bars=feed,
@@ -212,9 +217,10 @@ def _venue(
         work_bars=sim.work_bars,
         rules=plan.rules,
         trigger_prices=trigger_prices,
-        may_trigger=risk.hold_at_trigger,
+        may_trigger=may_trigger,
         may_amend=risk.amendments.hold,
-        covers_fill=risk.covers_fill if plan.margin.terms or plan.options.terms or plan.borrow else None,
+        covers_fill=covers,
+        on_fill=note,
         borrows=plan.borrow is not None,
     )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import FEE_STEP, ceil_div
 from backtester.domain.orders import Fill
@@ -45,6 +48,20 @@ class Reservations:
         held = self._by_order.pop(order_id, None)
         if held is not None:
             self.total -= held[0]
+
+    @contextmanager
+    def without(self, fills: Sequence[Fill]) -> Iterator[None]:
+        """What these fills will release is held no longer, until the end of the block."""
+        kept = {fill.order_id: self._by_order.get(fill.order_id) for fill in fills}
+        for fill in fills:
+            self.fill(fill.order_id, fill.open_lots)
+        try:
+            yield
+        finally:
+            for order_id, held in kept.items():
+                self.release(order_id)
+                if held is not None:
+                    self.hold(order_id, *held)
 
     def held(self) -> list[tuple[str, int]]:
         """(order, money units) of every order that holds something."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
@@ -198,3 +199,29 @@ class Filling:
         change_e8 = side.sign * lots * spec.lot_e8 - (fee_e8 if in_base else 0)
         self.lots[symbol] = received.hold(symbol, change_e8)
         return fee_e8, asset, in_base
+
+
+class NotedFilling(Filling):
+    """Filling in a run with margin: `note` is told of each fill when it is made, since margin for the next is asked before it is
+    booked.
+    """
+
+    def __init__(self, note: Callable[[Fill], None], **known: Any) -> None:
+        super().__init__(**known)
+        self._note = note
+
+    def fill(
+        self,
+        working: WorkingOrder,
+        bar: Candle,
+        lots: int,
+        ticks: int,
+        liquidity: Liquidity,
+        *,
+        over_share: bool,
+        bar_fill: bool,
+    ) -> Fill:
+        """As in any run; and it is noted."""
+        fill = super().fill(working, bar, lots, ticks, liquidity, over_share=over_share, bar_fill=bar_fill)
+        self._note(fill)
+        return fill

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -31,7 +32,7 @@ from backtester.engine.topics import T_FILLS, T_ORDERS_ACK, Published, on
 from backtester.sim.amending import MayAmend
 from backtester.sim.arrivals import CLASS_CANCEL, CLASS_LIMIT, CLASS_MARKET, CLASS_STOP, Arrivals, BarSource
 from backtester.sim.bar_matching import BarMatching, MayTrigger
-from backtester.sim.filling import CoversFill, Filling
+from backtester.sim.filling import CoversFill, Filling, NotedFilling
 from backtester.sim.intrabar import Intrabar
 from backtester.sim.latency import LatencyModel
 from backtester.sim.limit_fill import TouchFill
@@ -76,6 +77,7 @@ class SimulatedVenue:
         may_amend: MayAmend,
         intrabar: Intrabar | None = None,
         covers_fill: CoversFill | None = None,
+        on_fill: Callable[[Fill], None] | None = None,
         borrows: bool = False,
         touch: bool = False,
         touch_fill: TouchFill | None = None,
@@ -92,7 +94,8 @@ class SimulatedVenue:
         self._marks = marks
         self._touch = touch or touch_fill is not None
         self.intrabar, self.quotes = intrabar or Intrabar(specs=specs), pricing.quotes
-        filling = Filling(specs=specs, pricing=pricing, liquidity=liquidity, clock=clock, covers=covers_fill, borrows=borrows)
+        known: dict[str, Any] = {"specs": specs, "pricing": pricing, "liquidity": liquidity, "clock": clock, "borrows": borrows}
+        filling = Filling(**known, covers=covers_fill) if on_fill is None else NotedFilling(on_fill, **known, covers=covers_fill)
         self._borrows = borrows
         self._standing = StandingOrders(
             specs=specs,

@@ -247,3 +247,47 @@ def test_a_position_opened_while_the_last_close_lies_beyond_its_liquidation_pric
     for routing in ("interest", "broadcast"):
         run = small_run(bars, "00:01 a buy 10", cash="250", account={"leverage": 10, "margin": "isolated"}, routing=routing)
         assert [fill.order_id for fill in run.fills] == ["a", "liq-1"]
+
+
+STOPPED_FIRST = """
+    00:00 100 100 100 100 1000
+    00:01 100 100 100 100 1000
+    00:02 100 105  {low}  {low} 1000
+    00:03  {low} {low} {low} {low} 1000
+"""
+
+
+@pytest.mark.parametrize(
+    ("low", "cash", "orders", "told"),
+    [
+        pytest.param(
+            86, "150", "00:01 a buy 10\n00:02 s sell 10 stop 88 reduce\n00:02 x buy 5 at 87",
+            "00:01 a buy 10 @ 100 taker\n00:03 s sell 10 @ 88 taker bar\n00:03 x ends INSUFFICIENT 5",
+            id="a stop has lost what another order was to use",
+        ),
+        pytest.param(
+            86, "200", "00:01 a buy 10\n00:02 s sell 10 stop 88 reduce\n00:02 x buy 5 at 87",
+            "00:01 a buy 10 @ 100 taker\n00:03 s sell 10 @ 88 taker bar\n00:03 x buy 5 @ 87 maker bar",
+            id="and where enough is left it trades",
+        ),
+        pytest.param(
+            94, "12", "00:01 a buy 1\n00:02 s sell 1 stop 95 reduce\n00:02 x sell 1 at 104",
+            "00:01 a buy 1 @ 100 taker\n00:03 s sell 1 @ 95 taker bar\n00:03 x ends INSUFFICIENT 1",
+            id="what was to close opens, once a stop has closed",
+        ),
+        pytest.param(
+            94, "20", "00:01 a buy 1\n00:02 s sell 1 stop 95 reduce\n00:02 x sell 1 at 104",
+            "00:01 a buy 1 @ 100 taker\n00:03 s sell 1 @ 95 taker bar\n00:03 x sell 1 @ 104 maker bar",
+            id="which it may with its margin",
+        ),
+        pytest.param(
+            94, "12", "00:01 a buy 1\n00:02 s sell 1 stop 96 reduce\n00:02 x sell 1 stop 95",
+            "00:01 a buy 1 @ 100 taker\n00:03 s sell 1 @ 96 taker bar\n00:03 x ends INSUFFICIENT 1",
+            id="so a stop that is triggered after it",
+        ),
+    ],
+)  # fmt: skip
+def test_margin_at_a_fill_is_what_the_fills_before_it_in_its_bar_have_left(low: int, cash: str, orders: str, told: str) -> None:
+    run = margin_run(STOPPED_FIRST.format(low=low), orders, cash=cash, account={"margin": "cross"})
+    assert run.told() == expect(told)
+    assert not run.engine.risk.reservations.total
