@@ -56,11 +56,12 @@ def on_step(count: int, step: int, *, up: bool) -> int:
     return -(-count // step) * step if up else count // step * step
 
 
-def fill_price_ticks(reference_e8: int, numerator: int, denominator: int, side: Side) -> int:
+def fill_price_ticks(reference_e8: int, numerator: int, denominator: int, side: Side, tick_e8: int = 1) -> int:
     """Ticks of a taker fill: reference x numerator / denominator, rounded once, last, against the trader; at least 1.
 
-    The denominator has the tick in it, in 1e-8.
+    A tick is `tick_e8`; left out, the denominator has it in it already.
     """
+    denominator *= tick_e8
     if side is BUY:
         return -(-reference_e8 * numerator // denominator)
     return max(1, reference_e8 * numerator // denominator)

@@ -77,7 +77,7 @@ def test_a_market_order_pays_the_next_open_with_half_spread_and_slippage_rounded
         raw = Fraction(reference) * numerator / denominator
         assert abs(raw - Fraction("101.100525")) < Fraction(1, 10**20)
         ticks = fill_price_ticks(
-            int(reference * PRICE_ONE), numerator=numerator, denominator=denominator * PRICE_ONE // 10, side=Side.BUY
+            int(reference * PRICE_ONE), numerator=numerator, denominator=denominator, tick_e8=PRICE_ONE // 10, side=Side.BUY
         )
         assert ticks == 1012
 

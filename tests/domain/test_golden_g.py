@@ -116,7 +116,7 @@ def test_g09_everything_is_rounded_against_the_trader_and_checked_again() -> Non
     assert ticks_decimal(price_ticks("100.03", spec=rules, side=Side.SELL), rules) == Decimal("100.1")
     for side, raw, filled in ((Side.BUY, "100.03", "100.1"), (Side.SELL, "99.97", "99.9")):
         raw_e8 = int(Decimal(raw) * PRICE_ONE)
-        ticks = fill_price_ticks(raw_e8, numerator=1, denominator=rules.tick_e8, side=side)
+        ticks = fill_price_ticks(raw_e8, numerator=1, denominator=1, tick_e8=rules.tick_e8, side=side)
         assert ticks_decimal(ticks, rules) == Decimal(filled)
     lots = qty_lots("0.0199", spec=rules)
     assert lots_decimal(lots, rules) == Decimal("0.019")

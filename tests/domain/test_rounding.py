@@ -66,7 +66,7 @@ def test_a_fill_is_rounded_against_the_trader(side: Side, price: str, filled: st
     """G09: tick 0.1."""
     rules = spec()
     reference = int(Decimal(price) * PRICE_ONE)
-    ticks = fill_price_ticks(reference, numerator=1, denominator=rules.tick_e8, side=side)
+    ticks = fill_price_ticks(reference, numerator=1, denominator=1, tick_e8=rules.tick_e8, side=side)
     assert ticks_decimal(ticks, rules) == Decimal(filled)
 
 
@@ -116,7 +116,7 @@ def test_a_fill_is_less_than_one_tick_worse_and_never_better(
 ) -> None:
     rules = spec(tick)
     exact = Fraction(reference * numerator, denominator) / rules.tick_e8
-    ticks = fill_price_ticks(reference, numerator=numerator, denominator=denominator * rules.tick_e8, side=side)
+    ticks = fill_price_ticks(reference, numerator=numerator, denominator=denominator, tick_e8=rules.tick_e8, side=side)
     assert ticks == (ceil(exact) if side is Side.BUY else max(1, floor(exact)))
 
 
