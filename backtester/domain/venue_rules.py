@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
@@ -23,8 +24,10 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     `rejects_larger_reduce_only`: a reduce-only order larger than the position is rejected; elsewhere it is cut to the position.
     `close_on_trigger`: conditional orders may close the whole position. `stp` is what happens to an order that would trade with
     another of its account, where the order does not say. `triggers` are the prices that an order can wait for, the venue's own
-    choice first; empty where no order can wait. `codes_low` are the codes of venues that have two for a reason: for a price that
-    is too low (a sale below the band), and for a trigger on the wrong side that waits for a fall.
+    choice first; empty where no order can wait. `open_orders_max` orders may stand at once, `waiting_orders_max` of them waiting
+    for a trigger, of a symbol, or (`open_orders_of`) of all contracts on a coin; None: no limit is known. `codes_low` are the codes
+    of venues that have two for a reason: for a price that is too low (a sale below the band), for a trigger on the wrong side that
+    waits for a fall, and for too many orders that wait.
     """
 
     name: str
@@ -38,6 +41,9 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     rejects_larger_reduce_only: bool = False
     close_on_trigger: bool = True
     stp: SelfTrade = SelfTrade.CANCEL_TAKER
+    open_orders_max: int | None = None
+    waiting_orders_max: int | None = None
+    open_orders_of: Literal["symbol", "coin"] = "symbol"
     triggers: tuple[TriggerBy, ...] = (TriggerBy.LAST, TriggerBy.MARK, TriggerBy.INDEX)
     codes: Mapping[str, str] = {}
     codes_low: Mapping[str, str] = {}

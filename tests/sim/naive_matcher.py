@@ -98,11 +98,24 @@ class NaiveMatcher:
             return "INVALID"
         if order.kind == "oco" and order.tif in {"ioc", "fok"}:
             return "INVALID"
+        if self.is_one_too_many(order):
+            return "MAX_OPEN_ORDERS"
         held = self.held[order.symbol]
         opposite = max(0, -held if order.buys else held)
         if order.reduce_only:
             return "REDUCE_ONLY" if not opposite and order.kind not in CONDITIONAL else ""
         return "SHORT_SPOT" if self.terms.spot and not order.buys and order.lots > opposite else ""
+
+    def is_one_too_many(self, order: Order) -> bool:
+        """Whether the venue would not let it stand beside the others of its symbol; an OCO is two, one of which waits."""
+        most, most_waiting = self.terms.open_orders_max, self.terms.waiting_orders_max
+        if order.kind == "market" or order.tif in {"ioc", "fok"} or most is None:
+            return False
+        pair = order.kind == "oco"
+        others = [o for o in self.orders.values() if o.state != "over" and o.symbol == order.symbol and o.kind != "market"]
+        waiting = [o for o in others if o.kind in CONDITIONAL and o.state in {"coming", "waiting"}]
+        waits = pair or order.kind in CONDITIONAL
+        return len(others) + 1 + pair > most or (waits and most_waiting is not None and len(waiting) >= most_waiting)
 
     # -- what arrives ----------------------------------------------------------------------------------------------------
 

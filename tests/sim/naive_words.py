@@ -134,5 +134,7 @@ class Terms:
     amends_waiting: bool = True
     amend_keeps_place: bool = False
     amend_below_filled: str = "rejected"
+    open_orders_max: int | None = None
+    waiting_orders_max: int | None = None
     tick: Fraction = Fraction(1, 10)
     lot: Fraction = Fraction(1, 1000)

@@ -207,6 +207,8 @@ def terms_of(code: int) -> tuple[Terms, VenueRules]:
         stp=digits.one_of(*SelfTrade),
         rejects_larger_reduce_only=digits.below(2) == 1,
     )
+    if digits.below(3) == 2:  # what venues allow is more than a world has
+        rules = structs.replace(rules, open_orders_max=digits.one_of(3, 5), waiting_orders_max=digits.one_of(None, 2, 1))
     terms = Terms(
         spot=spot,
         order_latency=digits.one_of(0, 125, 30_000, 45_000, 60_000, 61_000),
@@ -228,6 +230,8 @@ def terms_of(code: int) -> tuple[Terms, VenueRules]:
         amends_waiting=rules.amends_waiting,
         amend_keeps_place=rules.amend_keeps_place,
         amend_below_filled=rules.amend_below_filled.value,
+        open_orders_max=rules.open_orders_max,
+        waiting_orders_max=rules.waiting_orders_max,
     )
     return terms, rules
 
@@ -413,7 +417,7 @@ def test_the_venue_says_and_leaves_what_a_naive_one_does() -> None:
         *("fill maker", "fill taker", "triggered", "ends CAPACITY", "ends FOK", "ends GOOD_TILL", "ends INSUFFICIENT"),
         *("ends NO_LIQUIDITY", "ends POST_ONLY", "ends REDUCE_ONLY", "ends USER", "ends END_OF_RUN", "rejected FOK"),
         *("rejected POST_ONLY", "rejected TOO_LATE", "rejected UNKNOWN_ORDER", "rejected TRIGGER_SIDE", "rejected GOOD_TILL"),
-        *("refused REDUCE_ONLY", "refused SHORT_SPOT", "refused UNKNOWN_ORDER", "refused INVALID"),
+        *("refused REDUCE_ONLY", "refused SHORT_SPOT", "refused UNKNOWN_ORDER", "refused INVALID", "refused MAX_OPEN_ORDERS"),
         *("attached", "amended", "ends OCO", "ends SELF_TRADE"),
     } - MET.keys()
     assert {"ends AMEND_BELOW_FILLED", "rejected AMEND_BELOW_FILLED"} & MET.keys()
@@ -434,10 +438,11 @@ def test_the_venue_says_and_leaves_what_a_naive_one_does() -> None:
         lambda terms: replace(terms, stp="none" if terms.stp != "none" else "cancel_both"),
         lambda terms: replace(terms, amends_waiting=not terms.amends_waiting),
         lambda terms: replace(terms, amend_keeps_place=not terms.amend_keeps_place),
+        lambda terms: replace(terms, open_orders_max=2),
     ],
     ids=[
         *("touch", "latency", "cancel latency", "fee", "slippage", "share", "carry", "fill or kill"),
-        *("own orders", "amendments of what waits", "place after an amendment"),
+        *("own orders", "amendments of what waits", "place after an amendment", "orders that stand"),
     ],
 )
 def test_a_venue_of_other_rules_is_found_out(wrong: Callable[[Terms], Terms]) -> None:
