@@ -27,6 +27,7 @@ from margin_worlds import broken_margin_rule
 from msgspec.structs import replace
 from rule_worlds import Held, broken_order_rule
 from settled_worlds import assets_of, broken_funding_rule, of_symbols
+from standing_worlds import broken_standing_rule
 from worlds import MINUTE_MS, START_MS, Happened, World, run, world_of
 
 from backtester import (
@@ -105,6 +106,8 @@ def check(world: World, happened: Happened) -> None:
     check_margin(world, happened)
     check_share(world, orders, fills)
     broken = broken_order_rule(happened.messages, specs=world.specs, changes=happened.engine.plan.rule_changes)
+    require(not broken, *map(str, broken or ("",)))
+    broken = broken_standing_rule(happened.messages, rules=world.rules, specs=world.specs)
     require(not broken, *map(str, broken or ("",)))
     check_ledger(world, happened)
     check_halts(world, happened)

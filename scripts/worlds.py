@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from other_prices import OtherPrices
 from rule_worlds import rules_of, stored_fees
 from settled_worlds import settled_apart, settlements_of, settles_apart, wallets_of
+from standing_worlds import with_few_standing
 
 from backtester import (
     AmendOrderIntent,
@@ -154,7 +155,7 @@ def world_of(seed: int) -> World:
         account=AccountSection(**{"starting_cash": cash, "snapshot_every": "10m", "balances": coins, **leverage}),
         risk=_risk(seed, symbols, count),
     )
-    rules = draw.choice([GENERIC, *venue_table().values()])
+    rules = with_few_standing(seed, draw.choice([GENERIC, *venue_table().values()]))
     fees = (Decimal(draw.choice(["-1", "0", "2"])), Decimal(draw.choice(["0", "5"])))
     prices = {symbol: float(table.open[0]) for symbol, table in bars.items()}
     settlements = settlements_of(seed, specs, start_ms=START_MS, minutes=count, prices=prices)
