@@ -172,7 +172,8 @@ class Exits:
         self._followers[target.holding].remove(target)
         target.amend(replace(target.order, qty_lots=before))
         self._standing.report_amended(target, reports, keeps_place=True)
-        legs = (target,) if target.counterpart is None else (target.counterpart, target)
+        other = target.counterpart
+        legs = (other, target) if other is not None and other.waiting else (target,)
         now_ms, rest = self._clock.now_ms, []
         for leg in legs:
             child = replace(leg.order, time_ms=now_ms, order_id=f"{leg.order.order_id}-rest", qty_lots=added.lots)

@@ -75,15 +75,78 @@ def protect(venue: NaiveMatcher, order: Order, bar: Bar, lots: int) -> None:
     lots = min(lots, max(0, held if order.buys else -held))
     if not lots:
         return
-    pair = []
-    for word, kind, ticks, meets_from in (("sl", "stop", order.stop_loss, bar.start), ("tp", "target", order.take_profit, bar.end)):
-        if ticks is not None:
-            name = f"{order.order_id}-{word}{order.fills}"
-            child = Order(name, order.symbol, kind, not order.buys, lots, trigger=ticks, reduce_only=True)
-            attach(venue, child, meets_from)
-            pair.append(child)
-    if len(pair) == 2:
-        pair[0].other, pair[1].other = pair[1], pair[0]
+    meets = {"sl": bar.start, "tp": bar.end}
+    asked = [
+        (word, kind, ticks)
+        for word, kind, ticks in (("sl", "stop", order.stop_loss), ("tp", "target", order.take_profit))
+        if ticks is not None
+    ]
+    if order.whole:
+        old = venue.pairs.get(order.symbol, [])
+        if [one.trigger for one in old if one.state == "waiting" and one.buys is not order.buys] == [row[2] for row in asked]:
+            return
+        for one in old:
+            if one.state == "waiting":
+                venue.end(one, "REPLACED", "canceled")
+    children = []
+    for word, kind, ticks in asked:
+        name, size = f"{order.order_id}-{word}{order.fills}", abs(held) if order.whole else lots
+        child = Order(name, order.symbol, kind, not order.buys, size, trigger=ticks, reduce_only=True, follows=order.whole)
+        attach(venue, child, meets[word])
+        children.append(child)
+    pair_up(venue, children)
+
+
+def pair_up(venue: NaiveMatcher, children: list[Order]) -> None:
+    """One ends the other; those that follow the position are its one pair."""
+    if len(children) == 2:
+        children[0].other, children[1].other = children[1], children[0]
+    if children[0].follows:
+        venue.followers += children
+        venue.pairs[children[0].symbol] = children
+
+
+def resize(venue: NaiveMatcher, order: Order, lots: int) -> None:
+    """It is of another size from now on."""
+    order.lots = order.open = lots
+    venue.events.append(("amended", venue.now, order.order_id, lots, lots, order.price or 0, order.trigger or 0, True))
+
+
+def follow(venue: NaiveMatcher, bar: Bar) -> None:
+    """What follows the position has its size, or ends with it; what a bar adds is remembered."""
+    held, grown = venue.held[bar.symbol], 0
+    for order in [one for one in venue.followers if one.symbol == bar.symbol and one.state == "waiting"]:
+        if (held if order.buys else -held) >= 0:
+            venue.end(order, "REDUCE_ONLY", "expired")
+            venue.added.pop(bar.symbol, None)
+        elif order.open != abs(held):
+            grown = abs(held) - order.open
+            resize(venue, order, abs(held))
+    if grown > 0:
+        until, lots = venue.added.get(bar.symbol, (0, 0))
+        venue.added[bar.symbol] = bar.end, grown + (lots if until > bar.start else 0)
+
+
+def spares_added(venue: NaiveMatcher, order: Order, bar: Bar) -> bool:
+    """Whether it may be triggered; a target closes what was held before this bar, what was added keeps such exits."""
+    until, added = venue.added.get(bar.symbol, (0, 0))
+    if not order.follows or order.is_stop or until <= bar.start:
+        return True
+    if order.open <= added:
+        return False
+    other = order.other
+    legs = [order] if other is None or other.state != "waiting" else [other, order]
+    order.follows = False
+    venue.followers = [one for one in venue.followers if one is not order]
+    resize(venue, order, order.open - added)
+    rest = [
+        Order(f"{leg.order_id}-rest", leg.symbol, leg.kind, leg.buys, added, trigger=leg.trigger, reduce_only=True, follows=True)
+        for leg in legs
+    ]
+    for child in rest:
+        attach(venue, child, bar.end)
+    pair_up(venue, rest)
+    return True
 
 
 def begin_oco(venue: NaiveMatcher, order: Order, bar: Bar | None, price: Fraction, *, is_open: bool) -> None:

@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, floor
 
-from tests.sim.naive_exits import amend_arrives, amend_refusal, begin_oco, begin_trail, end_other, protect, trail
+from tests.sim.naive_exits import (
+    amend_arrives,
+    amend_refusal,
+    begin_oco,
+    begin_trail,
+    end_other,
+    follow,
+    protect,
+    spares_added,
+    trail,
+)
 from tests.sim.naive_words import BPS, CLASSES, CONDITIONAL, MINUTE, Amend, Asked, Bar, Cancel, Event, Order, Terms
 
 
@@ -33,6 +43,9 @@ class NaiveMatcher:
     taken: dict[tuple[str, int], int] = field(default_factory=dict)
     resting: list[Order] = field(default_factory=list)
     waiting: list[Order] = field(default_factory=list)
+    followers: list[Order] = field(default_factory=list)
+    pairs: dict[str, list[Order]] = field(default_factory=dict)
+    added: dict[str, tuple[int, int]] = field(default_factory=dict)
     now: int = 0
     count: int = 0
 
@@ -320,6 +333,8 @@ class NaiveMatcher:
 
     def trigger(self, order: Order, bar: Bar, reference: Fraction) -> None:
         """What was to happen instead ends; then it is a market order at the reference, or a limit that the close confirms."""
+        if not spares_added(self, order, bar):
+            return
         order.state = "working"
         self.waiting.remove(order)
         end_other(self, order)
@@ -428,6 +443,7 @@ class NaiveMatcher:
         if (order.take_profit, order.stop_loss) != (None, None):
             protect(self, order, bar, lots)
         end_other(self, order)
+        follow(self, bar)
         before, after = self.held[order.symbol] - sign * lots, self.held[order.symbol]
         if not after or before * after < 0:
             for other in [*self.resting, *self.waiting]:

@@ -63,6 +63,8 @@ class Order:
     stop_loss: int | None = None
     stop_price: int | None = None
     fills: int = 0
+    whole: bool = False
+    follows: bool = False
     other: Order | None = None
     is_listed: bool = False
 

@@ -48,7 +48,7 @@ from backtester.domain.orders import (
     SanitizedOrder,
 )
 from backtester.domain.venue_rules import GENERIC, VenueRules
-from backtester.domain.vocabulary import SelfTrade
+from backtester.domain.vocabulary import ExitSize, SelfTrade
 from tests.sim.naive_matcher import NaiveMatcher
 from tests.sim.naive_words import CONDITIONAL, MINUTE, Amend, Asked, Bar, Cancel, Event, Order, Terms
 from tests.sim.small_run import MIDNIGHT, A, B, SmallRun, small_run
@@ -149,6 +149,7 @@ def script_of(codes: list[int], bars: dict[str, list[Bar]], *, spot: bool) -> di
             reduce_only=digits.below(5) == 4,
         )
         price_it(order, digits, int(bar.close))
+        order.whole = not spot and (order.take_profit or order.stop_loss) is not None and digits.below(2) == 1
         order.tif = digits.one_of("gtc", "gtc", "ioc", "fok", "gtd")
         if kind == "market" and order.tif == "gtd":
             order.tif = "gtc"
@@ -276,7 +277,8 @@ def intent_of(order: Asked) -> Any:
         "reduce_only": order.reduce_only,
         "tif": TimeInForce(order.tif),
     }
-    exits = {"take_profit": price_of(order.take_profit), "stop_loss": price_of(order.stop_loss)}
+    exits: dict[str, Any] = {"take_profit": price_of(order.take_profit), "stop_loss": price_of(order.stop_loss)}
+    exits |= {"exit_size": ExitSize.WHOLE} if order.whole else {}
     if order.kind == "market":
         return MarketOrderIntent(**facts, **exits)
     facts["good_till_ms"] = order.good_till
@@ -383,6 +385,8 @@ def compare(world: World) -> None:
 
 def kind_of(event: Event) -> str:
     """`fill maker`, `ends CAPACITY`, `rejected FOK`: what is counted."""
+    if event[0] == "attached" and event[2].endswith("-rest"):
+        return "attached rest"
     place = {"fill": 6, "ends": 4, "rejected": 3, "refused": 3}.get(event[0])
     return event[0] if place is None else f"{event[0]} {event[place]}"
 
@@ -418,7 +422,7 @@ def test_the_venue_says_and_leaves_what_a_naive_one_does() -> None:
         *("ends NO_LIQUIDITY", "ends POST_ONLY", "ends REDUCE_ONLY", "ends USER", "ends END_OF_RUN", "rejected FOK"),
         *("rejected POST_ONLY", "rejected TOO_LATE", "rejected UNKNOWN_ORDER", "rejected TRIGGER_SIDE", "rejected GOOD_TILL"),
         *("refused REDUCE_ONLY", "refused SHORT_SPOT", "refused UNKNOWN_ORDER", "refused INVALID", "refused MAX_OPEN_ORDERS"),
-        *("attached", "amended", "ends OCO", "ends SELF_TRADE"),
+        *("attached", "attached rest", "amended", "ends OCO", "ends REPLACED", "ends SELF_TRADE"),
     } - MET.keys()
     assert {"ends AMEND_BELOW_FILLED", "rejected AMEND_BELOW_FILLED"} & MET.keys()
     assert lacking == set(), "the flow met nothing of this kind"

@@ -84,6 +84,11 @@ PAIR = "00:01 in buy 1\n00:02 exits x tp 110 sl 90\n"
             IN + "00:04 more buy 2 @ 100 taker\n00:04 x-sl amended 3 @ 90 keeps\n00:04 x-tp amended 3 @ 110 keeps\n00:04 less sell 2 @ 100 taker\n00:04 x-sl amended 1 @ 90 keeps\n00:04 x-tp amended 1 @ 110 keeps\n00:06 x-sl ends OCO 1\n00:06 x-tp sell 1 @ 112 taker bar",
             id="what was sold in it was held before",
         ),
+        pytest.param(
+            SWINGS, PAIR + "00:03 cancel x-sl\n00:03 more buy 2 at 95", {},
+            IN + "00:03 x-sl ends USER 1\n00:05 more buy 2 @ 95 maker bar\n00:05 x-tp amended 3 @ 110 keeps\n00:05 x-tp amended 1 @ 110 keeps\n00:05 x-tp sell 1 @ 110 taker bar\n00:06 x-tp-rest sell 2 @ 112 taker bar",
+            id="a stop that was cancelled does not come back",
+        ),
         pytest.param(CALM, "00:01 in buy 2\n00:02 out sell 1 sl 110 whole", {}, "00:01 in buy 2 @ 100 taker\n00:02 out sell 1 @ 100 taker", id="an order that only closes brings none"),
     ],
 )  # fmt: skip
