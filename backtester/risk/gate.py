@@ -42,7 +42,6 @@ from backtester.risk.exposure import ExposureRails
 from backtester.risk.halting import Halting
 from backtester.risk.hedging import directed, held_lots, opened_leg
 from backtester.risk.limits import RiskLimits
-from backtester.risk.open_order_limits import OpenOrderLimits
 from backtester.risk.order_rate import TokenBucket
 from backtester.risk.order_validation import (
     NO_CONDITIONS,
@@ -100,7 +99,6 @@ class RiskGate:
         self._orders = orders
         self._marks = marks
         self._clock = clock
-        self._standing = OpenOrderLimits(specs=specs, orders=orders)
         self.rounding = rounding or OrderRounding(self._rules)
         self._halting = Halting(account=account, orders=orders, clock=clock)
         self._exposure: ExposureRails | None = None
@@ -246,7 +244,7 @@ class RiskGate:
             rounded = replace(rounded, quote_e8=size.quote_e8, follows_position=size.follows)
         if spec.option is not None and rounded.has_condition:
             return NO_CONDITIONS
-        broken = check_life(intent, rules=rules, now_ms=self._clock.now_ms) or self._standing.refusal(intent, rules)
+        broken = check_life(intent, rules=rules, now_ms=self._clock.now_ms)
         return (intent, rounded) if broken is None else broken
 
     def _require_prices(self, symbol: str, by: TriggerBy) -> None:

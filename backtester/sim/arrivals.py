@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from backtester.domain.candle import Candle
+from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import price_e8
 from backtester.domain.orders import OrderAck, OrderRejected, SanitizedAmend, SanitizedCancel, SanitizedExits
 from backtester.domain.vocabulary import FOK, GTD, MARKET_ORDER, SELL, TAKER, FillNote, OrderStatus, RejectReason, TimeInForce
@@ -16,6 +17,7 @@ from backtester.engine.schedule import Schedule
 from backtester.engine.topics import T_ORDERS_ACK, T_ORDERS_REJECTED, Published, on
 from backtester.sim.amending import Amending, MayAmend
 from backtester.sim.filling import Filling
+from backtester.sim.open_order_limits import OpenOrderLimits
 from backtester.sim.standing_orders import StandingOrders
 from backtester.sim.working_order import GoodTill, WorkingOrder
 
@@ -40,6 +42,7 @@ class Arrivals:
     def __init__(
         self,
         *,
+        specs: Mapping[str, SymbolSpec],
         standing: StandingOrders,
         filling: Filling,
         bars: BarSource,
@@ -51,6 +54,7 @@ class Arrivals:
         may_amend: MayAmend,
     ) -> None:
         self._standing = standing
+        self._limits = OpenOrderLimits(standing=standing, specs=specs)
         self._amending = Amending(standing=standing, clock=clock, marks=marks, place_limit=self._place_limit, may_amend=may_amend)
         self._filling = filling
         self._bars = bars
@@ -103,6 +107,9 @@ class Arrivals:
         order = working.order
         if order.tif is GTD and order.good_till_ms <= self._clock.now_ms:
             self._standing.reject(working, RejectReason.GOOD_TILL, "its date had passed before it arrived", reports)
+        elif (excess := self._limits.excess(working)) is not None:
+            reason = RejectReason.MAX_OPEN_ORDERS
+            self._standing.reject(working, reason, excess.detail, reports, is_low=excess.is_waiting)
         elif order.reduce_only and not working.conditional and self._is_too_large(working, reports):
             pass
         elif working.conditional:
@@ -151,7 +158,8 @@ class Arrivals:
         if price is not None:
             price = self._standing.triggers.market_of(order, price, now_ms)
         if price is None or (working.trail is None and working.is_triggered_by(price)):
-            self._standing.reject(working, RejectReason.TRIGGER_SIDE, "the market is beyond the trigger already", reports)
+            detail = "the market is beyond the trigger already"
+            self._standing.reject(working, RejectReason.TRIGGER_SIDE, detail, reports, is_low=not working.rises)
             return
         if order.follows_position and self._standing.filling.lots[working.holding] * order.side.sign >= 0:
             self._standing.reject(working, RejectReason.REDUCE_ONLY, "there is no position that it would close", reports)

@@ -206,10 +206,12 @@ class StandingOrders:
         if (held if order.side is Side.SELL else -held) <= 0:
             self.end(working, RejectReason.REDUCE_ONLY if order.reduce_only else RejectReason.INSUFFICIENT, reports)
 
-    def reject(self, working: WorkingOrder, reason: RejectReason, detail: str, reports: list[Published]) -> None:
-        """The order never was one."""
+    def reject(
+        self, working: WorkingOrder, reason: RejectReason, detail: str, reports: list[Published], *, is_low: bool = False
+    ) -> None:
+        """The order never was one. `is_low` as in `VenueRules.code_of`."""
         order = working.order
-        code = self.code_of(order.symbol, reason, is_low=working.conditional and not working.rises)
+        code = self.code_of(order.symbol, reason, is_low=is_low)
         rejected = OrderRejected(self._clock.now_ms, order.order_id, order.strategy_id, order.symbol, reason, detail, code=code)
         reports.append(on(T_ORDERS_REJECTED, rejected))
         self.forget(working)

@@ -108,6 +108,7 @@ class SimulatedVenue:
             trigger_prices=trigger_prices or LastPricesOnly(),
         )
         arrivals = Arrivals(
+            specs=specs,
             standing=self._standing,
             filling=filling,
             bars=bars,

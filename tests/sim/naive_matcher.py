@@ -111,24 +111,11 @@ class NaiveMatcher:
             return "INVALID"
         if order.kind == "oco" and order.tif in {"ioc", "fok"}:
             return "INVALID"
-        if self.is_one_too_many(order):
-            return "MAX_OPEN_ORDERS"
         held = self.held[order.symbol]
         opposite = max(0, -held if order.buys else held)
         if order.reduce_only:
             return "REDUCE_ONLY" if not opposite and order.kind not in CONDITIONAL else ""
         return "SHORT_SPOT" if self.terms.spot and not order.buys and order.lots > opposite else ""
-
-    def is_one_too_many(self, order: Order) -> bool:
-        """Whether the venue would not let it stand beside the others of its symbol; an OCO is two, one of which waits."""
-        most, most_waiting = self.terms.open_orders_max, self.terms.waiting_orders_max
-        if order.kind == "market" or order.tif in {"ioc", "fok"} or most is None:
-            return False
-        pair = order.kind == "oco"
-        others = [o for o in self.orders.values() if o.state != "over" and o.symbol == order.symbol and o.kind != "market"]
-        waiting = [o for o in others if o.kind in CONDITIONAL and o.state in {"coming", "waiting"}]
-        waits = pair or order.kind in CONDITIONAL
-        return len(others) + 1 + pair > most or (waits and most_waiting is not None and len(waiting) >= most_waiting)
 
     # -- what arrives ----------------------------------------------------------------------------------------------------
 
@@ -165,6 +152,8 @@ class NaiveMatcher:
         price = bar.open if bar is not None and is_open else self.close[order.symbol]
         if order.tif == "gtd" and order.good_till <= self.now:
             self.reject(order, "GOOD_TILL")
+        elif self.is_one_too_many(order):
+            self.reject(order, "MAX_OPEN_ORDERS")
         elif order.kind not in CONDITIONAL and order.reduce_only and self.is_too_large(order):
             self.reject(order, "REDUCE_ONLY")
         elif order.kind in CONDITIONAL:
@@ -194,6 +183,17 @@ class NaiveMatcher:
                 self.work(order)
             else:
                 self.place(order, bar, is_open=is_open)
+
+    def is_one_too_many(self, order: Order) -> bool:
+        """Whether the venue does not let it stand beside the others of its symbol; an OCO is two, one of which waits."""
+        most, most_waiting = self.terms.open_orders_max, self.terms.waiting_orders_max
+        if order.kind == "market" or order.tif in {"ioc", "fok"} or most is None:
+            return False
+        pair = order.kind == "oco"
+        waiting = [other for other in self.waiting if other.symbol == order.symbol]
+        others = [other for other in self.resting if other.symbol == order.symbol] + waiting
+        waits = pair or order.kind in CONDITIONAL
+        return len(others) + 1 + pair > most or (waits and most_waiting is not None and len(waiting) >= most_waiting)
 
     def work(self, order: Order) -> None:
         """A market order meets the open of the bar there is, or waits for the next."""

@@ -421,7 +421,8 @@ def test_the_venue_says_and_leaves_what_a_naive_one_does() -> None:
         *("fill maker", "fill taker", "triggered", "ends CAPACITY", "ends FOK", "ends GOOD_TILL", "ends INSUFFICIENT"),
         *("ends NO_LIQUIDITY", "ends POST_ONLY", "ends REDUCE_ONLY", "ends USER", "ends END_OF_RUN", "rejected FOK"),
         *("rejected POST_ONLY", "rejected TOO_LATE", "rejected UNKNOWN_ORDER", "rejected TRIGGER_SIDE", "rejected GOOD_TILL"),
-        *("refused REDUCE_ONLY", "refused SHORT_SPOT", "refused UNKNOWN_ORDER", "refused INVALID", "refused MAX_OPEN_ORDERS"),
+        "rejected MAX_OPEN_ORDERS",
+        *("refused REDUCE_ONLY", "refused SHORT_SPOT", "refused UNKNOWN_ORDER", "refused INVALID"),
         *("attached", "attached rest", "amended", "ends OCO", "ends REPLACED", "ends SELF_TRADE"),
     } - MET.keys()
     assert {"ends AMEND_BELOW_FILLED", "rejected AMEND_BELOW_FILLED"} & MET.keys()

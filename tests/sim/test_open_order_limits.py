@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from backtester.config.venue_rules import venue_rules, venue_table
-from backtester.domain.orders import OrderRefused
+from backtester.domain.orders import OrderRefused, OrderRejected
 from tests.sim.small_run import A, B, flat, small_run
 
 CALM = flat("00:00", 4)
@@ -35,10 +35,13 @@ def test_the_numbers_are_those_of_the_venues() -> None:
         pytest.param("00:01 z buy 5\n00:01 a buy 1 stop 110\n00:02 b sell 5 stop 95 reduce", "b", id="and a stop-loss, as at the venue"),
     ],
 )  # fmt: skip
-def test_one_more_is_refused_with_the_code_of_the_venue(orders: str, told: str) -> None:
-    (refused,) = small_run(CALM, orders, venue=FEW).messages(OrderRefused)
-    assert (refused.order_id, refused.reason.value) == (told, "MAX_OPEN_ORDERS")
-    assert refused.code == ("-4045" if "wait for a trigger" in refused.detail else "-2025")
+def test_one_more_is_rejected_with_the_code_of_the_venue(orders: str, told: str) -> None:
+    """By the venue: risk refuses no way out."""
+    run = small_run(CALM, orders, venue=FEW)
+    (rejected,) = run.messages(OrderRejected)
+    assert (rejected.order_id, rejected.reason.value) == (told, "MAX_OPEN_ORDERS")
+    assert rejected.code == ("-4045" if "wait for a trigger" in rejected.detail else "-2025")
+    assert not run.messages(OrderRefused)
 
 
 @pytest.mark.parametrize(
@@ -52,10 +55,10 @@ def test_one_more_is_refused_with_the_code_of_the_venue(orders: str, told: str) 
 )
 def test_what_does_not_stand_passes(more: str) -> None:
     run = small_run(CALM, f"00:01 a buy 1 at 90\n00:01 b buy 1 at 91\n00:01 c buy 1 at 92\n{more}", venue=FEW)
-    assert not run.messages(OrderRefused)
+    assert not run.messages(OrderRejected)
     assert [fill.order_id for fill in run.fills] == ["x"]
 
 
 def test_each_symbol_has_its_own_number() -> None:
     orders = "".join(f"00:01 {name.format(n)} buy 1 at 9{n}\n" for n in range(3) for name in ("a{}", "b{}:" + B))
-    assert not small_run({A: CALM, B: CALM}, orders, venue=FEW).messages(OrderRefused)
+    assert not small_run({A: CALM, B: CALM}, orders, venue=FEW).messages(OrderRejected)
