@@ -33,6 +33,7 @@ from backtester.config.fees import bnb_discount_bps, entry_tier_bps, tier_bps
 from backtester.config.option_terms import with_contract
 from backtester.config.run_config import RunConfig, Section
 from backtester.config.venue_rules import venue_rules
+from backtester.domain.closing_order import ENGINE_OWNERS
 from backtester.domain.deposits import CoinsDeposited
 from backtester.domain.instruments import SymbolSpec, SymbolSpecs
 from backtester.domain.money import CALCULATION
@@ -183,7 +184,7 @@ def _currency(resolved: ResolvedRun, specs: Mapping[str, SymbolSpec], market: Ma
 
 def strategy_ids(resolved: ResolvedRun) -> tuple[str, ...]:
     """The ids that the run's strategies get, in order; one that is taken gets a number."""
-    taken = ["risk", "end", "liq"]  # whose orders the engine itself numbers
+    taken = sorted(ENGINE_OWNERS)
     own = len(taken)
     for section, loaded in zip(resolved.config.strategies, resolved.strategies, strict=True):
         base = section.strategy_id or loaded.strategy_id

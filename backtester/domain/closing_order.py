@@ -6,6 +6,9 @@ from backtester.domain.legs import split_leg
 from backtester.domain.orders import SanitizedOrder
 from backtester.domain.vocabulary import OrderType, Side, TimeInForce
 
+ENGINE_OWNERS = frozenset(("risk", "end", "liq"))
+"""Who sends such orders: what stands, as else a strategy's name, in front of the dash and the number of their ids."""
+
 
 def closing_order(
     leg: str, held_lots: int, *, time_ms: int, order_id: str, strategy_id: str, reduce_only: bool, reason: str, qty_lots: int = 0

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from backtester.domain.closing_order import ENGINE_OWNERS
 from backtester.domain.errors import StrategyError, StrategySettleError
 from backtester.domain.intents import (
     INTENT_TYPES,
@@ -137,7 +138,7 @@ class Intake:
     def _check_chosen(strategy_id: str, order_id: str, *, hook: str) -> None:
         """Raises StrategyError for an id of the strategy's own that the engine could stamp."""
         owner, _, number = order_id.rpartition("-")
-        if number.isdigit() and owner in (strategy_id, "risk", "end", "liq"):
+        if number.isdigit() and (owner == strategy_id or owner in ENGINE_OWNERS):
             raise StrategyError(f"{strategy_id}.{hook}: order ids of the form {order_id!r} are the engine's; choose another")
 
     def _plain_numbers(self, strategy_id: str, intent: Any, *, hook: str) -> Any:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from backtester.domain.closing_order import ENGINE_OWNERS
 from backtester.domain.order_states import next_status
 from backtester.domain.orders import (
     Fill,
@@ -22,7 +23,7 @@ from backtester.domain.orders import (
     SanitizedOrder,
 )
 from backtester.domain.vocabulary import FILLED, LIVE, OrderStatus, RejectReason
-from backtester.execution.working_orders import ENGINE_OWNERS, OrderRecord, WorkingOrders
+from backtester.execution.working_orders import OrderRecord, WorkingOrders
 
 
 class OrderGateway(Protocol):

@@ -11,9 +11,6 @@ from backtester.domain.orders import OpenOrder, SanitizedOrder
 from backtester.domain.rounding import lots_decimal, ticks_decimal
 from backtester.domain.vocabulary import SUBMITTED, OrderStatus, Side
 
-ENGINE_OWNERS = frozenset(("risk", "end", "liq"))
-"""What stands, beside a strategy's name, in front of the dash and the number of an id that the engine stamps."""
-
 
 class OrderRecord(msgspec.Struct, eq=False):
     """One order and where it stands in its life cycle."""
