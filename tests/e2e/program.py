@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,11 @@ START_MS = 1_746_403_200_000
 COMMAND = (sys.executable, "-c", "import sys; from backtester.cli.main import main; sys.exit(main())")
 RESULTS = ("fills.csv", "trades.csv", "equity.csv", "metrics.json")
 HEAD = "from decimal import Decimal\nfrom backtester import LimitOrderIntent, MarketOrderIntent, Side, Strategy, StrategyParams\n\n"
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # what is started by a script in the background ignores it, and so do its children
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def environment(**extra: str) -> dict[str, str]:
