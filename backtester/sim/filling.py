@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from backtester.domain.candle import Candle
 from backtester.domain.instruments import SymbolSpec
@@ -37,8 +36,11 @@ class Filling:
         clock: Clock,
         covers: CoversFill | None = None,
         borrows: bool = False,
+        note: Callable[[Fill], None] | None = None,
     ) -> None:
+        """`note` is told of each fill when it is made: where margin for the next one is asked before it is booked."""
         self.pricing = pricing
+        self._note = note
         self.covers = covers
         self.borrows = borrows
         """Whether spot orders may borrow what they lack."""
@@ -160,7 +162,7 @@ class Filling:
             self.pricing.tell_traded(symbol=symbol, side=side, lots=lots, bar=bar)
         working.open_lots -= lots
         working.fills += 1
-        return Fill(
+        fill = Fill(
             self._clock.now_ms,
             symbol,
             side,
@@ -184,6 +186,9 @@ class Filling:
             fee_in_base,
             order.position_side,
         )
+        if self._note is not None:
+            self._note(fill)
+        return fill
 
     def _exchange(
         self, received: ReceivedFees, working: WorkingOrder, lots: int, ticks: int, liquidity: Liquidity
@@ -199,29 +204,3 @@ class Filling:
         change_e8 = side.sign * lots * spec.lot_e8 - (fee_e8 if in_base else 0)
         self.lots[symbol] = received.hold(symbol, change_e8)
         return fee_e8, asset, in_base
-
-
-class NotedFilling(Filling):
-    """Filling in a run with margin: `note` is told of each fill when it is made, since margin for the next is asked before it is
-    booked.
-    """
-
-    def __init__(self, note: Callable[[Fill], None], **known: Any) -> None:
-        super().__init__(**known)
-        self._note = note
-
-    def fill(
-        self,
-        working: WorkingOrder,
-        bar: Candle,
-        lots: int,
-        ticks: int,
-        liquidity: Liquidity,
-        *,
-        over_share: bool,
-        bar_fill: bool,
-    ) -> Fill:
-        """As in any run; and it is noted."""
-        fill = super().fill(working, bar, lots, ticks, liquidity, over_share=over_share, bar_fill=bar_fill)
-        self._note(fill)
-        return fill

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -32,7 +31,7 @@ from backtester.engine.topics import T_FILLS, T_ORDERS_ACK, Published, on
 from backtester.sim.amending import MayAmend
 from backtester.sim.arrivals import CLASS_CANCEL, CLASS_LIMIT, CLASS_MARKET, CLASS_STOP, Arrivals, BarSource
 from backtester.sim.bar_matching import BarMatching, MayTrigger
-from backtester.sim.filling import CoversFill, Filling, NotedFilling
+from backtester.sim.filling import CoversFill, Filling
 from backtester.sim.intrabar import Intrabar
 from backtester.sim.latency import LatencyModel
 from backtester.sim.limit_fill import TouchFill
@@ -94,8 +93,9 @@ class SimulatedVenue:
         self._marks = marks
         self._touch = touch or touch_fill is not None
         self.intrabar, self.quotes = intrabar or Intrabar(specs=specs), pricing.quotes
-        known: dict[str, Any] = {"specs": specs, "pricing": pricing, "liquidity": liquidity, "clock": clock, "borrows": borrows}
-        filling = Filling(**known, covers=covers_fill) if on_fill is None else NotedFilling(on_fill, **known, covers=covers_fill)
+        filling = Filling(
+            specs=specs, pricing=pricing, liquidity=liquidity, clock=clock, covers=covers_fill, borrows=borrows, note=on_fill
+        )
         self._borrows = borrows
         self._standing = StandingOrders(
             specs=specs,
