@@ -23,7 +23,6 @@ from backtester.account.postings import (
     interest_postings,
     start_postings,
 )
-from backtester.domain import contract_value
 from backtester.domain.borrowing import InterestCharged, InterestDue
 from backtester.domain.candle import Candle
 from backtester.domain.delivery import Delivery, Expiry
@@ -32,7 +31,6 @@ from backtester.domain.errors import LedgerImbalanceError, require
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import FEE_STEP, decimal_from_e8, decimal_from_money, price_e8, size_from_e8
 from backtester.domain.orders import Fill
-from backtester.domain.position import book_fill
 from backtester.domain.rule_changes import RulesChanged
 from backtester.domain.run_events import ControlAction, ControlEvent
 from backtester.domain.settlement import FundingPaid, Settlement
@@ -133,11 +131,7 @@ class Account:
         """A change by `signed` steps at a price is in all books; what the position is now."""
         books, kind = self.books, self._kinds[position]
         before = books.cost[position]
-        if kind.face:
-            face = kind.face * kind.step_e8
-            booked = contract_value.book_fill(books.sizes[position], before, signed, price_e8, face)
-        else:
-            booked = book_fill(books.sizes[position], before, signed, price_e8 * kind.step_e8)
+        booked = books.booked(position, signed, price_e8)
         size, after, realised = booked.lots, booked.cost, booked.realised
         if kind.is_outright:
             if size < 0 and kind.coin and books.borrowing is None:

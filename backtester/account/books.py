@@ -20,7 +20,7 @@ from backtester.domain.errors import StrategyError
 from backtester.domain.instruments import SymbolSpec
 from backtester.domain.money import FEE_STEP, decimal_from_e8, decimal_from_money, e8_from_decimal, price_e8, size_from_e8
 from backtester.domain.orders import Fill
-from backtester.domain.position import book_fill, whole_lots
+from backtester.domain.position import Booked, book_fill, whole_lots
 from backtester.domain.vocabulary import Market, PositionSide
 
 NOTHING = decimal_from_money(0)
@@ -132,26 +132,31 @@ class Books:
     def with_fills(self, fills: Sequence[Fill]) -> Iterator[None]:
         """The books are as these fills will leave them, until the end of the block."""
         cash, kept = self.cash, {fill.leg: (self.sizes[fill.leg], self.cost[fill.leg]) for fill in fills}
-        for fill in fills:
-            self._try(fill)
         try:
+            for fill in fills:
+                self._try(fill)
             yield
         finally:
             self.cash = cash
             for position, (size, cost) in kept.items():
                 self.hold(position, size, cost)
 
+    def booked(self, position: str, signed: int, price_e8: int) -> Booked:
+        """What a position would be after a change by `signed` steps at a price in 1e-8, and what that realises; nothing changes."""
+        kind = self.kinds[position]
+        if kind.face:
+            face = kind.face * kind.step_e8
+            return contract_value.book_fill(self.sizes[position], self.cost[position], signed, price_e8, face)
+        return book_fill(self.sizes[position], self.cost[position], signed, price_e8 * kind.step_e8)
+
     def _try(self, fill: Fill) -> None:
         """Cash and position are as the fill leaves them; only they are."""
         position = fill.leg
-        kind, size, cost = self.kinds[position], self.sizes[position], self.cost[position]
+        kind = self.kinds[position]
         price_e8_, signed, fee = fill.price_ticks * kind.tick_e8, fill.qty_lots * fill.side.sign, fill.fee_e8 * FEE_STEP
         if kind.is_exact:
             signed, fee = fill.net_e8, fill.fee_value
-        if kind.face:
-            booked = contract_value.book_fill(size, cost, signed, price_e8_, kind.face * kind.step_e8)
-        else:
-            booked = book_fill(size, cost, signed, price_e8_ * kind.step_e8)
+        booked = self.booked(position, signed, price_e8_)
         self.cash += (-signed * price_e8_ * kind.step_e8 if kind.is_outright else booked.realised) - fee
         self.hold(position, booked.lots, booked.cost)
 
